@@ -1,0 +1,120 @@
+"""What the app says to a worker. One worker process runs one job; ``Stop`` and the end of stdin reach it while it works."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from studio.core.config import DatasetConfig, DeviceConfig, MethodConfig, RunConfig
+
+
+class _Command(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InspectData(_Command):
+    """Read a data set and answer with ``DataInspected``. ``preview_rows`` bounds the rows sent back."""
+
+    command: Literal["inspect_data"] = "inspect_data"
+    dataset: DatasetConfig
+    preview_rows: int = 100
+
+
+class DescribeModel(_Command):
+    """Answer with ``ModelDescribed``. ``base`` as in run.toml; the starter is converted first if it has not been."""
+
+    command: Literal["describe_model"] = "describe_model"
+    base: str
+    home: str
+    method: MethodConfig = MethodConfig()
+
+
+class Forecast(_Command):
+    """Answer with ``Forecasted``: reads data and model the way ``Train`` would, trains nothing."""
+
+    command: Literal["forecast"] = "forecast"
+    config: RunConfig
+    home: str
+
+
+class Train(_Command):
+    """Train in the run folder ``run``, which already holds its run.toml. Ends with ``Finished`` or ``Failed``."""
+
+    command: Literal["train"] = "train"
+    run: str
+    home: str
+
+
+class Stop(_Command):
+    """Finish the step, keep what was learnt; predict the test split too unless ``closing``."""
+
+    command: Literal["stop"] = "stop"
+    closing: bool = False
+
+
+class Evaluate(_Command):
+    """Predict the run's test split again, or the labelled file ``data``. Ends with ``Finished``; predictions go to ``out``."""
+
+    command: Literal["evaluate"] = "evaluate"
+    run: str
+    home: str
+    data: str | None = None
+    out: str | None = None
+
+
+class Predict(_Command):
+    """Predict ``texts`` or every row of ``data``; each answer is a ``Predicted``. With ``out``, a CSV is written instead."""
+
+    command: Literal["predict"] = "predict"
+    run: str
+    home: str
+    texts: list[str] = []
+    data: str | None = None
+    text_column: str | None = None
+    out: str | None = None
+
+
+class LoadModel(_Command):
+    """Load a run's model for ``Ask``; answered by ``ModelLoaded``. The process keeps it until stdin closes."""
+
+    command: Literal["load_model"] = "load_model"
+    run: str
+    home: str
+    device: DeviceConfig = DeviceConfig()
+
+
+class Ask(_Command):
+    """Classify one message with the loaded model; answered by ``Predicted`` with the same ``request``."""
+
+    command: Literal["ask"] = "ask"
+    request: int
+    text: str
+
+
+class Export(_Command):
+    """Write the run's adapter or model to ``folder`` and verify it in a clean process; answered by ``Exported``."""
+
+    command: Literal["export"] = "export"
+    run: str
+    home: str
+    folder: str
+    kind: Literal["adapter", "model"]
+
+
+class VerifyExport(_Command):
+    """Reload an export with plain transformers and peft and classify ``texts``; answered by one ``Predicted`` each."""
+
+    command: Literal["verify_export"] = "verify_export"
+    folder: str
+    texts: list[str]
+    base: str
+    device: DeviceConfig = DeviceConfig()
+    precision: Literal["fp32", "bf16"]
+
+
+Command = Annotated[
+    InspectData | DescribeModel | Forecast | Train | Stop | Evaluate | Predict | LoadModel | Ask | Export | VerifyExport,
+    Field(discriminator="command"),
+]
+command_adapter: TypeAdapter[Command] = TypeAdapter(Command)

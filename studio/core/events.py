@@ -1,0 +1,281 @@
+"""What a worker says: the same objects on the wire, in a run's events.jsonl and under ``train --json``."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from studio.core.memory import MemoryForecast, ModelDescription
+
+SplitName = Literal["train", "validation", "test"]
+RunOutcome = Literal["completed", "stopped", "failed", "crashed"]
+
+
+class _Event(BaseModel):
+    # JSON has no NaN; as a string it survives the wire and stays valid JSON for other readers.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+    time: float = 0.0
+    """Unix seconds, stamped where the event is written."""
+    elapsed: float = 0.0
+    """Monotonic seconds since the job began."""
+
+
+class Hello(_Event):
+    """The first line of every worker."""
+
+    event: Literal["hello"] = "hello"
+    protocol: int
+    pid: int
+
+
+class Heartbeat(_Event):
+    """Every two seconds from a thread of its own, whatever the job does."""
+
+    event: Literal["heartbeat"] = "heartbeat"
+    memory_bytes: int
+    """Resident bytes of the process on a CPU, bytes held by the allocator on CUDA and MPS."""
+    host_bytes: int = 0
+    """Resident bytes of the process, whatever the device."""
+
+
+class StageChanged(_Event):
+    """The job began a stage, or got further in it. ``total`` 0 means that the length is not known."""
+
+    event: Literal["stage_changed"] = "stage_changed"
+    stage: str
+    done: int = 0
+    total: int = 0
+
+
+class RunStarted(_Event):
+    event: Literal["run_started"] = "run_started"
+    run: str
+    device: str
+    precision: str
+    trainable_parameters: int
+    total_parameters: int
+    forecast_bytes: int
+    total_steps: int
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+
+
+class StepsCompleted(_Event):
+    """One or more optimizer steps. ``losses`` are means over supervised tokens, in nats; ``seconds`` per step."""
+
+    event: Literal["steps_completed"] = "steps_completed"
+    first_step: int
+    """The number of the first step in ``losses``, counted from 1."""
+    losses: list[float]
+    seconds: list[float]
+    steps: int
+    """Steps in the whole run."""
+    epoch: float
+    learning_rate: float
+    gradient_norm: float
+    tokens: int
+    """Tokens computed over these steps, padding left out."""
+    memory_bytes: int
+
+
+class Evaluated(_Event):
+    """A split was predicted. ``step`` 0 is the untrained base. ``loss`` is per supervised token, in nats."""
+
+    event: Literal["evaluated"] = "evaluated"
+    step: int
+    split: SplitName
+    loss: float
+    accuracy: float
+    macro_f1: float
+    outside_rate: float
+    """Share of messages for which free greedy decoding would have left the label set."""
+    rows: int
+
+
+class CheckpointSaved(_Event):
+    event: Literal["checkpoint_saved"] = "checkpoint_saved"
+    step: int
+    path: str
+    best: bool
+
+
+class LogLine(_Event):
+    event: Literal["log_line"] = "log_line"
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+class LabelProbability(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str
+    probability: float
+
+
+class Prediction(BaseModel):
+    """One message classified by the one rule: p(label | message), normalised over the label set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str
+    predicted: str
+    probability: float
+    top: list[LabelProbability]
+    """At most five labels, most probable first."""
+    left_set: bool
+    """Free greedy decoding would not have written a label."""
+    outside_mass: float
+    """Share of the model's probability that lies on texts that are no label."""
+    label: str | None = None
+    label_probability: float | None = None
+
+
+class Predicted(_Event):
+    event: Literal["predicted"] = "predicted"
+    request: int
+    """The row's index, or the ``request`` of an ``Ask``."""
+    prediction: Prediction
+    seconds: float = 0.0
+
+
+class Finished(_Event):
+    """The job ended well. A training run that was stopped keeps what it learnt and says ``stopped``."""
+
+    event: Literal["finished"] = "finished"
+    outcome: Literal["completed", "stopped"]
+    rows: int = 0
+    accuracy: float = math.nan
+    accuracy_low: float = math.nan
+    accuracy_high: float = math.nan
+    macro_f1: float = math.nan
+    outside_rate: float = math.nan
+    base_accuracy: float | None = None
+    best_step: int | None = None
+    peak_bytes: int = 0
+    forecast_bytes: int = 0
+    seconds: float = 0.0
+    output: str = ""
+    """The file or folder that the job wrote, if any."""
+
+
+class Failed(_Event):
+    """The job ended with a reason. ``kind`` as in StudioError."""
+
+    event: Literal["failed"] = "failed"
+    kind: str
+    message: str
+    remedy: str
+    detail: str = ""
+
+
+class ColumnGuess(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    columns: list[str]
+    text_column: str
+    label_column: str
+
+
+class DataInspected(_Event):
+    """Answer to ``InspectData``."""
+
+    event: Literal["data_inspected"] = "data_inspected"
+    guess: ColumnGuess
+    preview: list[dict[str, str]]
+    """The first rows of the source, column by column."""
+    train_counts: dict[str, int]
+    """Rows per intent, most frequent first."""
+    validation_counts: dict[str, int]
+    test_counts: dict[str, int]
+    longest_text: str
+    """The message with the most characters; the forecast measures it in tokens."""
+    problems: list[str] = []
+    """What was left out or looks wrong, in sentences."""
+
+
+class ModelDescribed(_Event):
+    """Answer to ``DescribeModel``."""
+
+    event: Literal["model_described"] = "model_described"
+    description: ModelDescription
+
+
+class Forecasted(_Event):
+    """Answer to ``Forecast``."""
+
+    event: Literal["forecasted"] = "forecasted"
+    forecast: MemoryForecast
+    device: str
+    available_bytes: int
+
+
+class ModelLoaded(_Event):
+    event: Literal["model_loaded"] = "model_loaded"
+    run: str
+    device: str
+    labels: list[str]
+
+
+class Exported(_Event):
+    """The export was written, reloaded in a clean process and compared with the run."""
+
+    event: Literal["exported"] = "exported"
+    folder: str
+    files: dict[str, int]
+    """Bytes by file name."""
+    compared: int
+    """Messages predicted by both."""
+    agreeing: int
+    largest_difference: float
+    """Largest absolute difference of a probability."""
+    verified: bool
+
+
+class ProtocolError(_Event):
+    """A line that was no event. Made on the app's side, never sent."""
+
+    event: Literal["protocol_error"] = "protocol_error"
+    line: str
+    reason: str
+
+
+class Crashed(_Event):
+    """The process ended without a last word. Made by supervise."""
+
+    event: Literal["crashed"] = "crashed"
+    exit_code: int | None
+    signal: str | None
+    log_tail: str
+    likely_cause: str
+    remedy: str
+
+
+Event = Annotated[
+    Hello
+    | Heartbeat
+    | StageChanged
+    | RunStarted
+    | StepsCompleted
+    | Evaluated
+    | CheckpointSaved
+    | LogLine
+    | Predicted
+    | Finished
+    | Failed
+    | DataInspected
+    | ModelDescribed
+    | Forecasted
+    | ModelLoaded
+    | Exported
+    | ProtocolError
+    | Crashed,
+    Field(discriminator="event"),
+]
+event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
+
+FINAL_EVENTS = (Finished, Failed, Crashed)
+"""After one of these, a training run says no more."""

@@ -1,0 +1,101 @@
+"""Predictions of a split as a Parquet file: written by the worker, read by the window and the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from studio.core.errors import StudioError
+from studio.core.events import LabelProbability, Prediction
+from studio.core.metrics import confusion_counts
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("text", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("predicted", pa.string()),
+        pa.field("probability", pa.float64()),
+        pa.field("label_probability", pa.float64()),
+        pa.field("top_labels", pa.list_(pa.string())),
+        pa.field("top_probabilities", pa.list_(pa.float64())),
+        pa.field("left_set", pa.bool_()),
+        pa.field("outside_mass", pa.float64()),
+    ]
+)
+_LABELS_KEY = b"labels"
+
+
+@dataclass(frozen=True)
+class PredictionTable:
+    """The predictions of one split and the label set, in its order, that they were made over."""
+
+    labels: list[str]
+    predictions: list[Prediction]
+
+    def true_indices(self) -> list[int]:
+        """The label index of each row. Raises KeyError when a row has no label or one outside the set."""
+        index = {name: position for position, name in enumerate(self.labels)}
+        return [index[row.label or ""] for row in self.predictions]
+
+    def confusion(self) -> NDArray[np.int64]:
+        """(labels, labels) counts: row = true intent, column = predicted intent."""
+        index = {name: position for position, name in enumerate(self.labels)}
+        return confusion_counts(self.true_indices(), [index[row.predicted] for row in self.predictions], len(self.labels))
+
+
+def write_predictions(path: Path, labels: Sequence[str], predictions: Sequence[Prediction]) -> None:
+    """Write all rows at once; the file appears complete or not at all."""
+    rows = [
+        {
+            "text": row.text,
+            "label": row.label,
+            "predicted": row.predicted,
+            "probability": row.probability,
+            "label_probability": row.label_probability,
+            "top_labels": [entry.label for entry in row.top],
+            "top_probabilities": [entry.probability for entry in row.top],
+            "left_set": row.left_set,
+            "outside_mass": row.outside_mass,
+        }
+        for row in predictions
+    ]
+    schema = _SCHEMA.with_metadata({_LABELS_KEY: json.dumps(list(labels)).encode()})
+    scratch = path.with_name(f".{path.name}.partial")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), scratch)
+    scratch.replace(path)
+
+
+def read_predictions(path: Path) -> PredictionTable:
+    """Raises StudioError when the file is missing or damaged."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise StudioError(
+            f"The predictions {path.name} cannot be read: {error}.", "Evaluate the run again.", kind="damaged_run"
+        ) from error
+    metadata = table.schema.metadata or {}
+    labels = json.loads(metadata.get(_LABELS_KEY, b"[]"))
+    rows = [
+        Prediction(
+            text=row["text"],
+            label=row["label"],
+            predicted=row["predicted"],
+            probability=row["probability"],
+            label_probability=row["label_probability"],
+            top=[
+                LabelProbability(label=name, probability=probability)
+                for name, probability in zip(row["top_labels"], row["top_probabilities"], strict=True)
+            ],
+            left_set=row["left_set"],
+            outside_mass=row["outside_mass"],
+        )
+        for row in table.to_pylist()
+    ]
+    return PredictionTable(labels, rows)

@@ -1,0 +1,241 @@
+"""The run folder and the index over all of them.
+
+A run folder holds run.toml, environment.json, data/*.parquet, events.jsonl, outcome.json, checkpoints/step-N/ and
+predictions.parquet. Nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict
+
+from studio.core.config import RunConfig, dump_run_config, load_run_config
+from studio.core.errors import StudioError
+from studio.core.events import Crashed, Event, Failed, Finished
+from studio.core.wire import decode_event
+
+RunState = Literal["new", "running", "completed", "stopped", "failed", "crashed", "interrupted"]
+
+
+class Outcome(BaseModel):
+    """How a run ended: the contents of outcome.json."""
+
+    model_config = ConfigDict(frozen=True)
+
+    final: Finished | Failed | Crashed
+
+    @property
+    def state(self) -> RunState:
+        if isinstance(self.final, Finished):
+            return self.final.outcome
+        return "failed" if isinstance(self.final, Failed) else "crashed"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The app's data folder: runs/, models/ and settings."""
+
+    path: Path
+
+    @classmethod
+    def locate(cls, given: str | Path | None = None) -> Home:
+        """``given``, else FINETUNE_STUDIO_HOME, else the platform's data folder. Created; StudioError if it can't be."""
+        chosen = given or os.environ.get("FINETUNE_STUDIO_HOME") or platformdirs.user_data_path("finetune-studio", False)
+        path = Path(chosen).expanduser().resolve()
+        try:
+            for folder in (path / "runs", path / "models"):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = path / f".writable-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StudioError(
+                f"The data folder {path} cannot be written: {error.strerror or error}.",
+                "Choose another one with --home DIR or FINETUNE_STUDIO_HOME, or mend its permissions.",
+                kind="unwritable_home",
+            ) from error
+        return cls(path)
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    @property
+    def models(self) -> Path:
+        return self.path / "models"
+
+    def create_run(self, config: RunConfig) -> RunFolder:
+        """A new run folder with its run.toml, named after the data, the method and a running number."""
+        stem = re.sub(r"[^a-z0-9]+", "-", Path(config.dataset.source).stem.lower()).strip("-") or "data"
+        prefix = f"{stem[:40]}-{config.method.kind}"
+        for number in range(1, 100_000):
+            folder = self.runs / f"{prefix}-{number}"
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise StudioError(
+                    f"No run folder can be made in {self.runs}: {error.strerror or error}.",
+                    "Free some space or choose another folder with --home DIR.",
+                    kind="unwritable_home",
+                ) from error
+            run = RunFolder(folder)
+            run.write_config(config)
+            return run
+        raise StudioError(f"{self.runs} is full of runs named {prefix}.", "Delete some of them.")
+
+    def find_run(self, name: str) -> RunFolder:
+        """A run by its name or folder. Raises StudioError when there is none."""
+        for folder in (self.runs / name, Path(name).expanduser()):
+            if (folder / "run.toml").is_file():
+                return RunFolder(folder.resolve())
+        known = ", ".join(run.name for run in self.list_runs()[:5]) or "none yet"
+        raise StudioError(f"There is no run {name!r}.", f"Name a run folder or one of the runs listed by `runs` ({known}).")
+
+    def list_runs(self) -> list[RunFolder]:
+        """All runs, newest first."""
+        folders = [path.parent for path in self.runs.glob("*/run.toml")]
+        return [RunFolder(path) for path in sorted(folders, key=_created, reverse=True)]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of the list of runs."""
+
+    name: str
+    path: Path
+    state: RunState
+    method: str
+    base: str
+    source: str
+    accuracy: float | None
+    created: float
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def events_path(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def predictions_path(self) -> Path:
+        return self.path / "predictions.parquet"
+
+    @property
+    def base_predictions_path(self) -> Path:
+        """The untrained base's predictions of the test split."""
+        return self.path / "base_predictions.parquet"
+
+    @property
+    def log_path(self) -> Path:
+        """What the worker's libraries printed."""
+        return self.path / "worker.log"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def split_path(self, split: str) -> Path:
+        return self.path / "data" / f"{split}.parquet"
+
+    def config(self) -> RunConfig:
+        """Raises StudioError for an unreadable run.toml."""
+        return load_run_config(self.path / "run.toml")
+
+    def write_config(self, config: RunConfig) -> None:
+        write_atomically(self.path / "run.toml", dump_run_config(config))
+
+    def events(self) -> Iterator[Event]:
+        """Everything the training worker said, oldest first; a torn last line is left out."""
+        if not self.events_path.exists():
+            return
+        with self.events_path.open("rb") as lines:
+            for line in lines:
+                if line.endswith(b"\n"):
+                    yield decode_event(line)
+
+    def lock(self) -> FileLock:
+        """Held by the training worker for as long as it lives."""
+        return FileLock(self.path / ".lock")
+
+    def is_running(self) -> bool:
+        lock = self.lock()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+    def outcome(self) -> Outcome | None:
+        try:
+            return Outcome.model_validate_json((self.path / "outcome.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def write_outcome(self, final: Finished | Failed | Crashed) -> None:
+        write_atomically(self.path / "outcome.json", Outcome(final=final).model_dump_json(indent=1))
+
+    def state(self) -> RunState:
+        if (outcome := self.outcome()) is not None:
+            return outcome.state
+        if self.is_running():
+            return "running"
+        return "interrupted" if self.events_path.exists() else "new"
+
+    def checkpoint(self) -> Path | None:
+        """The newest complete checkpoint (one whose manifest was written), or None. Only the best one is kept."""
+        complete = [path.parent for path in self.checkpoints.glob("step-*/manifest.json")]
+        return max(complete, key=lambda path: int(path.name.removeprefix("step-")), default=None)
+
+    def summary(self) -> RunSummary:
+        config = self.config()
+        outcome = self.outcome()
+        final = outcome.final if outcome else None
+        scored = isinstance(final, Finished) and final.rows > 0
+        return RunSummary(
+            name=self.name,
+            path=self.path,
+            state=self.state(),
+            method=config.method.kind,
+            base=config.model.base,
+            source=config.dataset.source,
+            accuracy=final.accuracy if scored and isinstance(final, Finished) else None,
+            created=_created(self.path),
+        )
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The file is either as before or complete, whatever happens meanwhile."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    with scratch.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    scratch.replace(path)
+
+
+def write_json(path: Path, value: object) -> None:
+    write_atomically(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def _created(folder: Path) -> float:
+    return (folder / "run.toml").stat().st_mtime
