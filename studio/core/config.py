@@ -26,7 +26,8 @@ FULL_LEARNING_RATE_WARNING = 1e-4
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strict: a number is not taken from true or "16", and no setting is infinite.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class DatasetConfig(_Table):
@@ -170,7 +171,7 @@ def validate_run_config(table: dict[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(table)
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors()]
+        problems = _explain(error)
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise StudioError(
             f"The run settings have {count}: {'; '.join(problems)}.",
@@ -209,16 +210,27 @@ def _anchor(config: RunConfig, folder: Path) -> RunConfig:
 _BRANCHES = ("int", "str", "list[str]")
 
 
-def _explain(problem: Any) -> str:
-    # pydantic adds the branch of a union to the path; a person only knows the key.
-    location = [part for part in map(str, problem["loc"]) if part not in _BRANCHES and not part.startswith("literal[")]
-    path = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.0)
-        return f"unknown key {path} (the nearest known key is {near[0]})" if near else f"unknown key {path}"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{path}: {message[:1].lower()}{message[1:]} (given: {problem['input']!r})"
+def _explain(error: ValidationError) -> list[str]:
+    """One sentence for each key, in their order."""
+    reasons: dict[str, list[str]] = {}
+    given: dict[str, str] = {}
+    for problem in error.errors():
+        # pydantic adds the branch of a union to the path; a person only knows the key.
+        location = [part for part in map(str, problem["loc"]) if part not in _BRANCHES and not part.startswith("literal[")]
+        path = ".".join(location)
+        if problem["type"] == "extra_forbidden":
+            known = _known_keys(location[:-1])
+            near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.0)
+            reasons[f"unknown key {path}"] = [f"the nearest known key is {near[0]}"] if near else []
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            # A value that fits no branch of a union has a reason for each branch.
+            reasons.setdefault(path, []).append(f"{message[:1].lower()}{message[1:]}")
+            given[path] = f" (given: {problem['input']!r})"
+    return [
+        f"{path}: {', or '.join(told)}{given[path]}" if path in given else f"{path} ({told[0]})" if told else path
+        for path, told in reasons.items()
+    ]
 
 
 def _known_keys(path: list[str]) -> list[str]:

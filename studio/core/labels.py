@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from studio.core.errors import StudioError
 
 
-@dataclass
+@dataclass(eq=False)
 class TrieNode:
     """A prefix of one or more labels. ``depth`` is its length in tokens; ``label`` the index of the label that ends here."""
 

@@ -7,11 +7,12 @@ for every 64 weights (0.5 bit each), which double quantisation brings to 0.127 b
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from studio.core.config import MethodConfig
+from studio.core.config import MethodConfig, RunConfig
 
 FP32 = 4
 NF4_BYTES = (4 + 0.127) / 8
@@ -22,6 +23,15 @@ FRAMEWORK_BYTES = {"cpu": 550 * 2**20, "mps": 700 * 2**20, "cuda": 500 * 2**20}
 # Attention, norms and the MLP keep about this many floats of a layer's widths for the backward pass.
 _HIDDEN_COPIES = 10
 _INTERMEDIATE_COPIES = 4
+# English text in the tokenizers of current small models; used only until a tokenizer has been loaded.
+_CHARACTERS_PER_TOKEN = 4
+_GRADED_TOKENS = 8
+# On a CPU small pieces of similar length waste less on padding than they lose in matrix size; a GPU wants whole batches.
+AUTO_MICRO_BATCH = {"cpu": 4, "mps": 16, "cuda": 16}
+_TIGHT_SHARE = 0.85
+
+DeviceName = Literal["cpu", "cuda", "mps"]
+Verdict = Literal["fits", "tight", "too big"]
 
 
 class LinearShape(BaseModel):
@@ -118,7 +128,7 @@ def forecast(
     tokens: int,
     supervised: int,
     precision: Literal["fp32", "bf16"],
-    device: Literal["cpu", "cuda", "mps"],
+    device: DeviceName,
 ) -> MemoryForecast:
     """The expected peak of training.
 
@@ -152,3 +162,33 @@ def forecast(
         framework=FRAMEWORK_BYTES[device],
         output_bytes=trainable * FP32,
     )
+
+
+class Lengths(NamedTuple):
+    """Token lengths of the largest micro-batch, as ``forecast`` takes them."""
+
+    micro_batch: int
+    tokens: int
+    supervised: int
+
+
+def micro_batch_for(config: RunConfig, device: DeviceName) -> int:
+    """Messages computed at once: as configured, or a size that suits the device."""
+    chosen = config.training.micro_batch
+    return min(config.training.batch_size, AUTO_MICRO_BATCH[device]) if chosen == "auto" else chosen
+
+
+def estimate_lengths(longest_text: str, longest_label: str, config: RunConfig, device: DeviceName) -> Lengths:
+    """Lengths guessed from characters, for a forecast before any tokenizer has been loaded."""
+    micro_batch = micro_batch_for(config, device)
+    characters = len(config.prompt.template.replace("{text}", "")) + len(longest_text) + len(longest_label)
+    # Two more: the tokenizer's beginning token and the end token.
+    tokens = min(config.prompt.max_length, math.ceil(characters / _CHARACTERS_PER_TOKEN) + 2)
+    return Lengths(micro_batch, tokens, micro_batch * _GRADED_TOKENS)
+
+
+def verdict(needed: int, available: int) -> Verdict:
+    """Whether ``needed`` bytes go into ``available`` ones. Above 85 % is tight: a forecast is not that exact."""
+    if needed > available:
+        return "too big"
+    return "tight" if needed > available * _TIGHT_SHARE else "fits"

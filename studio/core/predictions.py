@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,19 +17,18 @@ from studio.core.errors import StudioError
 from studio.core.events import LabelProbability, Prediction
 from studio.core.metrics import confusion_counts
 
-_SCHEMA = pa.schema(
-    [
-        pa.field("text", pa.string()),
-        pa.field("label", pa.string()),
-        pa.field("predicted", pa.string()),
-        pa.field("probability", pa.float64()),
-        pa.field("label_probability", pa.float64()),
-        pa.field("top_labels", pa.list_(pa.string())),
-        pa.field("top_probabilities", pa.list_(pa.float64())),
-        pa.field("left_set", pa.bool_()),
-        pa.field("outside_mass", pa.float64()),
-    ]
-)
+_FIELDS: list[pa.Field[Any]] = [
+    pa.field("text", pa.string()),
+    pa.field("label", pa.string()),
+    pa.field("predicted", pa.string()),
+    pa.field("probability", pa.float64()),
+    pa.field("label_probability", pa.float64()),
+    pa.field("top_labels", pa.list_(pa.string())),
+    pa.field("top_probabilities", pa.list_(pa.float64())),
+    pa.field("left_set", pa.bool_()),
+    pa.field("outside_mass", pa.float64()),
+]
+_SCHEMA = pa.schema(_FIELDS)
 _LABELS_KEY = b"labels"
 
 

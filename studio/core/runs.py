@@ -30,7 +30,8 @@ RunState = Literal["new", "running", "completed", "stopped", "failed", "crashed"
 class Outcome(BaseModel):
     """How a run ended: the contents of outcome.json."""
 
-    model_config = ConfigDict(frozen=True)
+    # As for events: a run that was never evaluated has NaN for an accuracy.
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     final: Finished | Failed | Crashed
 

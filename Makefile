@@ -1,0 +1,60 @@
+# Works with GNU make 3.81 (what macOS has) and newer.
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+
+# What is installed is known by a stamp. Its name changes with the requirements and with this folder's place, so a
+# start with nothing new to install runs no pip.
+HASH := $(shell (pwd; cat pyproject.toml packaging/constraints.txt packaging/setup.sh) | cksum | cut -d' ' -f1)
+INSTALLED := .venv/.installed-$(HASH)
+INSTALLED_FOR_TESTS := $(INSTALLED)-test
+
+export PYTHON
+.DEFAULT_GOAL := help
+.PHONY: help run setup test test-real lint tree licences pins wheel clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' Makefile
+
+run: $(INSTALLED) ## start the app (the first start installs it into .venv)
+	@$(BIN)/python -m studio --demo-without-display
+
+setup: $(INSTALLED_FOR_TESTS) ## install what developing needs into .venv
+
+test: $(INSTALLED_FOR_TESTS) ## run the tests but those on the real model; ARGS= goes to pytest
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not real" $(ARGS)
+
+test-real: $(INSTALLED_FOR_TESTS) ## train the starter model on the sample, for real (minutes)
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m real -o timeout=2400 $(ARGS)
+
+lint: $(INSTALLED_FOR_TESTS) ## style, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+licences: $(INSTALLED_FOR_TESTS) ## write packaging/LICENCES.md anew from what is installed
+	$(BIN)/python packaging/licences.py > packaging/LICENCES.md.new
+	mv packaging/LICENCES.md.new packaging/LICENCES.md
+
+tree: $(INSTALLED_FOR_TESTS) ## write the file tree of README.md anew
+	$(BIN)/python packaging/file_tree.py
+
+pins: ## resolve packaging/constraints.txt anew, in a fresh environment
+	sh packaging/pin.sh
+
+wheel: $(INSTALLED_FOR_TESTS) ## build dist/*.whl
+	rm -rf build
+	$(BIN)/python -m pip wheel . --no-deps --no-build-isolation --wheel-dir dist
+
+clean: ## remove what building and testing made; .venv stays
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find studio resources tests packaging -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED):
+	@sh packaging/setup.sh starter $@
+
+$(INSTALLED_FOR_TESTS):
+	@sh packaging/setup.sh starter,test $(INSTALLED) $@

@@ -1,0 +1,126 @@
+"""The ``finetune-studio`` command: speaks to a worker like the window does, and needs no Qt. What it takes and returns."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from studio import __version__
+from studio.cli_commands import COMMANDS, FAILED, INTERRUPTED
+from studio.cli_output import PROGRAM, Output
+from studio.core.config import RunConfig
+from studio.core.errors import StudioError
+from studio.core.events import Failed
+
+_RUN_FILE = "the run file, or the word 'sample' for the built-in example"
+_RUN = "a run's name or folder"
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line as a namespace; ``command`` None asks for the window. Exits with 2 on wrong usage."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Fine-tune a small language model on your own computer. Without a command, the window opens.",
+        epilog="Exit codes: 0 done, 1 failed with a reason, 2 wrong usage, 130 interrupted (what was learnt is kept).",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--home", metavar="DIR", help="where runs and models are kept (or set FINETUNE_STUDIO_HOME)")
+    parser.add_argument("--demo-without-display", action="store_true", help="where no window can open, run `demo` instead")
+    parser.set_defaults(json=False)
+    # Options that are left out after the command must not overwrite those before it.
+    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--home", metavar="DIR", help="where runs and models are kept (or set FINETUNE_STUDIO_HOME)")
+    shared.add_argument("--json", action="store_true", help="write one JSON document to stdout (train: one event a line)")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    def add(name: str, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            parents=[shared],
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    settings = describe_settings()
+    train = add("train", "train as a run file says", settings)
+    train.add_argument("config", metavar="RUN.toml", help=_RUN_FILE)
+    evaluate = add("evaluate", "predict a run's test split again, or a labelled file")
+    evaluate.add_argument("run", metavar="RUN", help=_RUN)
+    evaluate.add_argument("--data", metavar="FILE", type=Path, help="a labelled CSV, TSV or JSONL file")
+    predict = add("predict", "predict the intent of messages")
+    predict.add_argument("run", metavar="RUN", help=_RUN)
+    predict.add_argument("texts", metavar="TEXT", nargs="*", help="messages")
+    predict.add_argument("--data", metavar="FILE", type=Path, help="a CSV, TSV or JSONL file of messages")
+    predict.add_argument("--text-column", metavar="NAME", help="the column that holds the message; guessed when left out")
+    predict.add_argument("--out", metavar="FILE", type=Path, help="the CSV file to write, with --data")
+    export = add("export", "write what was learnt to a folder and verify it in a clean process")
+    export.add_argument("run", metavar="RUN", help=_RUN)
+    export.add_argument(
+        "--as",
+        dest="kind",
+        required=True,
+        choices=["adapter", "model"],
+        help="adapter: of a LoRA or QLoRA run; model: of a full run",
+    )
+    export.add_argument("--to", dest="folder", metavar="DIR", type=Path, required=True, help="the folder to write")
+    forecast = add("forecast", "say whether a run fits into memory, without training", settings)
+    forecast.add_argument("config", metavar="RUN.toml", help=_RUN_FILE)
+    add("runs", "list all runs, newest first")
+    add("doctor", "check this computer and the installation")
+    add("demo", "run the sample end to end in this terminal: train, evaluate, export")
+
+    parsed = parser.parse_args(arguments)
+    if parsed.command == "predict":
+        from_file = parsed.data is not None and parsed.out is not None
+        if (parsed.data is None) != (parsed.out is None) or from_file == bool(parsed.texts):
+            predict.error("give messages, or --data FILE with --out FILE")
+    return parsed
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out a parsed command; returns the exit code. Problems are told on stderr, in words."""
+    output = Output(arguments.json)
+    try:
+        code = COMMANDS[arguments.command](arguments, output)
+        sys.stdout.flush()
+    except StudioError as error:
+        output.fail(Failed(kind=error.kind, message=error.message, remedy=error.remedy, detail=error.detail))
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has closed it; the interpreter must not try to flush the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code
+
+
+def run_without_display(arguments: argparse.Namespace, problem: str) -> int:
+    """The window was asked for where none can open: run the demo if that was allowed, else say what works instead."""
+    print(f"The window cannot open. {problem}", file=sys.stderr)
+    if not arguments.demo_without_display:
+        print(f"Without a window, try `{PROGRAM} demo`, or see `{PROGRAM} --help`.", file=sys.stderr)
+        return FAILED
+    print("Running the demo in this terminal instead.", file=sys.stderr, flush=True)
+    arguments.command = "demo"
+    return run(arguments)
+
+
+def describe_settings() -> str:
+    """The keys of run.toml with their defaults and meanings, for the help texts."""
+    lines = ["keys of run.toml and their defaults:"]
+    for name, table in RunConfig.model_fields.items():
+        lines.append(f"\n  [{name}]")
+        assert isinstance(table.annotation, type)
+        assert issubclass(table.annotation, BaseModel)
+        for key, field in table.annotation.model_fields.items():
+            default = "" if field.default is None else json.dumps(field.default)
+            lines.append(f"  {f'{key} = {default}':<30} {field.description}")
+    return "\n".join(lines)

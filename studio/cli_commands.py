@@ -1,0 +1,278 @@
+"""What each command of the command line does."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.resources
+import shlex
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+from studio import doctor
+from studio.cli_output import PROGRAM, Output, plain, write_confusion
+from studio.core.commands import Command, Evaluate, Export, Forecast, Predict
+from studio.core.config import RunConfig, load_run_config, parse_run_config
+from studio.core.errors import StudioError
+from studio.core.events import Event, Exported, Finished, Forecasted, Predicted
+from studio.core.predictions import PredictionTable, read_predictions
+from studio.core.runs import Home, RunFolder
+from studio.supervise.process import WorkerProcess, start_job, start_training
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+
+Answer = TypeVar("Answer", bound=Event)
+
+
+def train(arguments: argparse.Namespace, output: Output) -> int:
+    home = Home.locate(arguments.home)
+    run, finished, code = _train(home, _load_config(arguments.config), output, output.event)
+    if finished is None:
+        return code
+    table = _confusion(run.predictions_path, run.path / "confusion.csv") if finished.rows else None
+    if not output.json:
+        output.training(run, finished, table)
+        output.next_commands(_next_commands(arguments, run, evaluated=table is not None))
+    return code
+
+
+def evaluate(arguments: argparse.Namespace, output: Output) -> int:
+    home = Home.locate(arguments.home)
+    run = home.find_run(arguments.run)
+    suffix = f"-{arguments.data.stem}" if arguments.data else ""
+    predictions, matrix = run.path / f"predictions{suffix}.parquet", run.path / f"confusion{suffix}.csv"
+    data = str(arguments.data.resolve()) if arguments.data else None
+    finished, code = _ask(Evaluate(run=str(run.path), home=str(home.path), data=data, out=str(predictions)), Finished, output)
+    if finished is None:
+        return code
+    table = _confusion(predictions, matrix)
+    if output.json:
+        output.document({**finished.model_dump(mode="json"), "predictions": str(predictions), "confusion": str(matrix)})
+    else:
+        output.scores(finished, table)
+        output.say(f"Confusion matrix: {matrix}")
+    return code
+
+
+def predict(arguments: argparse.Namespace, output: Output) -> int:
+    home = Home.locate(arguments.home)
+    run = home.find_run(arguments.run)
+    command = Predict(
+        run=str(run.path),
+        home=str(home.path),
+        texts=arguments.texts,
+        data=str(arguments.data.resolve()) if arguments.data else None,
+        text_column=arguments.text_column,
+        out=str(arguments.out.resolve()) if arguments.out else None,
+    )
+    answers: list[Predicted] = []
+
+    def keep(event: Event) -> None:
+        if isinstance(event, Predicted):
+            answers.append(event)
+        output.progress(event)
+
+    with output.live():
+        final, code = _listen(start_job(command), output, keep)
+    if not isinstance(final, Finished | Predicted):
+        return _failure(final, code, output)
+    predictions = [answer.prediction for answer in sorted(answers, key=lambda answer: answer.request)]
+    if output.json:
+        out = command.out if arguments.out else None
+        output.document({"predictions": [prediction.model_dump(mode="json") for prediction in predictions], "out": out})
+    elif arguments.out:
+        output.say(f"Predictions: {arguments.out}")
+    else:
+        output.predictions(predictions)
+    return code
+
+
+def export(arguments: argparse.Namespace, output: Output) -> int:
+    home = Home.locate(arguments.home)
+    exported, code = _export(home, home.find_run(arguments.run), arguments.kind, arguments.folder, output)
+    if exported is None:
+        return code
+    if output.json:
+        output.document(exported.model_dump(mode="json"))
+    else:
+        output.exported(exported)
+    return code if exported.verified else FAILED
+
+
+def forecast(arguments: argparse.Namespace, output: Output) -> int:
+    home = Home.locate(arguments.home)
+    config = _load_config(arguments.config)
+    _warn(config, output)
+    answer, code = _ask(Forecast(config=config, home=str(home.path)), Forecasted, output)
+    if answer is None:
+        return code
+    if output.json:
+        output.document(answer.model_dump(mode="json"))
+    else:
+        output.forecast(answer)
+    return code
+
+
+def runs(arguments: argparse.Namespace, output: Output) -> int:
+    summaries = []
+    for run in Home.locate(arguments.home).list_runs():
+        try:
+            summaries.append(run.summary())
+        except StudioError as error:  # one damaged run must not hide the others
+            output.warn(f"{run.name}: {error.message}")
+    output.runs(summaries)
+    return DONE
+
+
+def diagnose(arguments: argparse.Namespace, output: Output) -> int:
+    checks = output.checks(doctor.examine(arguments.home))
+    return FAILED if any(check.state == "wrong" for check in checks) else DONE
+
+
+def demo(arguments: argparse.Namespace, output: Output) -> int:
+    home = Home.locate(arguments.home)
+    output.say("The sample: a small model learns to write the intent of a bank customer's message.")
+    run, finished, code = _train(home, _load_config("sample"), output, output.progress)
+    if finished is None or code:
+        return code
+    matrix = run.path / "confusion.csv"
+    table = _confusion(run.predictions_path, matrix)
+    if not output.json:
+        output.training(run, finished, table)
+    kind = _export_kind(run)
+    exported, code = _export(home, run, kind, home.path / "exports" / f"{run.name}-{kind}", output)
+    if exported is None:
+        return code
+    if output.json:
+        parts = {"finished": finished, "exported": exported}
+        shown = {name: part.model_dump(mode="json") for name, part in parts.items()}
+        output.document({"run": str(run.path), "confusion": str(matrix), **shown})
+    else:
+        output.exported(exported)
+        output.next_commands(_next_commands(arguments, run, evaluated=True, exported=True))
+    return code if exported.verified else FAILED
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, Output], int]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "export": export,
+    "forecast": forecast,
+    "runs": runs,
+    "doctor": diagnose,
+    "demo": demo,
+}
+
+
+def _load_config(name: str) -> RunConfig:
+    if name == "sample":
+        preset = importlib.resources.files("studio.resources") / "presets" / "sample.toml"
+        return parse_run_config(preset.read_text("utf-8"))
+    return load_run_config(Path(name).expanduser())
+
+
+def _warn(config: RunConfig, output: Output) -> None:
+    for warning in config.warnings():
+        output.warn(warning)
+
+
+def _train(
+    home: Home, config: RunConfig, output: Output, on_event: Callable[[Event], None]
+) -> tuple[RunFolder, Finished | None, int]:
+    _warn(config, output)
+    run, process = start_training(home, config)
+    output.say(f"Run {run.name}")
+    with output.live():
+        # Ctrl-C must not mean waiting for the last evaluation; `evaluate` makes up for it.
+        final, code = _listen(process, output, on_event, on_interrupt=lambda: process.stop(closing=True))
+    if isinstance(final, Finished):
+        return run, final, code
+    output.fail(final, run.log_path)
+    return run, None, code or FAILED
+
+
+def _ask(command: Command, expected: type[Answer], output: Output) -> tuple[Answer | None, int]:
+    """The answer of a short job, or None after its failure was told, and the exit code."""
+    with output.live():
+        final, code = _listen(start_job(command), output, output.progress)
+    if isinstance(final, expected):
+        return final, code
+    return None, _failure(final, code, output)
+
+
+def _failure(final: Event, code: int, output: Output) -> int:
+    output.fail(final)
+    return code or FAILED
+
+
+def _listen(
+    process: WorkerProcess,
+    output: Output,
+    on_event: Callable[[Event], None],
+    on_interrupt: Callable[[], None] | None = None,
+) -> tuple[Event, int]:
+    """Read a worker to its end: its last event, and DONE or INTERRUPTED. A second Ctrl-C ends it at once."""
+    interruptions = 0
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        # Says nothing itself: it may have interrupted a print.
+        nonlocal interruptions
+        interruptions += 1
+        if interruptions == 1 and on_interrupt is not None:
+            on_interrupt()
+        else:
+            process.cancel()
+
+    told = False
+    previous = signal.signal(signal.SIGINT, interrupt)
+    try:
+        for event in process.events():
+            if interruptions and on_interrupt is not None and not told:
+                output.warn("Stopping after this step; what was learnt is kept. Press Ctrl-C again to end at once.")
+                told = True
+            on_event(event)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        process.close()
+    assert process.last_word is not None
+    return process.last_word, INTERRUPTED if interruptions else DONE
+
+
+def _confusion(predictions: Path, matrix: Path) -> PredictionTable:
+    table = read_predictions(predictions)
+    write_confusion(matrix, table)
+    return table
+
+
+def _export_kind(run: RunFolder) -> str:
+    return "model" if run.config().method.kind == "full" else "adapter"
+
+
+def _export(home: Home, run: RunFolder, kind: str, folder: Path, output: Output) -> tuple[Exported | None, int]:
+    method = run.config().method.kind
+    if kind == "adapter" and method == "full":
+        raise StudioError(f"{run.name} trained every weight, so it has no adapter.", "Use --as model.")
+    if kind == "model" and method != "full":
+        raise StudioError(f"{run.name} trained an adapter ({method}); its base was not changed.", "Use --as adapter.")
+    command = Export(
+        run=str(run.path),
+        home=str(home.path),
+        folder=str(folder.expanduser().resolve()),
+        kind="model" if kind == "model" else "adapter",
+    )
+    return _ask(command, Exported, output)
+
+
+def _next_commands(arguments: argparse.Namespace, run: RunFolder, evaluated: bool, exported: bool = False) -> list[str]:
+    home = f" --home {shlex.quote(arguments.home)}" if arguments.home else ""
+    name = shlex.quote(plain(run.name))
+    commands = [f'{PROGRAM} predict {name} "I lost my card yesterday"{home}']
+    if not evaluated:
+        commands.append(f"{PROGRAM} evaluate {name}{home}")
+    if not exported:
+        kind = _export_kind(run)
+        commands.append(f"{PROGRAM} export {name} --as {kind} --to my-{kind}{home}")
+    return [*commands, f"{PROGRAM} runs{home}"]

@@ -1,0 +1,202 @@
+"""Messages → token ids. One place renders prompts and labels, for training and for prediction alike.
+
+Rules:
+
+- A prompt is the template with the message in it, tokenised in one go. It begins with what the tokenizer itself puts in
+  front (``<bos>`` for Gemma and Llama). A tokenizer that declares ``add_bos_token`` but was stored without the rule that
+  does it gets its ``bos`` too; any other prompt begins with its text. What a tokenizer appends is never added.
+- A label is its separator, its name and the end token. The separator is the whitespace that ends the template, or one
+  space, so the prompt never ends in whitespace and the label's tokens begin at a word.
+- Special tokens act only where the template writes them. In a message or a label they are spelt out as text.
+- What is too long is cut at the end of the message, with room kept for the longest label. Template and label stay whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, NamedTuple, Protocol
+
+from studio.core.config import PromptConfig
+from studio.core.errors import StudioError
+from studio.core.labels import LabelSet
+from studio.data.sources import Example
+from studio.data.words import counted
+
+_SLOT = "{text}"
+
+
+class Tokenizer(Protocol):
+    """What is needed of a fast tokenizer of transformers 5 (one that knows where in the text a token stands)."""
+
+    @property
+    def is_fast(self) -> bool: ...
+
+    @property
+    def added_tokens_decoder(self) -> Any: ...
+
+    @property
+    def all_special_ids(self) -> Any: ...
+
+    def __call__(self, text: Any, *args: Any, **kwargs: Any) -> Any: ...
+
+    def decode(self, token_ids: Any, *args: Any, **kwargs: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One row. ``ids`` is prompt, label and end token; ``supervised`` is True exactly on label and end token."""
+
+    ids: list[int]
+    supervised: list[bool]
+    truncated: bool
+
+
+class _Token(NamedTuple):
+    id: int
+    start: int
+    end: int
+
+
+class PromptEncoder:
+    """Renders prompts and labels for one tokenizer and one [prompt] table.
+
+    Call ``label_set`` first: how much of a message fits depends on the longest label, in training as in prediction.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, prompt: PromptConfig) -> None:
+        """Raises StudioError when the tokenizer has no end token or cannot tell where its tokens stand."""
+        end: int | None = getattr(tokenizer, "eos_token_id", None)
+        if end is None:
+            raise StudioError(
+                "This model's tokenizer has no end token, so the model could not say where an intent ends.",
+                "Choose another model.",
+                kind="unusable_model",
+            )
+        if not tokenizer.is_fast:
+            raise StudioError(
+                "This model's tokenizer has no fast form (tokenizer.json), which is needed to cut long messages.",
+                "Choose another model.",
+                kind="unusable_model",
+            )
+        self.end_token_id = end
+        self._tokenizer = tokenizer
+        self._max_length = prompt.max_length
+        self._head, _, tail = prompt.template.partition(_SLOT)
+        self._tail = tail.rstrip()
+        self._separator = tail[len(self._tail) :] or " "
+        special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._special: set[int | None] = special | set(tokenizer.all_special_ids)
+        self._unknown: int | None = getattr(tokenizer, "unk_token_id", None)
+        if self._unknown not in (end, getattr(tokenizer, "bos_token_id", None)):
+            # It stands for text, so a message may hold it. (GPT-2 and Qwen call their end token the unknown one too.)
+            self._special.discard(self._unknown)
+        self._prefix = self._own_prefix()
+        self._label_ids: dict[str, list[int]] = {}
+        self._longest_label: int | None = None
+
+    def label_ids(self, name: str) -> list[int]:
+        """Separator, name and end token. Raises StudioError for a name that the tokenizer cannot write exactly."""
+        if name not in self._label_ids:
+            ids = self._plain_ids(self._separator + name)
+            written = str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+            if written.strip() != name.strip() or self._special.union([self._unknown]).intersection(ids):
+                raise StudioError(
+                    f"This model's tokenizer cannot write the intent {name!r}: it becomes {written.strip()!r}.",
+                    "Rename the intent, with plain letters for example.",
+                )
+            self._label_ids[name] = [*ids, self.end_token_id]
+        return self._label_ids[name]
+
+    def label_set(self, names: Sequence[str]) -> LabelSet:
+        """The labels as token ids, and from now on the room that prompts leave for them.
+
+        Raises StudioError when a label cannot be written, two labels have the same ids, or ``max_length`` leaves no
+        room for a message.
+        """
+        labels = LabelSet.build(names, [self.label_ids(name) for name in names])
+        longest = max(labels.token_ids, key=len)
+        self._longest_label = len(longest)
+        fixed = len(self._render("")) + len(longest)
+        if fixed >= self._max_length:
+            raise StudioError(
+                f"The template and the longest intent, {names[labels.token_ids.index(longest)]!r}, take {counted(fixed, 'token')}, "
+                f"so max_length = {self._max_length} leaves no room for the message.",
+                "Raise max_length, or shorten the template or the names of the intents.",
+            )
+        return labels
+
+    def prompt_ids(self, text: str) -> list[int]:
+        """The prompt for a message, cut to leave room for the longest label."""
+        return self._prompt(text)[0]
+
+    def encode(self, example: Example) -> Encoded:
+        """Prompt, label and end token of a labelled message."""
+        prompt, truncated = self._prompt(example.text)
+        label = self.label_ids(example.label)
+        return Encoded(prompt + label, [False] * len(prompt) + [True] * len(label), truncated)
+
+    def _prompt(self, text: str) -> tuple[list[int], bool]:
+        if self._longest_label is None:
+            raise RuntimeError("label_set() has to be called before a prompt is rendered")
+        room = self._max_length - self._longest_label
+        tokens = self._render(text)
+        truncated = len(tokens) > room
+        while len(tokens) > room:
+            # Cutting text and tokenising it again, rather than cutting tokens, gives what a shorter message would give.
+            # The new end may need more tokens than the old one, hence the loop; it ends, as each pass takes a character.
+            begin = len(self._head)
+            starts = [token.start - begin for token in tokens if token.end > begin and token.start < begin + len(text)]
+            surplus = min(len(tokens) - room, len(starts))
+            cut = min(starts[-surplus], len(text) - 1) if starts else 0
+            text = text[: max(cut, 0)]
+            tokens = self._render(text)
+        return [token.id for token in tokens], truncated
+
+    def _render(self, text: str) -> list[_Token]:
+        """Prefix and prompt; each token with its place in head + text + tail."""
+        rendered = self._head + text + self._tail
+        begin, end = len(self._head), len(self._head) + len(text)
+        encoding = self._tokenizer(
+            rendered, add_special_tokens=False, split_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        tokens: list[_Token] = []
+        for index, (start, stop) in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True):
+            if index in self._special and _overlaps(rendered, start, stop, begin, end):
+                tokens += [_Token(piece, start, stop) for piece in self._spelt_out(rendered[start:stop])]
+            else:
+                tokens.append(_Token(index, start, stop))
+        if [token.id for token in tokens[: len(self._prefix)]] == self._prefix:
+            # The template writes the beginning token itself; two of them would be one too many.
+            return tokens
+        return [_Token(index, 0, 0) for index in self._prefix] + tokens
+
+    def _spelt_out(self, text: str) -> list[int]:
+        """The ids of a special token's name as mere text."""
+        ids = self._plain_ids(text)
+        if self._special.intersection(ids):
+            # Some vocabularies hold the name as a word of its own; letter by letter it cannot be found there.
+            ids = [index for letter in text for index in self._plain_ids(letter) if index not in self._special]
+        return ids
+
+    def _plain_ids(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"])
+
+    def _own_prefix(self) -> list[int]:
+        """What the tokenizer puts in front of every text."""
+        full = self._tokenizer("a", add_special_tokens=True, split_special_tokens=True, verbose=False)["input_ids"]
+        prefix = list(takewhile(self._special.__contains__, full))
+        beginning: int | None = getattr(self._tokenizer, "bos_token_id", None)
+        if beginning is not None and not prefix and getattr(self._tokenizer, "add_bos_token", False):
+            prefix = [beginning]
+        return prefix
+
+
+def _overlaps(rendered: str, start: int, stop: int, begin: int, end: int) -> bool:
+    """Whether the token at start:stop takes part of begin:end, apart from spaces that some special tokens swallow."""
+    token = rendered[start:stop]
+    if token.strip():
+        stop = start + len(token.rstrip())
+        start += len(token) - len(token.lstrip())
+    return start < end and stop > begin

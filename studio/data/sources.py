@@ -1,0 +1,178 @@
+"""A table → labelled messages. The two columns are guessed, or named by the person."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import pyarrow as pa
+
+from studio.core.errors import StudioError
+from studio.core.events import ColumnGuess
+from studio.data.tables import SourceTable, load_table, read_table
+from studio.data.words import counted, listed, nearest
+
+__all__ = ["Example", "guess_columns", "read_examples", "read_table", "read_texts"]
+
+# Most telling name first.
+_TEXT_NAMES = (
+    *("text", "message", "utterance", "sentence", "query", "question", "prompt", "input", "content", "body"),
+    *("comment", "review", "description", "request", "example"),
+)
+_LABEL_NAMES = ("label", "intent", "category", "class", "target", "topic", "tag", "intention", "output", "answer", "y")
+# A column without a known name is taken for the intent only if its values repeat at least this often.
+_LARGEST_DISTINCT_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Example:
+    """A message and its intent, both exactly as in the file."""
+
+    text: str
+    label: str
+
+
+def guess_columns(table: pa.Table, text_column: str | None = None, label_column: str | None = None) -> ColumnGuess:
+    """Which column holds the message and which the intent.
+
+    A given column is taken as it is. Otherwise known names win (text, message, … and label, intent, …), then the
+    values decide: the intent is the column whose values repeat most, the message the one with the longest values.
+    Raises StudioError for an unknown column, or when the guess cannot be made.
+    """
+    return _guess(SourceTable("The file", table), text_column, label_column)
+
+
+def read_examples(
+    path: str | Path, text_column: str | None = None, label_column: str | None = None, like: ColumnGuess | None = None
+) -> tuple[list[Example], ColumnGuess, list[str]]:
+    """All rows with a message and an intent, in the file's order; the columns; and problems in sentences.
+
+    Rows without a message or an intent (null, or nothing but spaces) are left out and counted in the problems.
+    ``like`` holds the columns of another file of the same data set: where this file has them too, they are taken.
+    Raises StudioError when the file, a column or the whole content cannot be used.
+    """
+    source = load_table(path)
+    if like is not None:
+        columns = source.table.column_names
+        text_column = text_column or (like.text_column if like.text_column in columns else None)
+        label_column = label_column or (like.label_column if like.label_column in columns else None)
+    guess = _guess(source, text_column, label_column)
+    texts = source.table.column(guess.text_column).to_pylist()
+    labels = source.table.column(guess.label_column).to_pylist()
+    examples: list[Example] = []
+    no_text = no_label = 0
+    for text, label in zip(texts, labels, strict=True):
+        if text is None or not text.strip():
+            no_text += 1
+        elif label is None or not label.strip():
+            no_label += 1
+        else:
+            examples.append(Example(text, label))
+    if not examples:
+        raise StudioError(
+            f"{source.name} has no row with both a message (column {guess.text_column!r}) "
+            f"and an intent (column {guess.label_column!r}).",
+            "Check that these are the right columns.",
+        )
+    problems = list(source.problems)
+    for number, missing in ((no_text, "a message"), (no_label, "an intent")):
+        if number:
+            problems.append(f"Left out: {counted(number, 'row')} of {source.name} without {missing}.")
+    return examples, guess, problems
+
+
+def read_texts(path: str | Path, text_column: str | None = None) -> list[str]:
+    """The messages of a file that needs no intents: one for each row, "" where a row has none. Raises StudioError."""
+    source = load_table(path)
+    columns = source.table.column_names
+    if text_column is not None:
+        chosen = _known_column(source, text_column)
+    elif (named := _by_name(columns, _TEXT_NAMES)) is not None:
+        chosen = named
+    elif len(columns) == 1:
+        raise StudioError(
+            f"It cannot be told whether the first line of {source.name} ({columns[0]!r}) is a column name or a message.",
+            "Make 'text' its first line, or name the column.",
+        )
+    else:
+        chosen = max(columns, key=lambda column: _mean_length(source.table, column))
+    return [text or "" for text in source.table.column(chosen).to_pylist()]
+
+
+def _guess(source: SourceTable, text_column: str | None, label_column: str | None) -> ColumnGuess:
+    columns = source.table.column_names
+    if len(columns) < 2:
+        raise StudioError(
+            f"{source.name} has one column ({columns[0]!r}); training needs a message and its intent in each row.",
+            "Add a column with the intents. Commas, semicolons, tabs and | are understood between columns.",
+        )
+    text = None if text_column is None else _known_column(source, text_column)
+    label = None if label_column is None else _known_column(source, label_column)
+    if text is not None and text == label:
+        raise StudioError(f"The column {text!r} is named for both the message and the intent.", "Name two different columns.")
+    text = text or _by_name([column for column in columns if column != label], _TEXT_NAMES)
+    label = label or _by_name([column for column in columns if column != text], _LABEL_NAMES)
+    named = text is not None or label is not None
+    if label is None:
+        label = _label_by_values(source, [column for column in columns if column != text], sure=text is not None)
+    if text is None:
+        text = max((column for column in columns if column != label), key=lambda column: _mean_length(source.table, column))
+    if not named:
+        _refuse_headerless(source, label)
+    return ColumnGuess(columns=columns, text_column=text, label_column=label)
+
+
+def _known_column(source: SourceTable, name: str) -> str:
+    columns = source.table.column_names
+    if name not in columns:
+        raise StudioError(
+            f"{source.name} has no column {name!r}; the nearest is {nearest(name, columns)!r}.",
+            f"Its columns are {listed(columns)}.",
+        )
+    return name
+
+
+def _by_name(columns: list[str], known: tuple[str, ...]) -> str | None:
+    """The column with the most telling name: a whole name before one word of a longer name (``message_text``)."""
+    whole = {re.sub(r"[\W_]+", "_", column).strip("_").casefold(): column for column in reversed(columns)}
+    for name in known:
+        if name in whole:
+            return whole[name]
+    for name in known:
+        for words, column in reversed(whole.items()):
+            parts = words.split("_")
+            if name in parts and not {"id", "index", "number", "count", "length"} & set(parts):
+                return column
+    return None
+
+
+def _label_by_values(source: SourceTable, columns: list[str], sure: bool) -> str:
+    """The column whose values repeat most; of equals, the one with the shorter values."""
+    table = source.table
+
+    def measure(column: str) -> tuple[float, float]:
+        return len(table.column(column).unique()) / table.num_rows, _mean_length(table, column)
+
+    # A column that always says the same tells no messages apart.
+    varied = [column for column in columns if len(table.column(column).unique()) > 1] or columns
+    best = min(varied, key=measure)
+    if measure(best)[0] > _LARGEST_DISTINCT_SHARE and not (sure and len(columns) == 1):
+        raise StudioError(
+            f"It cannot be told which column of {source.name} holds the intent: its columns are {listed(table.column_names)}.",
+            "Name the columns of the message and the intent. If the first line is already a message, add a line of names above it.",
+        )
+    return best
+
+
+def _refuse_headerless(source: SourceTable, label: str) -> None:
+    if label in source.table.column(label).to_pylist():
+        raise StudioError(
+            f"{source.name} seems to have no line of column names: its first line says {label!r}, which is an intent further down.",
+            "Add a first line such as text,label; or name both columns if these are their names.",
+        )
+
+
+def _mean_length(table: pa.Table, column: str) -> float:
+    return fmean(len(value or "") for value in table.column(column).to_pylist())

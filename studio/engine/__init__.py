@@ -1,0 +1,1 @@
+"""Models, training and classification. The only room that knows what a tensor is."""

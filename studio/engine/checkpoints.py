@@ -1,0 +1,94 @@
+"""Checkpoints: safetensors and JSON, complete or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import set_peft_model_state_dict
+from safetensors.torch import load_file
+
+from studio.core.errors import StudioError
+from studio.core.runs import RunFolder, write_json
+
+MANIFEST = "manifest.json"
+
+
+def save_checkpoint(run: RunFolder, model: torch.nn.Module, step: int, facts: dict[str, Any]) -> Path:
+    """Write what was learnt after ``step`` and drop older checkpoints. ``facts`` go into the manifest.
+
+    The folder appears under its name only when every file in it is written; the manifest with their hashes comes last.
+    """
+    folder = run.checkpoints / f"step-{step}"
+    scratch = run.checkpoints / f".step-{step}.partial"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        write_weights(model, scratch)
+        files = {path.name: _sha256(path) for path in sorted(scratch.iterdir())}
+        write_json(scratch / MANIFEST, {"step": step, **facts, "sha256": files})
+        if folder.exists():
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    except OSError as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise StudioError(
+            f"The checkpoint of step {step} cannot be written: {error.strerror or error}.",
+            f"Free some space where {run.path} lies; the checkpoint before it is still there.",
+            kind="disk_full",
+        ) from error
+    for old in run.checkpoints.glob("step-*"):
+        if old != folder:
+            shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def verify_checkpoint(folder: Path) -> dict[str, Any]:
+    """The manifest of an undamaged checkpoint. Raises StudioError when a file is missing or its hash is another."""
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+    for name, expected in manifest["sha256"].items():
+        path = folder / name
+        if not path.is_file() or _sha256(path) != expected:
+            raise StudioError(
+                f"The checkpoint {folder.name} is damaged: {name} is not what was written.",
+                "Train again, or restore the run folder from a backup.",
+                kind="damaged_run",
+            )
+    return manifest
+
+
+def write_weights(model: torch.nn.Module, folder: Path) -> None:
+    """The adapter in peft's layout, or the whole model in transformers', as safetensors, in the type it was trained in."""
+    saver: Any = model
+    if hasattr(model, "peft_config"):
+        saver.save_pretrained(folder, save_embedding_layers=False)
+        # peft leaves a card to fill in beside the adapter; an export writes its own.
+        (folder / "README.md").unlink(missing_ok=True)
+    else:
+        saver.save_pretrained(folder)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def restore_weights(model: torch.nn.Module, checkpoint: Path) -> None:
+    """Put a checkpoint's weights into the model that it was saved from."""
+    state = {name: tensor for path in sorted(checkpoint.glob("*.safetensors")) for name, tensor in load_file(path).items()}
+    if hasattr(model, "peft_config"):
+        set_peft_model_state_dict(model, state)
+    else:
+        # Weights that are tied are stored once; every other name has to be there.
+        missing = model.load_state_dict(state, strict=False)
+        if missing.unexpected_keys:
+            raise StudioError(
+                f"The checkpoint {checkpoint.name} belongs to another model.",
+                "Train again.",
+                detail=str(missing.unexpected_keys[:5]),
+                kind="damaged_run",
+            )

@@ -1,0 +1,197 @@
+"""What a run leaves behind for other programs: an adapter or a model, its labels, its prompt and a card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from studio.core.config import MethodConfig, PromptConfig, RunConfig
+from studio.core.errors import StudioError
+from studio.core.events import Finished
+from studio.core.labels import LabelSet
+from studio.core.runs import RunFolder, write_atomically, write_json
+from studio.data.prompts import PromptEncoder
+from studio.engine.devices import Compute
+from studio.engine.models import load_tokenizer, quantization
+from studio.engine.predictor import Predictor
+from studio.engine.starter import TERMS
+
+LABELS = "labels.json"
+PROMPT = "prompt.json"
+STARTER_ORIGIN = "google/gemma-3-270m"
+
+
+def write_export(run: RunFolder, base: Path, labels: LabelSet, end_token_id: int, folder: Path) -> dict[str, int]:
+    """Write the run's checkpoint as an export into the empty ``folder``; returns bytes by file name. Raises StudioError."""
+    checkpoint = run.checkpoint()
+    assert checkpoint is not None, "the run was loaded, so it has a checkpoint"
+    config = run.config()
+    scratch = folder.with_name(f".{folder.name}.partial")
+    try:
+        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.copytree(checkpoint, scratch, ignore=shutil.ignore_patterns("manifest.json"))
+        load_tokenizer(base).save_pretrained(scratch)
+        write_json(scratch / LABELS, list(labels.names))
+        write_json(scratch / PROMPT, _prompt_facts(config))
+        write_atomically(scratch / "README.md", _card(run, config, labels, base))
+        if config.method.kind == "full":
+            _set_end_token(base, scratch, end_token_id)
+        else:
+            _name_base(scratch, config, base)
+        if folder.exists():
+            folder.rmdir()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch.rename(folder)
+    except OSError as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise StudioError(
+            f"The export cannot be written to {folder}: {error.strerror or error}.",
+            "Choose a folder that is empty or new, on a disk with enough space.",
+            kind="unwritable_export",
+        ) from error
+    return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+
+
+def check_target(folder: Path, kind: str, method: str) -> None:
+    """Raises StudioError when the kind does not fit the run's method or the folder holds something already."""
+    fits = "model" if method == "full" else "adapter"
+    if kind != fits:
+        why = "changed every weight, so there is no adapter" if method == "full" else "left the base as it was"
+        raise StudioError(
+            f"A {kind} cannot be exported from this run: {method} training {why}.", f"Export it as {fits}.", kind="wrong_export"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StudioError(
+            f"The folder {folder} is not empty.", "Choose a new or empty folder, so that nothing is overwritten.", kind="not_empty"
+        )
+
+
+def load_export(folder: Path, base: Path, compute: Compute) -> Predictor:
+    """An export the way another program would load it: plain transformers and peft, nothing of the run."""
+    facts: dict[str, Any] = json.loads((folder / PROMPT).read_text("utf-8"))
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    method = MethodConfig(kind=facts["method"])
+    if method.kind == "full":
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", **options)
+        model.to(compute.device)
+    else:
+        if method.kind == "qlora":
+            options |= {"quantization_config": quantization(compute.dtype), "device_map": {"": compute.device}}
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=compute.dtype, **options)
+        if method.kind == "lora":
+            model.to(compute.device)
+        model = PeftModel.from_pretrained(model, folder)
+    prompt = PromptConfig(template=facts["template"], max_length=facts["max_length"])
+    encoder = PromptEncoder(load_tokenizer(folder), prompt)
+    labels: Sequence[str] = json.loads((folder / LABELS).read_text("utf-8"))
+    return Predictor(compute.prepare_model(model, training=False), encoder, encoder.label_set(labels), compute)
+
+
+def _prompt_facts(config: RunConfig) -> dict[str, object]:
+    return {
+        "template": config.prompt.template,
+        "max_length": config.prompt.max_length,
+        "method": config.method.kind,
+        "precision": config.training.precision,
+        "quantization": "nf4, double quantisation" if config.method.kind == "qlora" else None,
+        "rule": "p(label | message) = P(label tokens, end token | prompt) / the sum of the same over labels.json",
+    }
+
+
+def _set_end_token(base: Path, folder: Path, end_token_id: int) -> None:
+    """The end token that training graded is the one that generation has to stop at."""
+    source = base if (base / "generation_config.json").is_file() else folder
+    try:
+        generation = GenerationConfig.from_pretrained(source, local_files_only=True)
+    except OSError:
+        generation = GenerationConfig()
+    generation.eos_token_id = end_token_id
+    generation.save_pretrained(folder)
+
+
+def _name_base(folder: Path, config: RunConfig, base: Path) -> None:
+    """A path on the machine that trained says nothing to others: name the published base where it is known."""
+    path = folder / "adapter_config.json"
+    adapter = json.loads(path.read_text("utf-8"))
+    adapter["base_model_name_or_path"] = _base_name(config, base)
+    write_json(path, adapter)
+
+
+def _base_name(config: RunConfig, base: Path) -> str:
+    return STARTER_ORIGIN if config.model.base == "starter" else base.name
+
+
+def _card(run: RunFolder, config: RunConfig, labels: LabelSet, base: Path) -> str:
+    outcome = run.outcome()
+    final = outcome.final if outcome else None
+    measured = "The run has no test figures."
+    if isinstance(final, Finished) and final.rows:
+        measured = (
+            f"Accuracy on {final.rows} test messages: {final.accuracy:.1%} "
+            f"(95 % interval {final.accuracy_low:.1%} to {final.accuracy_high:.1%}), macro-F1 {final.macro_f1:.3f}."
+        )
+        if final.base_accuracy is not None:
+            measured += f" The untrained base: {final.base_accuracy:.1%}."
+    method, training, adapter = config.method, config.training, config.method.kind != "full"
+    front = {"library_name": "peft" if adapter else "transformers", "pipeline_tag": "text-generation"}
+    front |= {"base_model": _base_name(config, base)}
+    if config.model.base == "starter":
+        front |= {"license": "gemma"}
+    settings = f"{method.kind}, learning rate {training.learning_rate:g}, {training.epochs:g} epochs, batch {training.batch_size}"
+    if adapter:
+        settings += f", rank {method.rank}, alpha {method.alpha:g}, dropout {method.dropout:g}"
+    lines = [
+        "---",
+        *(f"{key}: {value}" for key, value in front.items()),
+        "---",
+        "",
+        f"# {run.name}",
+        "",
+        f"This {'adapter' if adapter else 'model'} reads a message and writes the name of its intent, one of {len(labels.names)}.",
+        "It was trained with Finetune Studio; only the label's tokens and the end token were graded.",
+        "",
+        f"- Settings: {settings}, {training.precision}.",
+        f"- {measured}",
+        f"- Base: {_base_name(config, base)}" + _starter_note(config),
+        f"- Intents: `{LABELS}`. Prompt: `{PROMPT}`; the text that replaces `{{text}}` is the message.",
+        "",
+        "## Use",
+        "",
+        *_usage(config, base),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _starter_note(config: RunConfig) -> str:
+    if config.model.base != "starter":
+        return "."
+    return f", from its Q4_K_M quantised copy; on the original weights expect slightly other numbers. {TERMS}"
+
+
+def _usage(config: RunConfig, base: Path) -> list[str]:
+    name = _base_name(config, base)
+    if config.method.kind == "full":
+        load = ['model = AutoModelForCausalLM.from_pretrained("THIS FOLDER")']
+    elif config.method.kind == "lora":
+        load = [f'base = AutoModelForCausalLM.from_pretrained("{name}")', 'model = PeftModel.from_pretrained(base, "THIS FOLDER")']
+    else:
+        load = [
+            'nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)',
+            f'base = AutoModelForCausalLM.from_pretrained("{name}", quantization_config=nf4)',
+            'model = PeftModel.from_pretrained(base, "THIS FOLDER")',
+        ]
+    return [
+        "```python",
+        *load,
+        'tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")',
+        f"prompt = {config.prompt.template.rstrip()!r}.replace('{{text}}', message)",
+        "answer = model.generate(**tokenizer(prompt, return_tensors='pt'), max_new_tokens=32, do_sample=False)",
+        "```",
+    ]

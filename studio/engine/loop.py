@@ -1,0 +1,186 @@
+"""The training loop, from top to bottom."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from studio.core.config import TrainingConfig
+from studio.core.errors import StudioError
+from studio.core.events import StepsCompleted
+from studio.data.prompts import Encoded
+from studio.engine.batches import Batch, MicroBatch, make_batch, shuffled_batches, steps_per_epoch
+from studio.engine.devices import Compute, PeakMemory
+
+
+@dataclass
+class TrainingHooks:
+    """What the loop tells and asks while it runs."""
+
+    report: Callable[[StepsCompleted], None]
+    evaluate: Callable[[int], None]
+    """Called with the step after which validation is due; the loop's model is in training mode again afterwards."""
+    should_stop: Callable[[], bool] = field(default=lambda: False)
+
+
+def total_steps(rows: int, training: TrainingConfig) -> int:
+    """Optimizer steps of a whole run over ``rows`` training messages."""
+    steps = math.ceil(steps_per_epoch(rows, training.batch_size) * training.epochs)
+    return min(steps, training.max_steps) if training.max_steps else steps
+
+
+def train(
+    model: torch.nn.Module,
+    examples: Sequence[Encoded],
+    training: TrainingConfig,
+    learning_rate: float,
+    micro_batch: int,
+    compute: Compute,
+    memory: PeakMemory,
+    hooks: TrainingHooks,
+) -> int:
+    """Train until the last step or a stop; returns the number of steps taken. Raises StudioError on a non-finite update."""
+    steps = total_steps(len(examples), training)
+    per_epoch = steps_per_epoch(len(examples), training.batch_size)
+    evaluate_every = per_epoch if training.evaluate_every == "epoch" else training.evaluate_every
+    log_every = _log_interval(training, compute)
+    optimizer = make_optimizer(model, learning_rate, training.weight_decay)
+    schedule = make_schedule(optimizer, training, steps)
+    pending = _Pending()
+    torch.manual_seed(training.seed)
+    model.train()
+
+    order = shuffled_batches(examples, training.batch_size, training.seed)
+    for step in range(1, steps + 1):
+        began = time.monotonic()
+        batch = make_batch(next(order), micro_batch, compute.device)
+        loss = backward(model, batch)
+        norm = torch.nn.utils.clip_grad_norm_(_trained(model), training.max_grad_norm)
+        rate = float(schedule.get_last_lr()[0])
+        _step_if_finite(optimizer, norm)
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        pending.add(step, loss, norm, time.monotonic() - began, batch.tokens)
+
+        stopping = hooks.should_stop()
+        due = step % evaluate_every == 0 or step == steps or stopping
+        if due or step % log_every == 0:
+            hooks.report(pending.flush(steps, step / per_epoch, rate, memory.sample()))
+        if due:
+            hooks.evaluate(step)
+            model.train()
+        if stopping:
+            return step
+    return steps
+
+
+def backward(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    """Add the batch's gradient to the parameters and return its loss: the mean over all supervised tokens, in nats.
+
+    Each micro-batch adds its summed loss divided by the *whole* batch's supervised tokens, so that how a batch is cut
+    does not change the gradient (a mean of means would, whenever labels differ in length).
+    """
+    total = torch.zeros((), device=batch.micro_batches[0].ids.device)
+    for micro in batch.micro_batches:
+        loss = summed_loss(model, micro) / batch.supervised
+        loss.backward()
+        total += loss.detach()
+    return total
+
+
+def summed_loss(model: torch.nn.Module, micro: MicroBatch) -> torch.Tensor:
+    """Sum of the supervised tokens' negative log-probabilities. The head scores only the positions that are graded."""
+    scores = model(input_ids=micro.ids, logits_to_keep=micro.graded, use_cache=False).logits
+    return cross_entropy(scores.float(), micro.targets, reduction="sum")
+
+
+def make_optimizer(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter, 2019); weight decay leaves out vectors, which are norms and biases."""
+    trained = _trained(model)
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+    # One pass over each parameter instead of a dozen: on a CPU a third of a full step would be the optimizer's otherwise.
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=True)
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, training: TrainingConfig, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """The share of the peak learning rate at each step: linear warm-up, then cosine, linear or constant."""
+    warmup = math.ceil(steps * training.warmup_ratio)
+
+    def share(step: int) -> float:
+        if step < warmup:
+            return step / warmup
+        progress = (step - warmup) / max(1, steps - warmup)
+        if training.scheduler == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * progress))
+        return 1 - progress if training.scheduler == "linear" else 1.0
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+
+
+@dataclass
+class _Pending:
+    """Steps whose losses are still on the device: reading one back makes the host wait for it."""
+
+    first: int = 0
+    losses: list[torch.Tensor] = field(default_factory=list)
+    norms: list[torch.Tensor] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    tokens: int = 0
+
+    def add(self, step: int, loss: torch.Tensor, norm: torch.Tensor, seconds: float, tokens: int) -> None:
+        if not self.losses:
+            self.first = step
+        self.losses.append(loss)
+        self.norms.append(norm)
+        self.seconds.append(seconds)
+        self.tokens += tokens
+
+    def flush(self, steps: int, epoch: float, rate: float, memory_bytes: int) -> StepsCompleted:
+        losses = torch.stack(self.losses).tolist()
+        norms = torch.stack(self.norms).tolist()
+        for offset, (loss, norm) in enumerate(itertools.zip_longest(losses, norms)):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise StudioError(
+                    f"Training became unstable: at step {self.first + offset} the loss is {loss:g} and the gradient norm {norm:g}.",
+                    "That update was not applied. Lower the learning rate, or use fp32, and train again.",
+                    kind="not_finite",
+                )
+        event = StepsCompleted(
+            first_step=self.first,
+            losses=losses,
+            seconds=self.seconds,
+            steps=steps,
+            epoch=epoch,
+            learning_rate=rate,
+            gradient_norm=norms[-1],
+            tokens=self.tokens,
+            memory_bytes=memory_bytes,
+        )
+        self.losses, self.norms, self.seconds, self.tokens = [], [], [], 0
+        return event
+
+
+def _step_if_finite(optimizer: torch.optim.Optimizer, norm: torch.Tensor) -> None:
+    """Take the step; where the gradient is not finite the weights stay as they are, which the next report reads back."""
+    # torch's fused AdamW skips the update on the device when found_inf is set, so the host need not wait for the norm.
+    optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]  # as torch.amp.GradScaler sets it
+    optimizer.step()
+
+
+def _trained(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _log_interval(training: TrainingConfig, compute: Compute) -> int:
+    if training.log_every != "auto":
+        return training.log_every
+    return 10 if compute.kind == "cuda" else 1

@@ -1,0 +1,69 @@
+"""Full, LoRA and QLoRA: each a way from a base folder to a model that can be trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from transformers import PreTrainedModel
+
+from studio.core.config import MethodConfig
+from studio.core.errors import StudioError
+from studio.engine.devices import Compute
+from studio.engine.models import load_base
+
+
+def trainable_model(folder: Path, method: MethodConfig, compute: Compute, seed: int) -> torch.nn.Module:
+    """The base in ``folder`` made trainable, on the device. Trainable parameters are fp32, frozen ones in the compute type."""
+    base = load_method_base(folder, method, compute)
+    if method.kind == "full":
+        for parameter in base.parameters():
+            parameter.requires_grad_(True)
+        return base
+    for parameter in base.parameters():
+        parameter.requires_grad_(False)
+    torch.manual_seed(seed)
+    try:
+        model = get_peft_model(
+            base,
+            LoraConfig(
+                task_type=TaskType.CAUSAL_LM,
+                r=method.rank,
+                # peft annotates an int and only ever divides by the rank
+                lora_alpha=method.alpha,  # type: ignore[arg-type]
+                lora_dropout=method.dropout,
+                target_modules=method.target_modules,
+            ),
+        )
+    except ValueError as error:
+        raise StudioError(
+            f"No adapter can be put on this model with target_modules = {method.target_modules!r}.",
+            "Use 'all-linear', or names of linear layers that the model has.",
+            detail=str(error),
+        ) from error
+    return model
+
+
+def trained_model(folder: Path, checkpoint: Path, method: MethodConfig, compute: Compute) -> torch.nn.Module:
+    """A run's model for predicting: the base in ``folder`` with what ``checkpoint`` learnt."""
+    if method.kind == "full":
+        return load_base(checkpoint, compute, trained=True, quantised=False)
+    base = load_method_base(folder, method, compute)
+    return PeftModel.from_pretrained(base, checkpoint, is_trainable=False)
+
+
+def load_method_base(folder: Path, method: MethodConfig, compute: Compute) -> PreTrainedModel:
+    """The untrained base, held as the method holds it."""
+    return load_base(folder, compute, trained=method.kind == "full", quantised=method.kind == "qlora")
+
+
+def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
+    """(trainable, all) numbers of parameters; a 4-bit weight counts as the numbers it stands for."""
+    trainable = total = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        count = int(torch.Size(state.shape).numel()) if state is not None else parameter.numel()
+        total += count
+        trainable += count if parameter.requires_grad else 0
+    return trainable, total

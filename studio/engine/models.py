@@ -1,0 +1,149 @@
+"""Base models: where they are, what they are made of, and how they are loaded."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.pytorch_utils import Conv1D
+
+from studio.core.errors import StudioError
+from studio.core.memory import LinearShape, ModelDescription
+from studio.core.runs import Home
+from studio.engine.devices import Compute
+from studio.engine.starter import Progress, starter_folder
+
+STARTER_NAME = "Gemma 3 270M (starter)"
+
+
+def base_folder(base: str, home: Home, progress: Progress) -> Path:
+    """The folder of a base named as in run.toml. Raises StudioError when it is no Hugging Face causal language model."""
+    if base == "starter":
+        return starter_folder(home.models, progress)
+    folder = Path(base).expanduser()
+    if not folder.is_dir():
+        raise StudioError(f"The model folder {folder} does not exist.", "Choose a folder that holds a Hugging Face model.")
+    config = folder / "config.json"
+    if not config.is_file():
+        raise StudioError(
+            f"{folder} is no Hugging Face model: it has no config.json.",
+            "Choose the folder that holds config.json, the tokenizer and the .safetensors files.",
+        )
+    if not any(folder.glob("*.safetensors")):
+        other = any(folder.glob("*.bin"))
+        raise StudioError(
+            f"{folder} holds no .safetensors weights"
+            + (", only pickled ones, which could run code when opened." if other else "."),
+            "Choose a model that was saved as safetensors.",
+        )
+    try:
+        kind = json.loads(config.read_text("utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise StudioError(f"{config} cannot be read: {error}.", "Copy the model again.") from error
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise StudioError(
+            f"{folder} is no causal language model that transformers knows (model_type {kind!r}).",
+            "Choose a model that writes text, such as Gemma, Llama, Qwen or GPT-2.",
+        )
+    return folder
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The fast tokenizer in a model folder. Raises StudioError."""
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise StudioError(
+            f"The tokenizer in {folder} cannot be loaded.", "Copy the model with its tokenizer files again.", detail=str(error)
+        ) from error
+
+
+def load_base(folder: Path, compute: Compute, *, trained: bool, quantised: bool) -> PreTrainedModel:
+    """Load a base on the device: fp32 when its weights are ``trained``, else in the compute type, 4-bit when ``quantised``."""
+    dtype = torch.float32 if trained else compute.dtype
+    options: dict[str, Any] = {"dtype": dtype, "local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
+    if quantised:
+        options["quantization_config"] = quantization(compute.dtype)
+        options["device_map"] = {"": compute.device}
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, **options)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise StudioError(
+            f"The model in {folder} cannot be loaded.", "Copy the model again; a download may be incomplete.", detail=str(error)
+        ) from error
+    if not quantised:
+        model.to(compute.device)  # type: ignore[arg-type]  # transformers decorates Module.to, which hides its overloads
+    model.config.use_cache = False
+    return model
+
+
+def quantization(compute_dtype: torch.dtype) -> BitsAndBytesConfig:
+    """NF4 with double quantisation (Dettmers et al., "QLoRA", 2023)."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute_dtype
+    )
+
+
+def describe(folder: Path, base: str) -> ModelDescription:
+    """Shapes and counts, read from the meta device: no weights are loaded. Raises StudioError."""
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise StudioError(
+            f"The settings in {folder} describe no model that can be built.", "Copy the model again.", detail=str(error)
+        ) from error
+    model.tie_weights()
+    text = config.get_text_config()
+    embedding = model.get_input_embeddings().weight
+    head = model.get_output_embeddings()
+    tied = head is None or head.weight is embedding
+    shapes = Counter(
+        (name.rsplit(".", 1)[-1], *_in_out(module))
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head
+    )
+    return ModelDescription(
+        base=base,
+        name=STARTER_NAME if base == "starter" else folder.name,
+        architecture=type(model).__name__,
+        licence="Gemma Terms of Use" if base == "starter" else _licence(folder),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        embedding_parameters=embedding.numel(),
+        head_parameters=0 if tied or head is None else head.weight.numel(),
+        linears=[
+            LinearShape(name=name, inputs=inputs, outputs=outputs, count=count)
+            for (name, inputs, outputs), count in sorted(shapes.items())
+        ],
+        hidden=text.hidden_size,
+        intermediate=getattr(text, "intermediate_size", None) or getattr(text, "n_inner", None) or 4 * text.hidden_size,
+        layers=text.num_hidden_layers,
+        heads=text.num_attention_heads,
+        vocabulary=embedding.shape[0],
+        disk_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+        context_length=getattr(text, "max_position_embeddings", 0) or 0,
+    )
+
+
+def _in_out(module: torch.nn.Linear | Conv1D) -> tuple[int, int]:
+    if isinstance(module, Conv1D):
+        return int(module.weight.shape[0]), int(module.weight.shape[1])
+    return module.in_features, module.out_features
+
+
+def _licence(folder: Path) -> str:
+    """The licence that a model card names, or which file to read."""
+    card = folder / "README.md"
+    if card.is_file():
+        for line in card.read_text("utf-8", "replace").splitlines()[:60]:
+            if line.startswith("license:"):
+                return line.removeprefix("license:").strip()
+    files = sorted(path.name for path in folder.glob("LICEN[SC]E*"))
+    return f"see {files[0]}" if files else "not stated"

@@ -1,0 +1,143 @@
+"""A model with its prompt and labels, ready to classify; and the figures of a classified split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from studio.core.config import DeviceConfig
+from studio.core.errors import StudioError
+from studio.core.events import Evaluated, Finished, SplitName
+from studio.core.labels import LabelSet
+from studio.core.metrics import accuracy, confusion_counts, macro_f1, wilson_interval
+from studio.core.runs import Home, RunFolder
+from studio.data.prompts import PromptEncoder
+from studio.data.sources import Example
+from studio.data.splits import read_split
+from studio.engine.checkpoints import verify_checkpoint
+from studio.engine.classify import Query, Scored, classify
+from studio.engine.devices import Compute, choose_compute
+from studio.engine.methods import trained_model
+from studio.engine.models import base_folder, load_tokenizer
+from studio.engine.starter import Progress
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """``model`` is prepared for ``compute``; ``labels`` were made by ``encoder.label_set``."""
+
+    model: torch.nn.Module
+    encoder: PromptEncoder
+    labels: LabelSet
+    compute: Compute
+
+    def classify(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str] | None = None,
+        *,
+        progress: Callable[[int], object] | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> list[Scored]:
+        """Classify ``texts``, whose true ``labels`` may be known. Raises InterruptedByUserError on a stop."""
+        index = {name: position for position, name in enumerate(self.labels.names)}
+        true = [None] * len(texts) if labels is None else [index[name] for name in labels]
+        queries = [Query(text, self.encoder.prompt_ids(text), label) for text, label in zip(texts, true, strict=True)]
+        return classify(self.model, self.labels, queries, self.compute.device, progress=progress, should_stop=should_stop)
+
+    def classify_examples(
+        self, examples: Sequence[Example], progress: Progress, stage: str, stop: Callable[[], bool]
+    ) -> list[Scored]:
+        """Classify labelled rows and tell ``progress`` how far it got in ``stage``."""
+        return self.classify(
+            [example.text for example in examples],
+            [example.label for example in examples],
+            progress=lambda done: progress(stage, done, len(examples)),
+            should_stop=stop,
+        )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of one classified split; NaN for an empty one."""
+
+    rows: int
+    loss: float
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    macro_f1: float
+    outside_rate: float
+
+    @classmethod
+    def of(cls, scored: Sequence[Scored], labels: LabelSet) -> Summary:
+        """``scored`` must have true labels. The loss is the mean over supervised tokens, as in training."""
+        index = {name: position for position, name in enumerate(labels.names)}
+        true = [index[row.prediction.label or ""] for row in scored]
+        predicted = [index[row.prediction.predicted] for row in scored]
+        counts = confusion_counts(true, predicted, len(labels.names))
+        tokens = sum(len(labels.token_ids[label]) for label in true)
+        low, high = wilson_interval(int(counts.trace()), len(scored))
+        return cls(
+            rows=len(scored),
+            loss=math.fsum(row.nats or 0.0 for row in scored) / tokens if tokens else math.nan,
+            accuracy=accuracy(counts),
+            accuracy_low=low,
+            accuracy_high=high,
+            macro_f1=macro_f1(counts),
+            outside_rate=sum(row.prediction.left_set for row in scored) / len(scored) if scored else math.nan,
+        )
+
+    def evaluated(self, step: int, split: SplitName) -> Evaluated:
+        return Evaluated(
+            step=step,
+            split=split,
+            loss=self.loss,
+            accuracy=self.accuracy,
+            macro_f1=self.macro_f1,
+            outside_rate=self.outside_rate,
+            rows=self.rows,
+        )
+
+    def scores(self, finished: Finished) -> Finished:
+        """``finished`` with this split's figures."""
+        return finished.model_copy(
+            update={
+                "rows": self.rows,
+                "accuracy": self.accuracy,
+                "accuracy_low": self.accuracy_low,
+                "accuracy_high": self.accuracy_high,
+                "macro_f1": self.macro_f1,
+                "outside_rate": self.outside_rate,
+            }
+        )
+
+
+def run_labels(run: RunFolder) -> list[str]:
+    """The label set of a run, in its order: the intents of its training rows, sorted."""
+    return sorted({example.label for example in read_split(run, "train")})
+
+
+def load_run(run: RunFolder, home: Home, device: DeviceConfig | None, progress: Progress) -> Predictor:
+    """A trained run, loaded in the number type it was trained in. ``device`` None means the run's own setting.
+
+    Raises StudioError when the run kept nothing, or its base or checkpoint cannot be loaded.
+    """
+    config = run.config()
+    checkpoint = run.checkpoint()
+    if checkpoint is None:
+        raise StudioError(
+            f"The run {run.name} has no trained model: it ended before anything was kept.", "Train it again.", kind="no_checkpoint"
+        )
+    progress("checking the checkpoint", 0, 0)
+    verify_checkpoint(checkpoint)
+    compute = choose_compute(device or config.device, config.training.precision, config.training.threads)
+    folder = base_folder(config.model.base, home, progress)
+    progress("loading the model", 0, 0)
+    encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
+    labels = encoder.label_set(run_labels(run))
+    model = compute.prepare_model(trained_model(folder, checkpoint, config.method, compute), training=False)
+    return Predictor(model, encoder, labels, compute)

@@ -1,0 +1,154 @@
+"""Workers under Qt: a QThread turns a worker's lines into signals, a session holds the one training run."""
+
+from __future__ import annotations
+
+import atexit
+from typing import ClassVar
+
+from PySide6.QtCore import QObject, QThread, Signal, Slot
+
+from studio.core.commands import Command
+from studio.core.config import RunConfig
+from studio.core.errors import StudioError
+from studio.core.events import Event
+from studio.core.runs import Home, RunFolder
+from studio.supervise.process import WorkerProcess, start_training
+
+SHUT_DOWN_SECONDS = 20.0
+
+
+class WorkerThread(QThread):
+    """Reads one worker's events to its end. The process is given; ``start()`` begins to read.
+
+    ``saves`` says that the worker has something to keep, and is let do so when the program ends before it.
+    """
+
+    event_received = Signal(object)
+    """Each Event, in order."""
+    ended = Signal(object)
+    """The job's last Event, once, after the process is gone. Not after ``detach()``."""
+
+    # Destroying a QThread that still runs aborts the program, so every running one is held here.
+    _running: ClassVar[set[WorkerThread]] = set()
+
+    def __init__(self, process: WorkerProcess, saves: bool = False) -> None:
+        super().__init__()
+        self._process = process
+        self._saves = saves
+        self._running.add(self)
+        self.finished.connect(self._release)
+
+    def run(self) -> None:
+        for event in self._process.events():
+            self.event_received.emit(event)
+        if self._process.last_word is not None:
+            self.ended.emit(self._process.last_word)
+
+    def send(self, command: Command) -> None:
+        self._process.send(command)
+
+    def close(self) -> None:
+        """Close the worker's stdin, so that it ends by itself."""
+        self._process.close()
+
+    def stop(self, closing: bool = False) -> None:
+        """Ask for a good end: see ``WorkerProcess.stop``."""
+        self._process.stop(closing)
+
+    def cancel(self) -> None:
+        """End the worker now: see ``WorkerProcess.cancel``."""
+        self._process.cancel()
+
+    def detach(self) -> None:
+        """Let the worker save and end by itself, unheard: see ``WorkerProcess.detach``."""
+        self._process.detach()
+
+    @classmethod
+    def cancel_all(cls) -> None:
+        """End every worker that is still read, and wait for their threads. For the end of the program.
+
+        One that trains is detached instead: it saves and ends by itself.
+        """
+        reading = [thread for thread in cls._running if thread.isRunning()]
+        for thread in reading:
+            if thread._saves:
+                thread.detach()
+            else:
+                thread.cancel()
+        for thread in reading:
+            thread.wait()
+        cls._running.clear()
+
+    @Slot()
+    def _release(self) -> None:
+        self._running.discard(self)
+
+
+# Whatever way the program ends, no QThread may be destroyed while it runs.
+atexit.register(WorkerThread.cancel_all)
+
+
+class TrainingSession(QObject):
+    """The training run of the window: at most one at a time."""
+
+    run_started = Signal(object)
+    """The RunFolder of a run whose worker was started."""
+    event_received = Signal(object)
+    """Each Event of the active run."""
+    run_ended = Signal(object, object)
+    """The RunFolder and its last Event: Finished, Failed or Crashed."""
+
+    def __init__(self, home: Home, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._home = home
+        self._run: RunFolder | None = None
+        self._thread: WorkerThread | None = None
+
+    @property
+    def active(self) -> bool:
+        return self._thread is not None
+
+    @property
+    def run(self) -> RunFolder | None:
+        """The run in progress."""
+        return self._run
+
+    def start(self, config: RunConfig) -> RunFolder:
+        """Make the run folder and start its worker. Raises StudioError, also while another run is active."""
+        if self.active:
+            raise StudioError("A run is in progress.", "Wait for its end or stop it first.", kind="busy")
+        run, process = start_training(self._home, config)
+        thread = WorkerThread(process, saves=True)
+        self._run, self._thread = run, thread
+        thread.event_received.connect(self.event_received)
+        thread.ended.connect(self._end)
+        self.run_started.emit(run)
+        thread.start()
+        return run
+
+    def stop(self, closing: bool = False) -> None:
+        """Keep what was learnt and end the run, after predicting the test split unless ``closing``."""
+        if self._thread is not None:
+            self._thread.stop(closing)
+
+    def cancel(self) -> None:
+        """End the run now; only its last checkpoint is kept."""
+        if self._thread is not None:
+            self._thread.cancel()
+
+    def shut_down(self, seconds: float = SHUT_DOWN_SECONDS) -> None:
+        """For closing the window: stop the run and wait ``seconds`` for its worker; a slower one saves by itself."""
+        if (thread := self._thread) is None:
+            return
+        self._thread = None
+        thread.ended.disconnect(self._end)
+        thread.event_received.disconnect(self.event_received)
+        thread.stop(closing=True)
+        if not thread.wait(round(seconds * 1000)):
+            thread.detach()
+            thread.wait()
+
+    @Slot(object)
+    def _end(self, final: Event) -> None:
+        run, self._run, self._thread = self._run, None, None
+        self.run_ended.emit(run, final)

@@ -1,0 +1,345 @@
+"""The window: tabs, the list of runs, the bottom bar, and what leads from one to the other."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Literal, get_args
+
+from PySide6.QtCore import QByteArray, QEvent, QSettings, Qt, QTimer
+from PySide6.QtGui import QCloseEvent, QPaintEvent
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QMainWindow,
+    QSplitter,
+    QStackedWidget,
+    QTabBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from studio.core.config import RunConfig
+from studio.core.errors import StudioError
+from studio.core.events import Crashed, Event, Failed, Finished
+from studio.core.runs import Home, RunFolder
+from studio.supervise.gauges import MemoryGauge, MemorySample
+from studio.supervise.threads import TrainingSession
+from studio.ui.menus import add_action, add_themes
+from studio.ui.models.open_run import OpenRun
+from studio.ui.pages.setup import SetupPage
+from studio.ui.theme import GRID
+from studio.ui.widgets.about import AboutDialog
+from studio.ui.widgets.basics import ErrorPanel, named
+from studio.ui.widgets.bottom_bar import BottomBar
+from studio.ui.widgets.questions import may_stop
+from studio.ui.widgets.runs_sidebar import RunsSidebar
+
+if TYPE_CHECKING:
+    from studio.ui.pages.chat import ChatPage
+    from studio.ui.pages.export import ExportPage
+    from studio.ui.pages.results import ResultsPage
+    from studio.ui.pages.training import TrainingPage
+
+Tab = Literal["Setup", "Training", "Results", "Chat", "Export"]
+TABS: tuple[Tab, ...] = get_args(Tab)
+_CLOSING_SECONDS = 20
+_REFRESH_SECONDS = 60
+
+
+class MainWindow(QMainWindow):
+    """Holds the training session and the open run. The pages but Setup are made once the window has been painted."""
+
+    def __init__(self, home: Home, settings: QSettings) -> None:
+        super().__init__()
+        self.setObjectName("mainWindow")
+        self.setWindowTitle("Finetune Studio")
+        self.setMinimumSize(1024, 700)
+        self._home, self._settings = home, settings
+        self._closing = False
+        self._live: OpenRun | None = None
+        self.open_run: OpenRun | None = None
+        """The run that the pages show."""
+        self.training: TrainingPage | None = None
+        self.results: ResultsPage | None = None
+        self.chat: ChatPage | None = None
+        self.export: ExportPage | None = None
+        self.setup = SetupPage(home)
+        self.sidebar = RunsSidebar(home)
+        self.bottom = BottomBar()
+        self.error = ErrorPanel("windowError")
+        self.session = TrainingSession(home, self)
+        self.gauge = MemoryGauge(self)
+        self._build()
+        self._build_menus()
+        self._connect()
+        self._restore()
+        self.sidebar.refresh()
+        self.setup.start(str(settings.value("source", "sample")), str(settings.value("base", "starter")))
+        self.gauge.start()
+        self.tabs.setFocus()
+
+    # What leads where
+
+    def show_tab(self, tab: Tab) -> None:
+        self.tabs.setCurrentIndex(TABS.index(tab))
+
+    @property
+    def current_tab(self) -> Tab:
+        return TABS[self.tabs.currentIndex()]
+
+    def new_run(self) -> None:
+        """Set up another run."""
+        self.sidebar.choose(None)
+        self.show_tab("Setup")
+
+    def show_fault(self, message: str, detail: str) -> None:
+        """Show an error of the program itself."""
+        self.error.show_error(message, "You can go on; report this with the details if it happens again.", detail)
+
+    def open_folder(self, folder: RunFolder) -> None:
+        """Open a run on its pages."""
+        self.error.clear()
+        if self._live is not None and self._live.folder.path == folder.path:
+            self._show_run(self._live)
+        else:
+            try:
+                self._show_run(OpenRun(folder, self))
+            except (StudioError, OSError) as error:
+                problem = (
+                    error if isinstance(error, StudioError) else StudioError(f"The run {folder.name} cannot be read: {error}.")
+                )
+                self.error.show_problem(problem)
+                return
+        if self.current_tab == "Setup":
+            has_results = self.open_run is not None and self.open_run.folder.predictions_path.exists()
+            self.show_tab("Results" if has_results else "Training")
+
+    def train(self, config: RunConfig) -> None:
+        """Start a run; the chat model gives its memory back first."""
+        self.error.clear()
+        if self.chat is not None:
+            self.chat.unload()
+        try:
+            self.session.start(config)
+        except StudioError as error:
+            self.error.show_problem(error)
+            return
+        self._settings.setValue("source", config.dataset.source)
+        self._settings.setValue("base", config.model.base)
+
+    def _run_started(self, folder: RunFolder) -> None:
+        self.sidebar.model.running = folder.path
+        self._live = OpenRun(folder, self)
+        self.sidebar.refresh()
+        self._show_run(self._live)
+        self.setup.show_running(folder.name)
+        self.show_tab("Training")
+
+    def _event_received(self, event: Event) -> None:
+        self.gauge.watch(event, "training")
+        if self._live is not None:
+            self._live.add(event)
+            self.bottom.show_run(self._live)
+
+    def _run_ended(self, _folder: RunFolder, final: Event) -> None:
+        live, self._live = self._live, None
+        self.sidebar.model.running = None
+        if live is not None:
+            live.add(final)
+        self.bottom.show_run(None)
+        self.sidebar.refresh()
+        self.setup.show_running(None)
+        if self._closing:
+            self.close()
+        elif isinstance(final, Failed | Crashed):
+            if self.current_tab != "Training" or self.open_run is not live:
+                self.error.show_problem(final)
+        elif isinstance(final, Finished) and self.open_run is live and self.current_tab not in ("Setup", "Chat"):
+            # Somebody who is typing on Setup or Chat is not torn away.
+            self.show_tab("Results")
+
+    def _show_run(self, run: OpenRun) -> None:
+        previous, self.open_run = self.open_run, run
+        for page in self._run_pages():
+            page.show_run(run)
+        if previous is not None and previous is not run and previous is not self._live:
+            previous.deleteLater()
+        self.sidebar.choose(run.folder.path)
+
+    def _run_pages(self) -> list[TrainingPage | ResultsPage | ChatPage | ExportPage]:
+        return [page for page in (self.training, self.results, self.chat, self.export) if page is not None]
+
+    def _ask_chat(self, text: str) -> None:
+        if self.chat is not None:
+            self.show_tab("Chat")
+            self.chat.ask(text)
+
+    def _sampled(self, sample: MemorySample) -> None:
+        started = self._live.started if self._live is not None else None
+        self.bottom.show_sample(sample, started.forecast_bytes if started is not None else 0)
+        self.setup.show_machine(sample)
+
+    # Building
+
+    def _build(self) -> None:
+        self.tabs = named(QTabBar(), "tabs", "Pages", "Ctrl+1 to Ctrl+5")
+        self.tabs.setExpanding(False)
+        self.tabs.setDrawBase(False)
+        self.tabs.setUsesScrollButtons(False)
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.setup)
+        for number, tab in enumerate(TABS):
+            self.tabs.addTab(tab)
+            self.tabs.setTabToolTip(number, f"{tab} (Ctrl+{number + 1})")
+        top = QWidget()
+        top.setObjectName("topBar")
+        top.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        row = QHBoxLayout(top)
+        row.setContentsMargins(GRID, 0, GRID, 0)
+        row.addWidget(self.tabs)
+        row.addStretch(1)
+        banner = QVBoxLayout()
+        banner.setContentsMargins(2 * GRID, 0, 2 * GRID, 0)
+        banner.addWidget(self.error)
+        pages = QWidget()
+        column = QVBoxLayout(pages)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(top)
+        column.addLayout(banner)
+        column.addWidget(self.stack, 1)
+        self.splitter = QSplitter()
+        self.splitter.setObjectName("mainSplitter")
+        self.splitter.setHandleWidth(1)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(self.sidebar)
+        self.splitter.addWidget(pages)
+        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setSizes([28 * GRID, 100 * GRID])
+        whole = QWidget()
+        outer = QVBoxLayout(whole)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        outer.addWidget(self.splitter, 1)
+        outer.addWidget(self.bottom)
+        self.setCentralWidget(whole)
+
+    def _build_pages(self) -> None:
+        """Make the other pages; they load plotting, which takes longer than the window itself."""
+        if self.training is not None:
+            return
+        from studio.ui.pages.chat import ChatPage
+        from studio.ui.pages.export import ExportPage
+        from studio.ui.pages.results import ResultsPage
+        from studio.ui.pages.training import TrainingPage
+
+        self.training, self.results = TrainingPage(), ResultsPage()
+        self.chat, self.export = ChatPage(self._home), ExportPage(self._home)
+        for page in self._run_pages():
+            self.stack.addWidget(page)
+            page.setup_requested.connect(lambda: self.show_tab("Setup"))
+            page.show_run(self.open_run)
+        self.stack.setCurrentIndex(self.tabs.currentIndex())
+        self.training.stop_requested.connect(lambda: self.session.stop())
+        self.training.results_requested.connect(lambda: self.show_tab("Results"))
+        self.results.message_chosen.connect(self._ask_chat)
+        self.chat.session.event_received.connect(lambda event: self.gauge.watch(event, "chat"))
+
+    def _build_menus(self) -> None:
+        bar = self.menuBar()
+        file, view, help_menu = bar.addMenu("&File"), bar.addMenu("&View"), bar.addMenu("&Help")
+        add_action(file, "&New run", self.new_run, "Ctrl+N")
+        add_action(file, "&Open data…", self._open_data, "Ctrl+O")
+        file.addSeparator()
+        add_action(file, "&Train", self._train_from_menu, "Ctrl+Return")
+        file.addSeparator()
+        add_action(file, "&Quit", self.close, "Ctrl+Q")
+        for number, tab in enumerate(TABS):
+            add_action(view, f"&{tab}", partial(self.show_tab, tab), f"Ctrl+{number + 1}")
+        view.addSeparator()
+        self.theme_actions = add_themes(view, self._settings)
+        add_action(help_menu, "&About Finetune Studio", self._show_about)
+
+    def _connect(self) -> None:
+        self.tabs.currentChanged.connect(self._tab_changed)
+        self.sidebar.run_chosen.connect(self.open_folder)
+        self.sidebar.new_run_requested.connect(self.new_run)
+        self.setup.train_requested.connect(self.train)
+        self.setup.model.event_received.connect(lambda event: self.gauge.watch(event, "model"))
+        self.session.run_started.connect(self._run_started)
+        self.session.event_received.connect(self._event_received)
+        self.session.run_ended.connect(self._run_ended)
+        self.gauge.sampled.connect(self._sampled)
+        # Ages grow, and runs of the command line appear.
+        self._refresh_timer = QTimer(self, interval=_REFRESH_SECONDS * 1000)
+        self._refresh_timer.timeout.connect(self.sidebar.refresh)
+        self._refresh_timer.start()
+
+    def _tab_changed(self, number: int) -> None:
+        if number > 0:
+            self._build_pages()
+        self.stack.setCurrentIndex(number)
+
+    def _open_data(self) -> None:
+        self.show_tab("Setup")
+        self.setup.dataset.file.browse()
+
+    def _train_from_menu(self) -> None:
+        self.show_tab("Setup")
+        self.setup.request_training()
+
+    def _show_about(self) -> None:
+        AboutDialog(self._home, self).exec()
+
+    # The window itself
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        super().paintEvent(event)
+        if self.training is None:
+            QTimer.singleShot(0, self, self._build_pages)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow():
+            self.sidebar.refresh()
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        if self.session.active and not self._closing:
+            event.ignore()
+            if may_stop(self):
+                self._stop_and_close()
+            return
+        self.gauge.stop()
+        self._refresh_timer.stop()
+        if self.chat is not None:
+            self.chat.unload()
+        self._settings.setValue("geometry", self.saveGeometry())
+        self._settings.setValue("splitter", self.splitter.saveState())
+        self._settings.sync()
+        event.accept()
+
+    def _stop_and_close(self) -> None:
+        if not self.session.active:
+            self.close()
+            return
+        self._closing = True
+        self.setWindowTitle("Finetune Studio: saving what was learnt…")
+        self.splitter.setEnabled(False)
+        self.menuBar().setEnabled(False)
+        self.session.stop(closing=True)
+        # A worker that is slower than this saves by itself after the window is gone.
+        QTimer.singleShot(_CLOSING_SECONDS * 1000, self, self._close_without_waiting)
+
+    def _close_without_waiting(self) -> None:
+        self.session.shut_down(0)
+        self.close()
+
+    def _restore(self) -> None:
+        geometry, splitter = self._settings.value("geometry"), self._settings.value("splitter")
+        if isinstance(splitter, QByteArray):
+            self.splitter.restoreState(splitter)
+        if not (isinstance(geometry, QByteArray) and self.restoreGeometry(geometry)):
+            self._resize_to_screen()
+
+    def _resize_to_screen(self) -> None:
+        room = self.screen().availableGeometry()
+        self.resize(min(1440, room.width()), min(920, room.height()))

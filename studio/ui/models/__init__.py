@@ -1,0 +1,1 @@
+"""Qt item models and what the window knows of an open run."""

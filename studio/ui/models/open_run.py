@@ -1,0 +1,291 @@
+"""A run as the window shows it: rebuilt from its folder and fed live. Pages read it; none keeps a copy of its own."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject, Signal
+
+from studio.core.config import RunConfig
+from studio.core.events import (
+    FINAL_EVENTS,
+    CheckpointSaved,
+    Crashed,
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Heartbeat,
+    LogLine,
+    ProtocolError,
+    RunStarted,
+    StageChanged,
+    StepsCompleted,
+)
+from studio.core.predictions import PredictionTable, read_predictions
+from studio.core.runs import Outcome, RunFolder, RunState
+from studio.ui.words import percent, sentence
+
+LOG_LINES = 5000
+RECENT = 50
+
+Level = Literal["stage", "info", "warning", "error"]
+
+
+class Series:
+    """A growing column of numbers: appending costs O(1) on average, ``values`` is a view and copies nothing."""
+
+    def __init__(self) -> None:
+        self._room = np.empty(256, dtype=np.float64)
+        self._used = 0
+
+    def __len__(self) -> int:
+        return self._used
+
+    def append(self, value: float) -> None:
+        if self._used == len(self._room):
+            self._room = np.concatenate([self._room, np.empty_like(self._room)])
+        self._room[self._used] = value
+        self._used += 1
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """All numbers so far, shape (n,)."""
+        return self._room[: self._used]
+
+    @property
+    def last(self) -> float:
+        """The newest number; NaN when there is none."""
+        return float(self._room[self._used - 1]) if self._used else math.nan
+
+
+class StepSeries:
+    """What is known of each optimizer step, column by column; every column but ``memory*`` has one entry a step."""
+
+    def __init__(self) -> None:
+        self.step = Series()
+        self.loss = Series()
+        self.smoothed = Series()
+        """Exponential mean of the finite losses, corrected for its start (Kingma & Ba 2015, section 3)."""
+        self.seconds = Series()
+        self.learning_rate = Series()
+        self.gradient_norm = Series()
+        self.memory_elapsed = Series()
+        """Seconds since the run began, for each entry of ``memory``."""
+        self.memory = Series()
+        """Bytes: of the worker process on a CPU, of the allocator on CUDA and MPS."""
+        self._mean = 0.0
+        self._weight = 0.0
+
+    def add(self, event: StepsCompleted) -> None:
+        decay = 1 - 1 / min(100, max(4, event.steps / 100))
+        for offset, (loss, seconds) in enumerate(zip(event.losses, event.seconds, strict=False)):
+            if math.isfinite(loss):
+                self._mean = decay * self._mean + (1 - decay) * loss
+                self._weight = decay * self._weight + (1 - decay)
+            self.step.append(event.first_step + offset)
+            self.loss.append(loss)
+            self.smoothed.append(self._mean / self._weight if self._weight else math.nan)
+            self.seconds.append(seconds)
+            self.learning_rate.append(event.learning_rate)
+            self.gradient_norm.append(event.gradient_norm)
+
+    def add_memory(self, elapsed: float, memory: int) -> None:
+        if memory > 0:
+            self.memory_elapsed.append(elapsed)
+            self.memory.append(memory)
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One line of the readable log. ``elapsed`` in seconds since the run began."""
+
+    elapsed: float
+    level: Level
+    text: str
+
+
+class OpenRun(QObject):
+    """One run folder with everything its training worker has said.
+
+    Opening it reads events.jsonl; events of a live run are then given to ``add``. An event that was already read from
+    the file is left out, so it does not matter how far the worker was when the folder was opened.
+    """
+
+    changed = Signal(object)
+    """Emitted with each event that was taken in."""
+
+    def __init__(self, folder: RunFolder, parent: QObject | None = None) -> None:
+        """Raises StudioError for an unreadable run.toml."""
+        super().__init__(parent)
+        self.folder = folder
+        self.config: RunConfig = folder.config()
+        self.started: RunStarted | None = None
+        self.steps = StepSeries()
+        self.evaluations: list[Evaluated] = []
+        self.log: deque[LogEntry] = deque(maxlen=LOG_LINES)
+        self.log_count = 0
+        """Lines ever written to ``log``, including those that fell out of it."""
+        self.stage: StageChanged | None = None
+        self.final: Finished | Failed | Crashed | None = None
+        self._recent: deque[StepsCompleted] = deque(maxlen=RECENT)
+        self._tables: dict[str, tuple[int, PredictionTable]] = {}
+        self._replayed_until = 0.0
+        self._elapsed = 0.0
+        self._heard: float | None = None
+        for event in folder.events():
+            self._take(event)
+            self._replayed_until = max(self._replayed_until, event.elapsed)
+        outcome = folder.outcome()
+        if outcome is not None and self.final is None:
+            self._take(outcome.final)
+        self._running = self.final is None and folder.is_running()
+
+    def add(self, event: Event) -> None:
+        """Take in a live event."""
+        if self.final is not None or (event.elapsed and event.elapsed <= self._replayed_until):
+            return
+        self._running = not isinstance(event, FINAL_EVENTS)
+        self._heard = time.monotonic()
+        self._take(event)
+        self.changed.emit(event)
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def state(self) -> RunState:
+        """How the run stands; like ``RunFolder.state`` but without asking the disk again."""
+        if self.final is not None:
+            return Outcome(final=self.final).state
+        if self._running:
+            return "running"
+        return "interrupted" if self.started or self.log_count else "new"
+
+    @property
+    def active(self) -> bool:
+        """A worker trains it, or is about to."""
+        return self.state in ("running", "new")
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return int(self.steps.step.last) if len(self.steps.step) else 0
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps in the whole run; 0 while unknown."""
+        if self._recent:
+            return self._recent[-1].steps
+        return self.started.total_steps if self.started else 0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began; goes on between events while it is live."""
+        if isinstance(self.final, Finished) and self.final.seconds:
+            return self.final.seconds
+        waited = time.monotonic() - self._heard if self._running and self._heard is not None else 0.0
+        return self._elapsed + waited
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds of training still to come, from the median of the recent steps; None while unknown."""
+        if not self.active or not self._recent or not self.total_steps:
+            return None
+        return float(np.median(self.steps.seconds.values[-RECENT:])) * max(0, self.total_steps - self.step)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens computed a second, padding left out, over the recent steps; None while unknown."""
+        seconds = sum(sum(event.seconds) for event in self._recent)
+        return sum(event.tokens for event in self._recent) / seconds if seconds > 0 else None
+
+    def evaluated(self, split: str) -> list[Evaluated]:
+        """The evaluations of one split, oldest first."""
+        return [event for event in self.evaluations if event.split == split]
+
+    def predictions(self) -> PredictionTable | None:
+        """The trained model's predictions of the test split; None while there are none. Raises StudioError if damaged."""
+        return self._table("predictions")
+
+    def base_predictions(self) -> PredictionTable | None:
+        """The untrained base's predictions of the test split, likewise."""
+        return self._table("base_predictions")
+
+    def _table(self, name: str) -> PredictionTable | None:
+        path = self.folder.predictions_path if name == "predictions" else self.folder.base_predictions_path
+        try:
+            written = path.stat().st_mtime_ns
+        except OSError:
+            return None
+        if name not in self._tables or self._tables[name][0] != written:
+            self._tables[name] = (written, read_predictions(path))
+        return self._tables[name][1]
+
+    def _take(self, event: Event) -> None:
+        self._elapsed = max(self._elapsed, event.elapsed)
+        match event:
+            case RunStarted():
+                self.started = event
+                self._write(event, "info", _opening(event))
+            case StepsCompleted():
+                if event.first_step > self.step:
+                    self.steps.add(event)
+                    self.steps.add_memory(event.elapsed, event.memory_bytes)
+                    self._recent.append(event)
+                self.stage = None
+            case Heartbeat():
+                self.steps.add_memory(event.elapsed, event.memory_bytes)
+            case Evaluated():
+                self.evaluations.append(event)
+                self._write(event, "info", _evaluation(event))
+            case StageChanged():
+                if self.stage is None or self.stage.stage != event.stage:
+                    self._write(event, "stage", sentence(event.stage))
+                self.stage = event
+            case CheckpointSaved():
+                self._write(event, "info", f"Checkpoint of step {event.step} saved" + (", the best so far." if event.best else "."))
+            case LogLine():
+                self._write(event, event.level, event.text)
+            case ProtocolError():
+                self._write(event, "warning", f"The worker wrote a line that is no event: {event.line}")
+            case Finished() | Failed() | Crashed():
+                self.final = event
+                self.stage = None
+                self._write(event, *_ending(event))
+
+    def _write(self, event: Event, level: Level, text: str) -> None:
+        self.log.append(LogEntry(event.elapsed or self._elapsed, level, text))
+        self.log_count += 1
+
+
+def _opening(event: RunStarted) -> str:
+    return (
+        f"Training {event.trainable_parameters:,} of {event.total_parameters:,} parameters on {event.device} in {event.precision}: "
+        f"{event.train_rows:,} messages, {event.total_steps:,} steps."
+    )
+
+
+def _evaluation(event: Evaluated) -> str:
+    who = "Untrained base" if event.step == 0 else f"Step {event.step}"
+    return (
+        f"{who}, {event.split} ({event.rows:,} messages): loss {event.loss:.4f}, accuracy {percent(event.accuracy)}, "
+        f"macro-F1 {percent(event.macro_f1)}, outside the label set {percent(event.outside_rate)}."
+    )
+
+
+def _ending(event: Finished | Failed | Crashed) -> tuple[Level, str]:
+    if isinstance(event, Finished):
+        if event.rows == 0:
+            return "stage", f"Run {event.outcome}."
+        return "stage", f"Run {event.outcome}: test accuracy {percent(event.accuracy)} of {event.rows:,} messages."
+    if isinstance(event, Failed):
+        return "error", f"{event.message} {event.remedy}".strip()
+    return "error", f"The worker ended without a last word. {event.likely_cause}"

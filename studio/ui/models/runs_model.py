@@ -1,0 +1,120 @@
+"""All runs of the home folder, newest first, as a Qt list model."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+
+from studio.core.errors import StudioError
+from studio.core.runs import Home, RunFolder, RunState, RunSummary
+from studio.ui.words import age, percent, plain_tooltip
+
+Index = QModelIndex | QPersistentModelIndex
+NO_PARENT = QModelIndex()
+Role = Qt.ItemDataRole
+SUMMARY_ROLE = int(Role.UserRole) + 1
+
+METHOD_NAMES = {"full": "Full", "lora": "LoRA", "qlora": "QLoRA"}
+STATE_WORDS: dict[RunState, str] = {
+    "new": "not started",
+    "running": "running",
+    "completed": "done",
+    "stopped": "stopped",
+    "failed": "failed",
+    "crashed": "crashed",
+    "interrupted": "interrupted",
+}
+
+
+def base_name(base: str) -> str:
+    """A base model as a person calls it."""
+    return "Gemma 3 270M" if base == "starter" else Path(base).name
+
+
+def source_name(source: str) -> str:
+    """A data set as a person calls it."""
+    return "Sample" if source == "sample" else Path(source).name
+
+
+class RunsModel(QAbstractListModel):
+    """Reads the run folders; what it shows survives a restart because it is kept nowhere else."""
+
+    def __init__(self, home: Home, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._home = home
+        self._rows: list[RunSummary] = []
+        self._settled: dict[Path, RunSummary] = {}
+        self.running: Path | None = None
+        """The folder of the run that this window trains."""
+
+    def refresh(self) -> None:
+        """Read the folders again. Runs that have ended are read only once."""
+        rows = [self._summary(run) for run in self._home.list_runs()]
+        if rows == self._rows:
+            return
+        if [row.path for row in rows] == [row.path for row in self._rows]:
+            self._rows = rows
+            self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
+            return
+        self.beginResetModel()
+        self._rows = rows
+        self.endResetModel()
+
+    def row_of(self, path: Path) -> QModelIndex:
+        """The index of a run, invalid when it is not listed."""
+        for number, row in enumerate(self._rows):
+            if row.path == path:
+                return self.index(number)
+        return QModelIndex()
+
+    def rowCount(self, parent: Index = NO_PARENT) -> int:  # noqa: N802
+        return 0 if parent.isValid() else len(self._rows)
+
+    def data(self, index: Index, role: int = Role.DisplayRole) -> Any:
+        row = self._rows[index.row()]
+        if role == Role.DisplayRole:
+            return row.name
+        if role == SUMMARY_ROLE:
+            return row
+        if role == Role.AccessibleTextRole:
+            return _words(row)
+        if role == Role.ToolTipRole:
+            return plain_tooltip(_words(row))
+        return None
+
+    def _summary(self, run: RunFolder) -> RunSummary:
+        if run.path == self.running:
+            # Not asked for its state: that would take the lock which its worker is about to take.
+            return _running_summary(run)
+        if run.path in self._settled:
+            return self._settled[run.path]
+        try:
+            summary = run.summary()
+        except (StudioError, OSError):
+            created = run.path.stat().st_mtime if run.path.exists() else 0.0
+            return RunSummary(run.name, run.path, "failed", "", "settings unreadable", "", None, created)
+        if run.outcome() is not None:
+            self._settled[run.path] = summary
+        return summary
+
+
+def _running_summary(run: RunFolder) -> RunSummary:
+    config = run.config()
+    created = (run.path / "run.toml").stat().st_mtime
+    return RunSummary(run.name, run.path, "running", config.method.kind, config.model.base, config.dataset.source, None, created)
+
+
+def _words(row: RunSummary) -> str:
+    method = METHOD_NAMES.get(row.method, "")
+    parts = [
+        row.name,
+        f"{method}, {STATE_WORDS[row.state]}",
+        f"Accuracy on test: {percent(row.accuracy)}" if row.accuracy is not None else "",
+        f"Base: {base_name(row.base)}",
+        f"Data: {source_name(row.source)}" if row.source else "",
+        age(row.created, time.time()),
+    ]
+    return "\n".join(part for part in parts if part)

@@ -1,0 +1,238 @@
+"""Chat: ask the trained model about any message."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QProgressBar, QStackedWidget, QVBoxLayout, QWidget
+
+from studio.core.errors import StudioError
+from studio.core.events import FINAL_EVENTS, Crashed, Event, Failed, Heartbeat, ModelLoaded, Predicted, StageChanged
+from studio.core.runs import Home
+from studio.supervise.jobs import ChatSession
+from studio.ui.models.open_run import OpenRun
+from studio.ui.theme import GRID, restyle
+from studio.ui.widgets.basics import EmptyState, ErrorPanel, button, named, primary_button, text_label
+from studio.ui.widgets.chat_bubble import AnswerBubble
+from studio.ui.widgets.conversation import Conversation
+from studio.ui.words import sentence, size
+
+_EXAMPLES = 3
+_LONGEST_EXAMPLE = 140
+
+
+class ChatPage(QWidget):
+    """One conversation with the open run's model, which is loaded in a process of its own."""
+
+    setup_requested = Signal()
+
+    def __init__(self, home: Home, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("chatPage")
+        self.session = ChatSession(home, self)
+        self._run: OpenRun | None = None
+        self._waiting: dict[int, AnswerBubble] = {}
+        self._device = ""
+        self._stack = QStackedWidget()
+        for title, words, name in (
+            ("No run is open", "Train a model, or open a run from the list. Then ask it about any message here.", "chatEmpty"),
+            (
+                "No trained model yet",
+                "The model can be asked once training has ended and something was learnt.",
+                "chatWaiting",
+            ),
+        ):
+            empty = EmptyState(title, words, "Set up a run", name)
+            empty.activated.connect(self.setup_requested)
+            self._stack.addWidget(empty)
+        self._stack.addWidget(self._build())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._stack)
+        self.session.loading.connect(self._show_stage)
+        self.session.loaded.connect(self._show_loaded)
+        self.session.answered.connect(self._show_answer)
+        self.session.failed.connect(self._show_failure)
+        self.session.unloaded.connect(self._show_unloaded)
+        self.session.event_received.connect(self._hear_worker)
+
+    def show_run(self, run: OpenRun | None) -> None:
+        """Chat with this run. Another run's model is unloaded and its conversation ends."""
+        another = run is None or self._run is None or run.folder.path != self._run.folder.path
+        if self._run is not None:
+            self._run.changed.disconnect(self._hear_run)
+        self._run = run
+        if run is not None:
+            run.changed.connect(self._hear_run)
+        if another:
+            self.unload()
+            self._waiting.clear()
+            self._problem.clear()
+        self._look(fresh=another)
+
+    def ask(self, text: str) -> None:
+        """Ask the model, loading it first if need be."""
+        text = text.strip()
+        if not text or self._run is None or self._stack.currentIndex() != 2:
+            return
+        if not self.session.active:
+            self.load()
+        if self.session.active:
+            bubble = self._conversation.add_exchange(text)
+            self._waiting[self.session.ask(text)] = bubble
+
+    def load(self) -> None:
+        """Load the open run's model."""
+        if self._run is None or self.session.active:
+            return
+        self._problem.clear()
+        try:
+            self.session.load(self._run.folder)
+        except StudioError as error:
+            self._problem.show_problem(error)
+            return
+        self._show_state("Loading", "muted", loading=True)
+        self._stage.setText("Starting the worker")
+
+    def unload(self) -> None:
+        """Give the model's memory back."""
+        self.session.unload()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        super().showEvent(event)
+        if self._input.isEnabled():
+            self._input.setFocus()
+
+    def _build(self) -> QWidget:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
+        column.setSpacing(GRID + GRID // 2)
+        column.addWidget(self._build_header())
+        self._problem = ErrorPanel("chatError")
+        column.addWidget(self._problem)
+        self._conversation = Conversation()
+        self._conversation.example_chosen.connect(self.ask)
+        column.addWidget(self._conversation, 1)
+        self._input = named(QLineEdit(), "chatInput", "Message to the model", "Write a message and press Enter to see its intent")
+        self._input.setPlaceholderText("Write a message…")
+        self._input.setMinimumHeight(4 * GRID)
+        self._input.returnPressed.connect(self._send_input)
+        self._send = primary_button("Send", "chatSend", "Ask the model about this message (Enter)", self._send_input)
+        row = QHBoxLayout()
+        row.setSpacing(GRID)
+        row.addWidget(self._input, 1)
+        row.addWidget(self._send)
+        column.addLayout(row)
+        return page
+
+    def _build_header(self) -> QFrame:
+        card = QFrame()
+        card.setProperty("card", True)
+        self._state = named(text_label("Not loaded", "strong"), "chatState", "State of the model")
+        self._cost = named(text_label("", "small", wrap=True), "chatCost", "What loading costs")
+        self._stage = named(text_label("", "small"), "chatStage", "Stage of loading")
+        self._busy = named(QProgressBar(), "chatProgress", "Progress of loading", "How much of this stage is done")
+        self._busy.setTextVisible(False)
+        self._load = button("Load model", "chatLoad", "Load the model now; the first message does it too", self.load)
+        self._unload = button("Unload", "chatUnload", "End the model's process and give its memory back", self.unload)
+        words = QVBoxLayout()
+        words.setSpacing(GRID // 2)
+        for part in (self._state, self._cost, self._stage, self._busy):
+            words.addWidget(part)
+        row = QHBoxLayout(card)
+        row.setContentsMargins(2 * GRID, GRID + GRID // 2, 2 * GRID, GRID + GRID // 2)
+        row.setSpacing(2 * GRID)
+        row.addLayout(words, 1)
+        row.addWidget(self._load)
+        row.addWidget(self._unload)
+        return card
+
+    def _look(self, fresh: bool) -> None:
+        """Show what the run allows; ``fresh`` begins a conversation."""
+        run = self._run
+        if run is None:
+            self._stack.setCurrentIndex(0)
+            return
+        ready = not run.active and run.folder.checkpoint() is not None
+        began = ready and self._stack.currentIndex() != 2
+        self._stack.setCurrentIndex(2 if ready else 1)
+        if ready and (fresh or began):
+            self._conversation.show_examples(_examples(run))
+            self._cost.setText(_cost(run))
+            if not self.session.active:
+                self._show_state("Not loaded", "strong")
+
+    def _hear_run(self, event: Event) -> None:
+        if isinstance(event, FINAL_EVENTS):
+            self._look(fresh=False)
+
+    def _send_input(self) -> None:
+        if text := self._input.text().strip():
+            self._input.clear()
+            self.ask(text)
+
+    def _show_state(self, text: str, role: str, loading: bool = False, loaded: bool = False) -> None:
+        self._state.setText(text)
+        restyle(self._state, "role", role)
+        self._cost.setVisible(not loading and not loaded)
+        self._stage.setVisible(loading)
+        self._busy.setVisible(loading)
+        self._busy.setRange(0, 0)
+        self._load.setVisible(not loaded)
+        self._load.setEnabled(not loading)
+        self._unload.setVisible(loading or loaded)
+        self._input.setEnabled(not loading)
+        self._send.setEnabled(not loading)
+
+    def _show_stage(self, event: StageChanged) -> None:
+        self._stage.setText(sentence(event.stage))
+        self._busy.setRange(0, event.total)
+        self._busy.setValue(event.done)
+
+    def _show_loaded(self, event: ModelLoaded) -> None:
+        self._device = event.device
+        self._show_state(f"Loaded on {event.device}", "good", loaded=True)
+        if self.isVisible():
+            self._input.setFocus()
+
+    def _hear_worker(self, event: Event) -> None:
+        if isinstance(event, Heartbeat) and self.session.model is not None:
+            self._state.setText(f"Loaded on {self._device}, {size(event.memory_bytes)}")
+
+    def _show_answer(self, event: Predicted) -> None:
+        if (bubble := self._waiting.pop(event.request, None)) is not None:
+            bubble.show_answer(event)
+            self._conversation.refit()
+
+    def _show_failure(self, problem: Failed | Crashed) -> None:
+        self._problem.show_problem(problem)
+
+    def _show_unloaded(self) -> None:
+        for bubble in self._waiting.values():
+            bubble.show_no_answer("The model was unloaded before it could answer. Ask again to load it.")
+        if self._waiting:
+            self._conversation.refit()
+        self._waiting.clear()
+        self._show_state("Not loaded", "strong")
+
+
+def _examples(run: OpenRun) -> list[str]:
+    """A few test messages of ordinary length, from all over the split."""
+    try:
+        table = run.predictions()
+    except StudioError:
+        return []
+    texts = [row.text for row in table.predictions if len(row.text) <= _LONGEST_EXAMPLE] if table is not None else []
+    return [texts[number * len(texts) // _EXAMPLES] for number in range(_EXAMPLES)] if len(texts) >= _EXAMPLES else texts
+
+
+def _cost(run: OpenRun) -> str:
+    """What loading does to the memory, in words."""
+    if run.started is None:
+        return "Loading keeps the model in memory until you unload it. The first message loads it too."
+    # Full fine-tuning keeps its weights in fp32 whatever the arithmetic; a frozen base is in the type of the arithmetic.
+    full = run.config.method.kind == "full" or run.started.precision == "fp32"
+    weights = run.started.total_parameters * (4 if full else 2)
+    about = "up to" if run.config.method.kind == "qlora" else "about"
+    return f"Loading keeps {about} {size(weights)} of weights in memory until you unload it. The first message loads it too."

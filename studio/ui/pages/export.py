@@ -1,0 +1,258 @@
+"""Export: take the adapter or the model away, and know that it is the same."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+
+from studio.core.commands import Export
+from studio.core.errors import StudioError
+from studio.core.events import FINAL_EVENTS, Crashed, Event, Exported, Failed, StageChanged
+from studio.core.runs import Home
+from studio.supervise.jobs import Job, run_job
+from studio.ui.models.open_run import OpenRun
+from studio.ui.theme import GRID, restyle
+from studio.ui.widgets.basics import Card, EmptyState, ErrorPanel, button, named, primary_button, text_label
+from studio.ui.widgets.export_result import ExportResult
+from studio.ui.widgets.paths import PathField
+from studio.ui.words import count, sentence, size
+
+EXPORTS = "finetune-studio-exports"
+_MANIFEST = "manifest.json"
+_WIDEST = 100 * GRID
+_FOLDER_TIP = "The folder that the files are written into; it must be new or empty"
+_GO_TIP = "Write the files, then reload them in a clean process and compare"
+
+
+class ExportPage(QWidget):
+    """What, where and how big; then the export itself, verified in a clean process."""
+
+    setup_requested = Signal()
+
+    def __init__(self, home: Home, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("exportPage")
+        self._home = home
+        self._run: OpenRun | None = None
+        self._job: Job | None = None
+        self._needed = 0
+        self._stack = QStackedWidget()
+        for title, words, name in (
+            ("No run is open", "Train a model, or open a run from the list. Then take the result with you here.", "exportEmpty"),
+            (
+                "Nothing to export yet",
+                "The model can be exported once training has ended and something was learnt.",
+                "exportWaiting",
+            ),
+        ):
+            empty = EmptyState(title, words, "Set up a run", name)
+            empty.activated.connect(self.setup_requested)
+            self._stack.addWidget(empty)
+        self._stack.addWidget(self._build())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._stack)
+
+    def show_run(self, run: OpenRun | None) -> None:
+        """Offer what this run's method allows. An export of another run that still works is cancelled."""
+        another = run is None or self._run is None or run.folder.path != self._run.folder.path
+        if self._run is not None:
+            self._run.changed.disconnect(self._hear_run)
+        self._run = run
+        if run is not None:
+            run.changed.connect(self._hear_run)
+        if another:
+            self.cancel()
+            self._problem.clear()
+            self._result.hide()
+            if run is not None:
+                self._folder.show_path(str(Path.home() / EXPORTS / run.name))
+        self._look()
+
+    def export(self) -> None:
+        """Write the export into the chosen folder and verify it."""
+        if self._run is None or self._job is not None or self._check():
+            return
+        self._problem.clear()
+        self._result.hide()
+        command = Export(run=str(self._run.folder.path), home=str(self._home.path), folder=self._folder.path, kind=self._kind())
+        try:
+            self._job = run_job(self, command, self._succeed, self._fail, self._hear_worker)
+        except StudioError as error:
+            self._problem.show_problem(error)
+            return
+        self._stage.setText("Starting the worker")
+        self._bar.setRange(0, 0)
+        self._look()
+
+    def cancel(self) -> None:
+        """End an export that is being written; what it has written so far is no export."""
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+            self._look()
+
+    def _build(self) -> QWidget:
+        inner = QWidget()
+        inner.setMaximumWidth(_WIDEST)
+        column = QVBoxLayout(inner)
+        column.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
+        column.setSpacing(GRID + GRID // 2)
+        self._problem = ErrorPanel("exportError")
+        column.addWidget(self._build_choices())
+        column.addWidget(self._problem)
+        self._result = ExportResult()
+        column.addWidget(self._result)
+        column.addStretch(1)
+        holder = QWidget()
+        row = QHBoxLayout(holder)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(inner, 1)
+        self._area = area = named(QScrollArea(), "exportArea", "Export")
+        area.setWidgetResizable(True)
+        area.setWidget(holder)
+        area.viewport().setAutoFillBackground(False)
+        holder.setAutoFillBackground(False)
+        return area
+
+    def _build_choices(self) -> Card:
+        card = Card("Export")
+        self._what = named(text_label("", "strong"), "exportKind", "What is exported")
+        self._explanation = named(text_label("", "muted", wrap=True), "exportExplanation", "What the export holds")
+        self._folder = PathField("exportFolder", "Export folder", "A new or empty folder", _FOLDER_TIP, "folder")
+        self._folder.edit.textChanged.connect(lambda _text: self._check())
+        self._refusal = named(text_label("", "bad", wrap=True), "exportRefusal", "Why this folder cannot be used")
+        self._size = named(text_label("", wrap=True), "exportSize", "Size of the export")
+        self._go = primary_button("Export", "exportButton", _GO_TIP, self.export)
+        self._cancel = button("Cancel", "exportCancel", "Stop writing; nothing is kept", self.cancel)
+        self._progress = QWidget()
+        self._stage = named(text_label(), "exportStage", "Stage of the export")
+        self._bar = named(QProgressBar(), "exportProgress", "Progress of the stage", "How much of this stage is done")
+        self._bar.setTextVisible(False)
+        steps = QVBoxLayout(self._progress)
+        steps.setContentsMargins(0, 0, 0, 0)
+        steps.setSpacing(GRID // 2)
+        steps.addWidget(self._stage)
+        steps.addWidget(self._bar)
+        for caption, parts in (
+            ("What", (self._what, self._explanation)),
+            ("Where", (self._folder, self._refusal)),
+            ("How big", (self._size,)),
+        ):
+            card.body.addSpacing(GRID)
+            card.body.addWidget(text_label(caption, "field"))
+            for part in parts:
+                card.body.addWidget(part)
+        actions = QHBoxLayout()
+        actions.setSpacing(2 * GRID)
+        actions.addWidget(self._go)
+        actions.addWidget(self._cancel)
+        actions.addWidget(self._progress, 1)
+        actions.addStretch(0)
+        card.body.addSpacing(GRID)
+        card.body.addLayout(actions)
+        return card
+
+    def _look(self) -> None:
+        run = self._run
+        checkpoint = run.folder.checkpoint() if run is not None and not run.active else None
+        self._stack.setCurrentIndex(0 if run is None else 1 if checkpoint is None else 2)
+        if run is None or checkpoint is None:
+            return
+        self._what.setText(_KINDS[self._kind()][0])
+        base = "the starter model (Gemma 3 270M)" if run.config.model.base == "starter" else run.config.model.base
+        self._explanation.setText(_KINDS[self._kind()][1].format(base=base))
+        files = [path for path in checkpoint.iterdir() if path.is_file() and path.name != _MANIFEST]
+        self._needed = sum(path.stat().st_size for path in files)
+        working = self._job is not None
+        self._folder.setEnabled(not working)
+        self._progress.setVisible(working)
+        self._cancel.setVisible(working)
+        self._check()
+
+    def _check(self) -> bool:
+        """Whether the folder is refused; says why and shows the room on its disk."""
+        refusal = _refusal(self._folder.path)
+        free = _free_bytes(self._folder.path)
+        if not refusal and free is not None and free < self._needed:
+            refusal = f"That disk has {size(free)} left, but {size(self._needed)} are needed. Choose another disk."
+        # While it works the folder fills up, which is no reason for complaint.
+        working = self._job is not None
+        self._refusal.setText("" if working else refusal)
+        self._refusal.setVisible(bool(refusal) and not working)
+        restyle(self._folder.edit, "invalid", bool(refusal) and not working)
+        self._go.setEnabled(not refusal and not working)
+        room = f"; {size(free)} are free on that disk" if free is not None else ""
+        self._size.setText(f"{size(self._needed)} of weights, and a few files of tokenizer, labels and prompt{room}.")
+        return bool(refusal)
+
+    def _kind(self) -> Literal["adapter", "model"]:
+        return "model" if self._run is not None and self._run.config.method.kind == "full" else "adapter"
+
+    def _hear_run(self, event: Event) -> None:
+        if isinstance(event, FINAL_EVENTS):
+            self._look()
+
+    def _hear_worker(self, event: Event) -> None:
+        if isinstance(event, StageChanged):
+            counted = f" {event.done:,} of {count(event.total, 'message')}" if event.total else ""
+            self._stage.setText(sentence(event.stage) + counted)
+            self._bar.setRange(0, event.total)
+            self._bar.setValue(event.done)
+
+    def _succeed(self, answer: Event) -> None:
+        self._job = None
+        if isinstance(answer, Exported):
+            self._result.show_exported(answer)
+            QTimer.singleShot(0, self, self._show_result)
+        self._look()
+
+    def _show_result(self) -> None:
+        self._area.ensureWidgetVisible(self._result)
+
+    def _fail(self, problem: Event) -> None:
+        self._job = None
+        if isinstance(problem, Failed | Crashed):
+            self._problem.show_problem(problem)
+        self._look()
+
+
+_KINDS: dict[str, tuple[str, str]] = {
+    "adapter": (
+        "Adapter",
+        "The small set of weights that this run learnt, in peft's layout. It is used together with {base}, which stays as it was.",
+    ),
+    "model": (
+        "Full model",
+        "Every weight of the trained model, in transformers' layout. It replaces {base} and needs nothing else.",
+    ),
+}
+
+
+def _refusal(folder: str) -> str:
+    """Why an export cannot go there, in words; empty when it can."""
+    if not folder:
+        return "Choose a folder."
+    path = Path(folder)
+    try:
+        if path.is_dir() and any(path.iterdir()):
+            return "This folder is not empty. Choose a new or an empty one, so that nothing is overwritten."
+        if path.exists() and not path.is_dir():
+            return "This is a file. Choose a folder."
+    except OSError as error:
+        return f"This folder cannot be read: {error.strerror or error}. Choose another one."
+    return ""
+
+
+def _free_bytes(folder: str) -> int | None:
+    """Room on the disk of the nearest folder that exists."""
+    for path in (Path(folder), *Path(folder).parents) if folder else ():
+        try:
+            return shutil.disk_usage(path).free
+        except OSError:
+            continue
+    return None

@@ -1,0 +1,233 @@
+"""Setup: data, model, method and settings become one RunConfig, with a forecast of its memory before anything runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent, QShowEvent
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+
+from studio.core.config import MethodKind, RunConfig, validate_run_config
+from studio.core.errors import StudioError
+from studio.core.machine import cpu_has_bf16
+from studio.core.memory import DeviceName, estimate_lengths, forecast
+from studio.core.runs import Home
+from studio.supervise.gauges import MemorySample
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import primary_button, text_label
+from studio.ui.widgets.dataset_picker import DatasetPicker
+from studio.ui.widgets.method_selector import KINDS, MethodSelector
+from studio.ui.widgets.model_picker import ModelPicker
+from studio.ui.widgets.settings_form import SettingsForm
+from studio.ui.words import size
+
+TWO_COLUMNS_FROM = 1180
+_DELAY_MS = 120
+
+
+class SetupPage(QWidget):
+    """Builds a RunConfig and asks for its training; holds no run."""
+
+    train_requested = Signal(object)
+    """The RunConfig, once data and model are known to be good."""
+
+    def __init__(self, home: Home) -> None:
+        super().__init__()
+        self.setObjectName("setupPage")
+        self.dataset = DatasetPicker()
+        self.model = ModelPicker(home)
+        self.method = MethodSelector()
+        self.settings = SettingsForm()
+        self._running: str | None = None
+        self._sample: MemorySample | None = None
+        self._shown_available = 0
+        self._delay = QTimer(self, interval=_DELAY_MS, singleShot=True)
+        self._delay.timeout.connect(self.refresh)
+        self._build()
+        for signal in (self.dataset.reading_started, self.dataset.inspected, self.model.reading_started, self.model.described):
+            signal.connect(self._delay.start)
+        self.method.kind_changed.connect(self._method_changed)
+        self.settings.changed.connect(self._settings_changed)
+
+    def start(self, source: str = "sample", base: str = "starter") -> None:
+        """Read the data and the model that the page opens with."""
+        self.dataset.open_source(source)
+        self.model.open_base(base)
+        self.refresh()
+
+    def config(self) -> RunConfig:
+        """The run as it is set up now. Raises StudioError naming every field that is wrong."""
+        table: dict[str, Any] = {
+            "dataset": self.dataset.table(),
+            "model": {"base": self.model.base},
+            "method": {"kind": self.method.kind},
+        }
+        self.settings.fill(table)
+        if not self.model.base:
+            del table["model"]
+        return validate_run_config(table)
+
+    def missing(self) -> list[str]:
+        """What stands between this page and a run, in words; empty when Train may be pressed."""
+        found = []
+        if self._running is not None:
+            found.append(f"{self._running} is being trained; one run at a time.")
+        if self.dataset.reading:
+            found.append("The data is being read.")
+        elif self.dataset.answer is None:
+            found.append("The data cannot be used yet; see Dataset.")
+        if self.model.reading:
+            found.append("The model is being read.")
+        elif self.model.description is None:
+            found.append("Choose a model folder." if not self.model.base else "The model cannot be used; see Model.")
+        try:
+            self.config()
+        except StudioError as error:
+            found.append("Some settings are wrong: " + "; ".join(error.detail.splitlines()) + ".")
+        return found
+
+    def show_running(self, name: str | None) -> None:
+        """A run of that name is active, or none is."""
+        self._running = name
+        self.refresh()
+
+    def show_machine(self, sample: MemorySample) -> None:
+        """Take in how much memory there is. Forecasts are drawn again only when the figure moved by a hundredth."""
+        self._sample = sample
+        if abs(self._machine()[1] - self._shown_available) > self._shown_available / 100:
+            self._show_forecasts()
+
+    def request_training(self) -> None:
+        """What the Train button does; nothing happens while something is missing."""
+        self.refresh()
+        if not self.missing():
+            self.train_requested.emit(self.config())
+
+    def refresh(self) -> None:
+        """Check the settings, forecast all three methods and say what is missing."""
+        try:
+            config = self.config()
+        except StudioError as error:
+            self.settings.show_problems(error)
+            self.settings.show_warnings([])
+        else:
+            self.settings.show_problems(None)
+            self.settings.show_warnings(config.warnings())
+        self._show_forecasts()
+        missing = self.missing()
+        self.train_button.setEnabled(not missing)
+        self.train_button.setText("Training…" if self._running is not None else "Train")
+        self.train_button.setToolTip("Start training (Ctrl+Return)" if not missing else "\n".join(missing))
+        self._status.setText(missing[0] if missing else self._ready_words())
+
+    def _ready_words(self) -> str:
+        found = self.method.forecasts.get(self.method.kind)
+        if found is None:
+            return "Ready to train."
+        return f"Ready: about {size(found.total)} of memory at its peak (estimate), {size(found.output_bytes)} on disk afterwards."
+
+    def _show_forecasts(self) -> None:
+        description, answer = self.model.description, self.dataset.answer
+        try:
+            config = self.config()
+        except StudioError:
+            config = None
+        if description is None or answer is None or config is None:
+            waits_for = "the settings are right" if config is None else "data and model are read"
+            self.method.clear_forecasts(f"Memory is forecast once {waits_for}")
+            return
+        device, available = self._machine()
+        self._shown_available = available
+        labels = max(answer.train_counts, key=len, default="")
+        lengths = estimate_lengths(answer.longest_text, labels, config, device)
+        precision = config.training.precision
+        if precision == "auto":
+            precision = "bf16" if device == "cuda" or (device == "cpu" and cpu_has_bf16()) else "fp32"
+        found = {
+            kind: forecast(
+                description,
+                config.method.model_copy(update={"kind": kind}),
+                micro_batch=lengths.micro_batch,
+                tokens=lengths.tokens,
+                supervised=lengths.supervised,
+                precision=precision,
+                device=device,
+            )
+            for kind in KINDS
+        }
+        self.method.show_forecasts(found, description.parameters, available)
+
+    def _machine(self) -> tuple[DeviceName, int]:
+        """Where training would happen, and the bytes that it could have there."""
+        sample = self._sample
+        wanted = self.settings.fields["device.kind"].value()
+        if sample is None:
+            return "cpu", 0
+        if sample.device.startswith("cuda") and wanted in ("auto", "cuda"):
+            return "cuda", sample.total - sample.others
+        kind: DeviceName = "mps" if wanted == "mps" or (wanted == "auto" and sys.platform == "darwin") else "cpu"
+        return kind, sample.host_total - sample.host_used + sample.ours_host
+
+    def _method_changed(self, kind: MethodKind) -> None:
+        self.settings.show_method(kind)
+        self.refresh()
+
+    def _settings_changed(self) -> None:
+        limit = self.settings.fields["dataset.limit"].value()
+        if limit is None or (isinstance(limit, int) and limit >= 1):
+            self.dataset.set_limit(limit)
+        self._delay.start()
+
+    def _build(self) -> None:
+        left, right = QVBoxLayout(), QVBoxLayout()
+        left.addWidget(self.dataset, 1)
+        for card in (self.model, self.method, self.settings):
+            right.addWidget(card)
+        right.addStretch(1)
+        self._columns = QBoxLayout(QBoxLayout.Direction.TopToBottom)
+        self._columns.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
+        for layout in (left, right, self._columns):
+            layout.setSpacing(2 * GRID)
+        self._columns.addLayout(left, 5)
+        self._columns.addLayout(right, 6)
+        content = QWidget()
+        content.setObjectName("setupContent")
+        content.setLayout(self._columns)
+        self.scroll_area = QScrollArea()
+        self.scroll_area.setObjectName("setupScroll")
+        self.scroll_area.setWidgetResizable(True)
+        self.scroll_area.setFrameShape(QFrame.Shape.NoFrame)
+        self.scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.scroll_area.setWidget(content)
+        self._status = text_label("", "muted", wrap=True)
+        self._status.setObjectName("setupStatus")
+        self.train_button = primary_button("Train", "trainButton", "Start training (Ctrl+Return)", self.request_training)
+        actions = QWidget()
+        actions.setObjectName("actionBar")
+        actions.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        row = QHBoxLayout(actions)
+        row.setContentsMargins(2 * GRID, 12, 2 * GRID, 12)
+        row.setSpacing(2 * GRID)
+        row.addWidget(self._status, 1)
+        row.addWidget(self.train_button)
+        page = QVBoxLayout(self)
+        page.setContentsMargins(0, 0, 0, 0)
+        page.setSpacing(0)
+        page.addWidget(self.scroll_area, 1)
+        page.addWidget(actions)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        super().showEvent(event)
+        self._arrange(self.width())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        self._arrange(event.size().width())
+
+    def _arrange(self, width: int) -> None:
+        side_by_side, stacked = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
+        wide = width >= TWO_COLUMNS_FROM
+        self._columns.setDirection(side_by_side if wide else stacked)
+        self.dataset.views.stack(wide)

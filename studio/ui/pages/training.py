@@ -1,0 +1,272 @@
+"""Training: how a run is doing while it works, and how it went afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QProgressBar,
+    QSplitter,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from studio.core.events import Crashed, Failed
+from studio.ui.models.open_run import OpenRun
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import Badge, EmptyState, ErrorPanel, Tone, button, named, primary_button, text_label
+from studio.ui.widgets.frames import ElidedLabel, framed, split
+from studio.ui.widgets.log_view import LogView
+from studio.ui.widgets.run_facts import RunFacts
+from studio.ui.words import sentence
+
+if TYPE_CHECKING:
+    from studio.ui.widgets.plots import RunPlot
+
+_REDRAW_MS = 100
+_STOP_TIP = "Finish this step, keep what was learnt, and predict the test messages with it"
+_STATES: dict[str, tuple[str, Tone]] = {
+    "new": ("starting", "neutral"),
+    "running": ("running", "neutral"),
+    "completed": ("completed", "good"),
+    "stopped": ("stopped, kept", "good"),
+    "failed": ("failed", "bad"),
+    "crashed": ("crashed", "bad"),
+    "interrupted": ("interrupted", "warning"),
+}
+_METHODS = {"full": "Full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
+
+
+class TrainingPage(QWidget):
+    """Header, plots and log of the open run. Redraws on a timer while it is in sight."""
+
+    stop_requested = Signal()
+    results_requested = Signal()
+    setup_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("trainingPage")
+        self._run: OpenRun | None = None
+        self._dirty = False
+        self._problem_of = ""
+        self._plots: dict[str, RunPlot] = {}
+        self._timer = QTimer(self)
+        self._timer.setInterval(_REDRAW_MS)
+        self._timer.timeout.connect(self._tick)
+        empty = EmptyState(
+            "No run is open",
+            "Choose data, a model and a method, then train. Loss, scores and memory appear here while the model learns.",
+            "Set up a run",
+            "trainingEmpty",
+        )
+        empty.activated.connect(self.setup_requested)
+        self._stack = QStackedWidget()
+        self._stack.addWidget(empty)
+        self._stack.addWidget(self._build())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._stack)
+
+    def show_run(self, run: OpenRun | None) -> None:
+        """Show a run from its beginning, live or finished; None shows what to do next."""
+        if self._run is not None:
+            self._run.changed.disconnect(self._mark)
+        self._run = run
+        self._stack.setCurrentIndex(0 if run is None else 1)
+        self._log.show_run(run)
+        self._stop.setText("Stop and keep")
+        self._stop.setEnabled(True)
+        if run is not None:
+            run.changed.connect(self._mark)
+            self._name.show_text(run.name)
+            self._method.show_text(f"{_METHODS[run.config.method.kind]} of {run.config.model.base}")
+            for plot in self._plots.values():
+                plot.fit()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring everything up to date now."""
+        self._dirty = False
+        if self._run is not None:
+            self._show_header(self._run)
+            self._show_stage(self._run)
+            self._show_problem(self._run)
+            self._log.catch_up()
+            self._draw(self._run)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        super().showEvent(event)
+        self._timer.start()
+        if not self._plots:
+            QTimer.singleShot(0, self, self._load_plots)
+        self.refresh()
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
+        super().hideEvent(event)
+        self._timer.stop()
+
+    def _build(self) -> QWidget:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
+        column.setSpacing(GRID + GRID // 2)
+        column.addLayout(self._build_header())
+        self._facts = RunFacts()
+        column.addWidget(self._facts)
+        column.addWidget(self._build_stage())
+        self._problem = ErrorPanel("trainingError", closable=False)
+        column.addWidget(self._problem)
+        column.addWidget(self._build_body(), 1)
+        return page
+
+    def _build_header(self) -> QHBoxLayout:
+        self._name = named(ElidedLabel("title"), "trainingName", "Run")
+        self._badge = named(Badge(), "trainingState", "State of the run", "How the run stands")
+        self._method = named(ElidedLabel("muted"), "trainingMethod", "Method and base model")
+        self._stop = button("Stop and keep", "stopButton", _STOP_TIP, self._ask_stop)
+        self._results = primary_button("See results", "resultsButton", "Show what the model gets right and wrong")
+        self._results.clicked.connect(self.results_requested)
+        row = QHBoxLayout()
+        row.setSpacing(GRID + GRID // 2)
+        row.addWidget(self._name)
+        row.addWidget(self._badge)
+        row.addWidget(self._method)
+        row.addStretch(1)
+        row.addWidget(self._stop)
+        row.addWidget(self._results)
+        return row
+
+    def _build_stage(self) -> QWidget:
+        self._stage_row = QWidget()
+        row = QHBoxLayout(self._stage_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(GRID + GRID // 2)
+        self._stage = named(text_label(), "trainingStage", "Stage", "What the run is doing")
+        self._progress = named(QProgressBar(), "trainingProgress", "Progress of the stage", "How much of this stage is done")
+        self._progress.setTextVisible(False)
+        self._progress.setFixedHeight(GRID)
+        row.addWidget(self._stage)
+        row.addWidget(self._progress, 1)
+        return self._stage_row
+
+    def _build_body(self) -> QSplitter:
+        self._log_scale = QCheckBox("Log axis")
+        named(self._log_scale, "logAxis", "Logarithmic loss axis", "Show the loss on a logarithmic axis")
+        self._log_scale.toggled.connect(lambda on: self._plots["loss"].set_log(on) if self._plots else None)
+        self._fit = button(
+            "Fit", "fitPlots", "Show all steps again after zooming; so does a double click", self._fit_plots, "quiet"
+        )
+        self._log = LogView()
+        self._left = split(Qt.Orientation.Vertical, "plotSplit")
+        self._right = split(Qt.Orientation.Vertical, "logSplit", framed(self._log, text_label("Log", "strong")))
+        self._left.setMinimumWidth(32 * GRID)
+        self._body = body = split(Qt.Orientation.Horizontal, "trainingSplit", self._left, self._right)
+        body.setStretchFactor(0, 3)
+        body.setStretchFactor(1, 2)
+        body.setSizes([600, 400])
+        return body
+
+    def _load_plots(self) -> None:
+        from studio.ui.widgets.plots import loss_plot, memory_plot, score_plot
+
+        if self._plots:
+            return
+        self._plots = {"loss": loss_plot(), "scores": score_plot(), "memory": memory_plot()}
+        self._plots["scores"].link_x(self._plots["loss"])
+        self._plots["loss"].header.addWidget(self._log_scale)
+        self._plots["loss"].header.addWidget(self._fit)
+        self._left.addWidget(framed(self._plots["loss"]))
+        self._left.addWidget(framed(self._plots["scores"]))
+        self._left.setSizes([300, 200])
+        self._body.setSizes([600, 400])
+        self._right.insertWidget(0, framed(self._plots["memory"]))
+        self._right.setSizes([200, 300])
+        self._plots["loss"].set_log(self._log_scale.isChecked())
+        self.refresh()
+
+    def _mark(self) -> None:
+        self._dirty = True
+
+    def _tick(self) -> None:
+        if self._dirty:
+            self.refresh()
+        elif self._run is not None and self._run.active:
+            self._facts.show_elapsed(self._run)
+
+    def _ask_stop(self) -> None:
+        self._stop.setEnabled(False)
+        self._stop.setText("Stopping…")
+        self.stop_requested.emit()
+
+    def _fit_plots(self) -> None:
+        for plot in self._plots.values():
+            plot.fit()
+
+    def _show_header(self, run: OpenRun) -> None:
+        state, tone = _STATES[run.state]
+        self._badge.show_state(state, tone)
+        self._stop.setVisible(run.active)
+        self._results.setVisible(not run.active and run.folder.predictions_path.exists())
+        self._facts.show_run(run)
+
+    def _show_stage(self, run: OpenRun) -> None:
+        self._stage_row.setVisible(run.active)
+        if run.stage is not None:
+            stage = run.stage
+            counted = f" {stage.done:,} of {stage.total:,}" if stage.total else ""
+            self._stage.setText(f"{sentence(stage.stage)}{counted}")
+            self._progress.setRange(0, stage.total)
+            self._progress.setValue(stage.done)
+        elif run.total_steps and run.step:
+            self._stage.setText("Training")
+            self._progress.setRange(0, run.total_steps)
+            self._progress.setValue(run.step)
+        else:
+            self._stage.setText("Starting the worker")
+            self._progress.setRange(0, 0)
+
+    def _show_problem(self, run: OpenRun) -> None:
+        """Each problem is shown once, so that details which were unfolded stay so."""
+        shown = run.name if isinstance(run.final, Failed | Crashed) or run.state == "interrupted" else ""
+        if shown == self._problem_of:
+            return
+        self._problem_of = shown
+        if isinstance(run.final, Failed | Crashed):
+            self._problem.show_problem(run.final)
+        elif shown:
+            self._problem.show_error(
+                "This run ended without a last word: the computer was switched off, or the app was closed by force.",
+                "Train again with the same settings; what is in the run folder stays as it is.",
+            )
+        else:
+            self._problem.clear()
+
+    def _draw(self, run: OpenRun) -> None:
+        if not self._plots or not self.isVisible():
+            return
+        steps, validation = run.steps, run.evaluated("validation")
+        at = np.array([event.step for event in validation], dtype=np.float64)
+        loss = self._plots["loss"]
+        loss.set_data("raw", steps.step.values, steps.loss.values)
+        loss.set_data("smoothed", steps.step.values, steps.smoothed.values)
+        loss.set_data("validation", at, np.array([event.loss for event in validation]))
+        scores = self._plots["scores"]
+        scores.set_data("accuracy", at, np.array([event.accuracy for event in validation]))
+        scores.set_data("macro_f1", at, np.array([event.macro_f1 for event in validation]))
+        test = [event for event in run.evaluated("test") if event.step > 0]
+        tested_at = np.array([event.step for event in test], dtype=np.float64)
+        scores.set_data("test", tested_at, np.array([event.accuracy for event in test]))
+        memory, elapsed = steps.memory.values / 2**30, steps.memory_elapsed.values
+        self._plots["memory"].set_data("memory", elapsed, memory)
+        if run.started is not None and run.started.forecast_bytes:
+            ends = np.array([0.0, elapsed[-1] if len(elapsed) else 1.0])
+            self._plots["memory"].set_data("forecast", ends, np.full(2, run.started.forecast_bytes / 2**30))
+        else:
+            self._plots["memory"].set_data("forecast", np.zeros(0), np.zeros(0))

@@ -1,0 +1,223 @@
+"""The small parts every page is made of: texts, buttons, cards, errors and empty states.
+
+A control gets its object name, tooltip and accessible name in one place, ``named``; what comes from data or from a
+process is always shown as plain text, because Qt's rich text would load the files it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from studio.core.errors import StudioError
+from studio.core.events import Crashed, Failed
+from studio.ui.theme import GRID, restyle
+from studio.ui.words import plain_tooltip
+
+Role = Literal["title", "figure", "section", "strong", "muted", "field", "small", "good", "warning", "bad"]
+Tone = Literal["good", "warning", "bad", "neutral"]
+W = TypeVar("W", bound=QWidget)
+
+
+def named(widget: W, object_name: str, accessible: str, tooltip: str = "") -> W:
+    """Give a control its object name, accessible name and tooltip."""
+    widget.setObjectName(object_name)
+    widget.setAccessibleName(accessible)
+    if tooltip:
+        widget.setToolTip(plain_tooltip(tooltip))
+    return widget
+
+
+def text_label(text: str = "", role: Role | None = None, *, wrap: bool = False, selectable: bool = False) -> QLabel:
+    """A label of plain text."""
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setText(text)
+    if role:
+        label.setProperty("role", role)
+    if wrap:
+        label.setWordWrap(True)
+        label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+    if selectable:
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def button(
+    text: str, object_name: str, tooltip: str, clicked: Callable[[], object] | None = None, kind: str | None = None
+) -> QPushButton:
+    """A push button; ``kind`` as in the stylesheet ("primary", "danger", "quiet", "link")."""
+    made = named(QPushButton(text), object_name, text.replace("&", ""), tooltip)
+    if kind:
+        made.setProperty("kind", kind)
+    if clicked is not None:
+        made.clicked.connect(lambda _checked=False: clicked())
+    return made
+
+
+def primary_button(text: str, object_name: str, tooltip: str, clicked: Callable[[], object] | None = None) -> QPushButton:
+    """The one button of a page that does what the page is for."""
+    return button(text, object_name, tooltip, clicked, "primary")
+
+
+class Badge(QLabel):
+    """A short word in a pill, such as fits / tight / too big."""
+
+    def __init__(self, text: str = "", tone: Tone = "neutral") -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setProperty("badge", tone)
+        self.setText(text)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+
+    def show_state(self, text: str, tone: Tone) -> None:
+        self.setText(text)
+        restyle(self, "badge", tone)
+
+
+class Card(QFrame):
+    """A white box with a title; put what it holds into ``body``."""
+
+    def __init__(self, title: str = "", object_name: str = "") -> None:
+        super().__init__()
+        self.setProperty("card", True)
+        if object_name:
+            self.setObjectName(object_name)
+        self.body = QVBoxLayout(self)
+        self.body.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
+        self.body.setSpacing(GRID)
+        self.header = QHBoxLayout()
+        self.header.setSpacing(GRID)
+        if title:
+            self.title = text_label(title, "section")
+            self.header.addWidget(self.title)
+            self.header.addStretch(1)
+            self.body.addLayout(self.header)
+
+
+class ErrorPanel(QFrame):
+    """What happened, what to do, and the details to copy. Hidden until ``show_error``."""
+
+    dismissed = Signal()
+
+    def __init__(self, object_name: str = "errorPanel", *, closable: bool = True) -> None:
+        super().__init__()
+        self.setObjectName(object_name)
+        self.setProperty("card", "error")
+        self.setAccessibleName("Error")
+        self._message = text_label("", "strong", wrap=True, selectable=True)
+        self._remedy = text_label("", wrap=True, selectable=True)
+        self._detail = named(QPlainTextEdit(), f"{object_name}Detail", "Details of the error", "What helps to report this error")
+        self._detail.setReadOnly(True)
+        self._detail.setMaximumHeight(18 * GRID)
+        self._show_detail = button("Show details", f"{object_name}Toggle", "Show what helps to report this", self._toggle, "link")
+        copy = button("Copy", f"{object_name}Copy", "Copy the message and its details", self._copy, "link")
+        close = button("Dismiss", f"{object_name}Close", "Hide this message", self._dismiss, "link")
+        # Not setVisible(closable): what has no parent yet would come up as a window of its own.
+        if not closable:
+            close.hide()
+        actions = QHBoxLayout()
+        actions.setSpacing(GRID)
+        for widget in (self._show_detail, copy, close):
+            actions.addWidget(widget)
+        actions.addStretch(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(2 * GRID, GRID, 2 * GRID, GRID)
+        column.setSpacing(GRID // 2)
+        for part in (self._message, self._remedy, self._detail):
+            column.addWidget(part)
+        column.addLayout(actions)
+        self._detail.hide()
+        self.hide()
+
+    @property
+    def message(self) -> str:
+        return self._message.text()
+
+    def show_error(self, message: str, remedy: str = "", detail: str = "") -> None:
+        """Show it; all three are plain text."""
+        self._message.setText(message)
+        self._remedy.setText(remedy)
+        self._remedy.setVisible(bool(remedy))
+        self._detail.setPlainText(detail)
+        self._detail.hide()
+        self._show_detail.setText("Show details")
+        self._show_detail.setVisible(bool(detail.strip()))
+        self.setAccessibleDescription(f"{message} {remedy}")
+        self.show()
+
+    def show_problem(self, problem: StudioError | Failed | Crashed) -> None:
+        """Show a failure as the rest of the app hands it over."""
+        if isinstance(problem, Crashed):
+            ending = problem.signal or f"exit code {problem.exit_code}"
+            self.show_error(f"The worker ended without a word ({ending}). {problem.likely_cause}", problem.remedy, problem.log_tail)
+        else:
+            self.show_error(problem.message, problem.remedy, problem.detail)
+
+    def clear(self) -> None:
+        self._message.clear()
+        self.hide()
+
+    def _dismiss(self) -> None:
+        self.clear()
+        self.dismissed.emit()
+
+    def _toggle(self) -> None:
+        shown = self._detail.isHidden()
+        self._detail.setVisible(shown)
+        self._show_detail.setText("Hide details" if shown else "Show details")
+
+    def _copy(self) -> None:
+        parts = (self._message.text(), self._remedy.text(), self._detail.toPlainText())
+        QGuiApplication.clipboard().setText("\n\n".join(part for part in parts if part))
+
+
+class EmptyState(QWidget):
+    """What a page shows while it has nothing: a title, what to do next, and one button."""
+
+    activated = Signal()
+
+    def __init__(self, title: str, text: str, button_text: str, object_name: str) -> None:
+        super().__init__()
+        self.setObjectName(object_name)
+        words = text_label(text, "muted", wrap=True)
+        words.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        words.setFixedWidth(52 * GRID)
+        words.setMinimumHeight(words.heightForWidth(52 * GRID))
+        column = QVBoxLayout(self)
+        column.setSpacing(2 * GRID)
+        column.addStretch(2)
+        column.addWidget(text_label(title, "title"), 0, Qt.AlignmentFlag.AlignHCenter)
+        # In a row of its own, because a label that is aligned in a column is not given the height of its wrapped text.
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(words)
+        row.addStretch(1)
+        column.addLayout(row)
+        action = primary_button(button_text, f"{object_name}Button", text, self.activated.emit)
+        column.addWidget(action, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addStretch(3)
+
+
+class _WheelGuard(QObject):
+    """Lets the wheel scroll the page instead of changing a field that was merely under the pointer."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False
+
+
+_wheel_guard = _WheelGuard()
+
+
+def guard_wheel(widget: W) -> W:
+    """Make a spin box or combo box ignore the wheel until it has the focus."""
+    widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    widget.installEventFilter(_wheel_guard)
+    return widget

@@ -1,0 +1,123 @@
+"""The bar at the bottom, always in sight: device, memory, and how far the run is."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QPainter, QPainterPath, QPaintEvent, QPen
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
+
+from studio.supervise.gauges import MemorySample
+from studio.ui import theme
+from studio.ui.models.open_run import OpenRun
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import text_label
+from studio.ui.words import duration, plain_tooltip, sentence, size, size_of
+
+
+class GaugeBar(QWidget):
+    """Ours, other programs' and free memory side by side, with a mark where the forecast says the run will peak."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("memoryGauge")
+        self.setAccessibleName("Memory in use")
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMaximumWidth(40 * GRID)
+        self._sample: MemorySample | None = None
+        self._forecast = 0
+        theme.notifier.changed.connect(self.update)
+
+    def show_sample(self, sample: MemorySample, forecast: int) -> None:
+        """``forecast`` is the expected peak of our worker in bytes, 0 for none."""
+        self._sample, self._forecast = sample, forecast
+        words = [
+            f"{sample.device}: {size(sample.total)}",
+            f"this app and its workers: {size(sample.ours)}",
+            f"other programs: {size(sample.others)}",
+            f"free: {size(sample.free)}",
+        ]
+        if forecast:
+            words.append(f"line: forecast peak of the run, {size(forecast)}")
+        if sample.device != "RAM":
+            words.append(f"RAM: {size_of(sample.host_used, sample.host_total)} in use")
+        self.setToolTip(plain_tooltip("\n".join(words)))
+        self.setAccessibleDescription("\n".join(words))
+        self.update()
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        return QSize(28 * GRID, 2 * GRID)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        return QSize(10 * GRID, 2 * GRID)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
+        colours = theme.current()
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        track = QRectF(0, 3, self.width(), self.height() - 6)
+        outline = QPainterPath()
+        outline.addRoundedRect(track, 4, 4)
+        painter.setClipPath(outline)
+        painter.fillRect(track, colours.color("free"))
+        sample = self._sample
+        if sample is None or sample.total <= 0:
+            return
+        left = 0.0
+        for name, part in (("others", sample.others), ("ours", sample.ours)):
+            width = track.width() * part / sample.total
+            painter.fillRect(QRectF(left, track.top(), width, track.height()), colours.color(name))
+            left += width
+        painter.setClipping(False)
+        if self._forecast:
+            peak = min(1.0, (sample.others + self._forecast) / sample.total)
+            painter.setPen(QPen(colours.color("forecast"), 2))
+            at = round(peak * (self.width() - 2)) + 1
+            painter.drawLine(at, 0, at, self.height())
+
+
+class BottomBar(QWidget):
+    """Shows the newest memory sample and the active run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("bottomBar")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.device = text_label("", "muted")
+        self.device.setObjectName("deviceName")
+        self.device.setToolTip("The memory that training uses")
+        self.gauge = GaugeBar()
+        self.memory = text_label()
+        self.memory.setObjectName("memoryText")
+        self.memory.setToolTip("Memory in use, by every program")
+        self.stage = text_label("", "muted")
+        self.stage.setObjectName("runStage")
+        self.step = text_label()
+        self.step.setObjectName("runStep")
+        self.step.setToolTip("Optimizer steps done and in all")
+        self.eta = text_label()
+        self.eta.setObjectName("runEta")
+        self.eta.setToolTip("Time until the last training step, in minutes and seconds")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(2 * GRID, GRID, 2 * GRID, GRID)
+        row.setSpacing(12)
+        row.addWidget(self.device)
+        row.addWidget(self.gauge, 2)
+        row.addWidget(self.memory)
+        row.addStretch(1)
+        for label in (self.stage, self.step, self.eta):
+            row.addWidget(label)
+
+    def show_sample(self, sample: MemorySample, forecast: int) -> None:
+        self.device.setText(sample.device)
+        self.memory.setText(size_of(sample.ours + sample.others, sample.total))
+        self.gauge.show_sample(sample, forecast)
+
+    def show_run(self, run: OpenRun | None) -> None:
+        """The active run's progress; None when there is none."""
+        if run is None or run.final is not None:
+            for label in (self.stage, self.step, self.eta):
+                label.clear()
+            return
+        self.stage.setText(sentence(run.stage.stage) if run.stage else "")
+        self.step.setText(f"step {run.step:,}/{run.total_steps:,}" if run.total_steps else "")
+        self.eta.setText(f"ETA {duration(run.eta)}" if run.eta is not None else "")

@@ -1,0 +1,248 @@
+"""The data set: where it comes from, which columns count, what is in it, and what is wrong with it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QLineEdit,
+    QProgressBar,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from studio.core.commands import InspectData
+from studio.core.config import DatasetConfig
+from studio.core.errors import StudioError
+from studio.core.events import Crashed, DataInspected, Event, Failed
+from studio.supervise.jobs import Job, run_job
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import Card, ErrorPanel, button, guard_wheel, named, text_label
+from studio.ui.widgets.data_views import DataViews
+from studio.ui.widgets.fields import decimal, describe
+from studio.ui.widgets.paths import PathField, dropped_path
+
+SAMPLE = "sample"
+_DELAY_MS = 250
+
+
+class DatasetPicker(Card):
+    """Every change has the data read again in a worker; ``answer`` is what it said, None until then."""
+
+    reading_started = Signal()
+    inspected = Signal()
+    """The answer, or the problem, has come."""
+
+    def __init__(self) -> None:
+        super().__init__("Dataset", "datasetPicker")
+        self.answer: DataInspected | None = None
+        self.limit: int | None = None
+        self._source = SAMPLE
+        self._job: Job | None = None
+        self._timer = QTimer(self, interval=_DELAY_MS, singleShot=True)
+        self._timer.timeout.connect(self._read)
+        self.setAcceptDrops(True)
+        self._build_inputs()
+        self._build_views()
+        self._show_source()
+
+    @property
+    def source(self) -> str:
+        return self._source
+
+    @property
+    def reading(self) -> bool:
+        return self._timer.isActive() or (self._job is not None and self._job.active)
+
+    def table(self) -> dict[str, Any]:
+        """The choices as run.toml's [dataset] has them."""
+        table: dict[str, Any] = {"source": self._source, "validation_fraction": self.validation.value()}
+        if self._source != SAMPLE:
+            table["test_fraction"] = self.test_fraction.value()
+            if self.test_file.path:
+                table["test"] = self.test_file.path
+            for name, combo in (("text_column", self.text_column), ("label_column", self.label_column)):
+                if combo.property("chosen"):
+                    table[name] = combo.currentText()
+        if self.limit is not None:
+            table["limit"] = self.limit
+        return table
+
+    def open_source(self, source: str) -> None:
+        """Read a file, or the sample."""
+        self._source = source or SAMPLE
+        for combo in (self.text_column, self.label_column):
+            combo.setProperty("chosen", False)
+            combo.clear()
+        if self._source == SAMPLE:
+            self.test_file.show_path("")
+        self._show_source()
+        self.read_again()
+
+    def set_limit(self, limit: int | None) -> None:
+        """Use at most so many training rows."""
+        if limit != self.limit:
+            self.limit = limit
+            self.read_again()
+
+    def read_again(self) -> None:
+        """Read soon; several changes in a row are read once."""
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+        self._timer.start()
+        self.busy.show()
+        self.reading_started.emit()
+
+    def _build_inputs(self) -> None:
+        self.sample_button = button(
+            "Use the sample",
+            "useSample",
+            "Load the sample: real bank messages in 77 intents",
+            lambda: self.open_source(SAMPLE),
+            "link",
+        )
+        self.header.addWidget(self.sample_button)
+        self.file = PathField(
+            "datasetPath",
+            "Data file",
+            "The sample is in use. Type a path, browse, or drop a CSV, TSV or JSONL file",
+            describe("dataset.source"),
+            "file",
+        )
+        self.file.chosen.connect(self.open_source)
+        self.test_file = PathField(
+            "testPath", "Test file", "None: the test share is split off the file above", describe("dataset.test"), "file"
+        )
+        self.test_file.chosen.connect(self.read_again)
+        self.text_column, self.label_column = (
+            guard_wheel(named(QComboBox(), name.replace(".", "_"), title, describe(name)))
+            for name, title in (("dataset.text_column", "Message column"), ("dataset.label_column", "Intent column"))
+        )
+        for combo in (self.text_column, self.label_column):
+            combo.setMinimumContentsLength(8)
+            combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+            combo.activated.connect(partial(self._column_chosen, combo))
+        self.validation = decimal("dataset.validation_fraction", "Validation share", 0.01, 0.9, 0.05, 2, "share from 0 to 1")
+        self.test_fraction = decimal("dataset.test_fraction", "Test share", 0.01, 0.9, 0.05, 2, "share from 0 to 1")
+        for field in (self.validation, self.test_fraction):
+            field.changed.connect(self.read_again)
+        inputs = QWidget()
+        inputs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        grid = QGridLayout(inputs)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(2 * GRID)
+        grid.setVerticalSpacing(GRID)
+        for column in range(4):
+            grid.setColumnStretch(column, 1)
+        self._test_row = _labelled("Test file (optional)", self.test_file)
+        grid.addWidget(_labelled("File", self.file), 0, 0, 1, 4)
+        grid.addWidget(_labelled("Message column", self.text_column), 1, 0)
+        grid.addWidget(_labelled("Intent column", self.label_column), 1, 1)
+        grid.addWidget(self.validation, 1, 2)
+        grid.addWidget(self.test_fraction, 1, 3)
+        grid.addWidget(self._test_row, 2, 0, 1, 4)
+        self.body.addWidget(inputs)
+
+    def _build_views(self) -> None:
+        self.busy = named(QProgressBar(), "datasetBusy", "The data is being read")
+        self.busy.setRange(0, 0)
+        self.busy.setTextVisible(False)
+        self.busy.hide()
+        self.error = ErrorPanel("datasetError", closable=False)
+        self.views = DataViews()
+        self.body.addWidget(self.busy)
+        self.body.addWidget(self.error)
+        self.body.addWidget(self.views, 1)
+        # Takes the room of the views while they are hidden.
+        self.body.addStretch(0)
+
+    def _column_chosen(self, combo: QComboBox, _index: int = 0) -> None:
+        combo.setProperty("chosen", bool(combo.currentText()))
+        self.read_again()
+
+    def _let_columns_be_typed(self, typed: bool) -> None:
+        """Where no column could be guessed none can be offered, so their names can be typed."""
+        for combo in (self.text_column, self.label_column):
+            if typed == combo.isEditable():
+                continue
+            name = combo.currentText()
+            combo.setEditable(typed)
+            if (edit := combo.lineEdit()) is not None:
+                edit.setPlaceholderText("name")
+                edit.editingFinished.connect(partial(self._column_typed, combo, edit))
+                edit.setText(name)
+
+    def _column_typed(self, combo: QComboBox, edit: QLineEdit) -> None:
+        if edit.isModified():
+            edit.setModified(False)
+            self._column_chosen(combo)
+
+    def _read(self) -> None:
+        dataset = DatasetConfig.model_validate(self.table())
+        try:
+            self._job = run_job(self, InspectData(dataset=dataset), self._succeeded, self._failed)
+        except StudioError as error:
+            self._show_failure(error)
+
+    def _succeeded(self, event: Event) -> None:
+        assert isinstance(event, DataInspected)
+        self.answer = event
+        self.busy.hide()
+        self.error.clear()
+        self._let_columns_be_typed(False)
+        for combo, name in ((self.text_column, event.guess.text_column), (self.label_column, event.guess.label_column)):
+            combo.clear()
+            combo.addItems(event.guess.columns)
+            combo.setCurrentText(name)
+        self.views.show_answer(event)
+        self.inspected.emit()
+
+    def _failed(self, event: Event) -> None:
+        assert isinstance(event, Failed | Crashed)
+        self._show_failure(event)
+
+    def _show_failure(self, problem: StudioError | Failed | Crashed) -> None:
+        self.answer = None
+        self.busy.hide()
+        self.error.show_problem(problem)
+        self._let_columns_be_typed(self._source != SAMPLE)
+        self.views.show_answer(None)
+        self.inspected.emit()
+
+    def _show_source(self) -> None:
+        sample = self._source == SAMPLE
+        self.file.show_path("" if sample else self._source)
+        self.sample_button.setVisible(not sample)
+        for widget in (self.text_column, self.label_column, self.test_fraction):
+            widget.setEnabled(not sample)
+        self._test_row.setVisible(not sample)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+        if dropped_path(event):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        if path := dropped_path(event):
+            event.acceptProposedAction()
+            self.file.choose(path)
+
+
+def _labelled(title: str, editor: QWidget) -> QWidget:
+    box = QWidget()
+    column = QVBoxLayout(box)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(GRID // 2)
+    label = text_label(title, "field")
+    label.setBuddy(editor)
+    column.addWidget(label)
+    column.addWidget(editor)
+    column.addStretch(1)
+    return box

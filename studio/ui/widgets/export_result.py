@@ -1,0 +1,88 @@
+"""What an export wrote, and whether it was proved to be the same model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+
+from studio.core.events import Exported
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import Badge, Card, button, named, text_label
+from studio.ui.widgets.frames import ElidedLabel
+from studio.ui.words import size
+
+_MOST_ROWS = 16
+
+
+class ExportResult(Card):
+    """Verdict, folder and files of one export. Hidden until ``show_exported``."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Exported", "exportResult")
+        if parent is not None:
+            self.setParent(parent)
+        self._exported: Exported | None = None
+        self._badge = named(Badge(), "exportVerdict", "Verification")
+        self.header.insertWidget(1, self._badge)
+        self._words = named(text_label("", wrap=True, selectable=True), "exportVerification", "Result of the verification")
+        self._folder = named(ElidedLabel("muted"), "exportFolderName", "Folder")
+        self._open = button("Open folder", "exportOpenFolder", "Show the folder in the file manager", self._open_folder)
+        self.header.addWidget(self._open)
+        self._files = named(QTableWidget(0, 2), "exportFiles", "Files of the export", "Each file with its size on disk")
+        self._files.setHorizontalHeaderLabels(["File", "Size"])
+        self._files.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self._files.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        self._files.horizontalHeader().setHighlightSections(False)
+        self._files.setColumnWidth(1, 12 * GRID)
+        self._files.verticalHeader().hide()
+        self._files.verticalHeader().setDefaultSectionSize(3 * GRID)
+        self._files.setShowGrid(False)
+        self._files.setTabKeyNavigation(False)
+        self._files.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self._files.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        for part in (self._words, self._folder):
+            self.body.addWidget(part)
+        self.body.addWidget(self._files)
+        self.hide()
+
+    def show_exported(self, exported: Exported) -> None:
+        self._exported = exported
+        self._badge.show_state("verified" if exported.verified else "not the same", "good" if exported.verified else "bad")
+        self._words.setText(verification(exported))
+        self._folder.show_text(exported.folder)
+        self._files.setRowCount(0)
+        for name, amount in [*exported.files.items(), ("Together", sum(exported.files.values()))]:
+            row = self._files.rowCount()
+            self._files.insertRow(row)
+            self._files.setItem(row, 0, QTableWidgetItem(name))
+            number = QTableWidgetItem(size(amount))
+            number.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            self._files.setItem(row, 1, number)
+        rows = min(_MOST_ROWS, self._files.rowCount()) * self._files.verticalHeader().defaultSectionSize()
+        frame = 2 * self._files.frameWidth() + 2
+        self._files.setFixedHeight(self._files.horizontalHeader().sizeHint().height() + rows + frame)
+        self.show()
+
+    def _open_folder(self) -> None:
+        if self._exported is not None and Path(self._exported.folder).is_dir():
+            QDesktopServices.openUrl(QUrl.fromLocalFile(self._exported.folder))
+
+
+def verification(exported: Exported) -> str:
+    """The comparison in words."""
+    same = f"{exported.agreeing:,} of {exported.compared:,} predictions the same"
+    largest = f"largest probability difference {_short(exported.largest_difference)}"
+    if exported.verified:
+        return f"Reloaded in a clean process: {same}; {largest}."
+    return (
+        f"Reloaded in a clean process, the export is not the same model: {same}; {largest}. "
+        "Don't use it; export again into a new folder, and report this if it stays so."
+    )
+
+
+def _short(number: float) -> str:
+    """One digit, without the zero that Python puts into exponents: 3e-7."""
+    return f"{number:.1g}".replace("e-0", "e-")

@@ -1,0 +1,73 @@
+"""The predicted messages as a list whose last column takes the room that is left."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, Qt, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QTableView, QWidget
+
+from studio.core.events import Prediction
+from studio.ui.models.confusion_model import Scope
+from studio.ui.models.messages_model import PREDICTED, PROBABILITY, RIGHT, TEXT, TRUE, MessageFilter
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import named
+
+_WIDTHS = {RIGHT: 4 * GRID, TRUE: 12 * GRID, PREDICTED: 12 * GRID, PROBABILITY: 9 * GRID}
+_LEAST_TEXT = 10 * GRID
+
+
+class MessagesTable(QTableView):
+    """Sortable; one message can be chosen. A column that would say the same in every row is hidden."""
+
+    message_shown = Signal(object)
+    """The chosen Prediction, or None."""
+
+    def __init__(self, messages: MessageFilter, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        named(self, "messagesTable", "Predicted messages", "Choose a message to see it whole; a click on a column sorts by it")
+        self._filter = messages
+        self.setModel(messages)
+        self.setSortingEnabled(True)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setTabKeyNavigation(False)
+        self.setCornerWidget(QWidget())
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(3 * GRID + GRID // 2)
+        header = self.horizontalHeader()
+        header.setMinimumSectionSize(3 * GRID)
+        header.setHighlightSections(False)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        for column, width in _WIDTHS.items():
+            self.setColumnWidth(column, width)
+        self.selectionModel().currentRowChanged.connect(self._show_message)
+        self.unsort()
+
+    def unsort(self) -> None:
+        """Back to the order of the test split."""
+        self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
+
+    def show_scope(self, scope: Scope, misclassified_only: bool) -> None:
+        """Show the messages of a scope, none of them chosen."""
+        self.clearSelection()
+        self.setCurrentIndex(QModelIndex())
+        self._filter.show_scope(scope, misclassified_only)
+        self.setColumnHidden(TRUE, scope.true is not None)
+        self.setColumnHidden(PREDICTED, scope.predicted is not None)
+        self.scrollToTop()
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        others = sum(self.columnWidth(column) for column in _WIDTHS)  # a hidden column is 0 wide
+        self.setColumnWidth(TEXT, max(_LEAST_TEXT, self.viewport().width() - others))
+
+    def _show_message(self, current: QModelIndex, _previous: QModelIndex) -> None:
+        prediction: Prediction | None = self._filter.prediction(current) if current.isValid() else None
+        self.message_shown.emit(prediction)

@@ -1,0 +1,90 @@
+"""A file or folder by typing, browsing or dropping."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from PySide6.QtCore import QUrl, Signal
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QWidget
+
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import button, named
+
+DATA_FILES = "Tables (*.csv *.tsv *.jsonl *.txt);;All files (*)"
+
+
+class PathField(QWidget):
+    """``chosen`` comes when a path was picked, dropped, or typed and confirmed, and only when it differs from the last."""
+
+    chosen = Signal(str)
+
+    def __init__(self, object_name: str, title: str, placeholder: str, tooltip: str, kind: Literal["file", "folder"]) -> None:
+        super().__init__()
+        self._title, self._kind = title, kind
+        self._last = ""
+        self.edit = named(QLineEdit(), object_name, title, tooltip)
+        self.edit.setPlaceholderText(placeholder)
+        self.edit.setClearButtonEnabled(True)
+        self.edit.setMinimumWidth(12 * GRID)
+        self.edit.editingFinished.connect(self._confirm)
+        self.edit.textChanged.connect(self._cleared)
+        self.browse_button = button("Browse…", f"{object_name}Browse", f"Choose the {kind} in a dialog", self.browse)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(GRID)
+        row.addWidget(self.edit, 1)
+        row.addWidget(self.browse_button)
+        self.setFocusProxy(self.edit)
+        self.setAcceptDrops(True)
+
+    @property
+    def path(self) -> str:
+        """The absolute path, empty for none."""
+        text = self.edit.text().strip().strip('"')
+        if text.startswith("file:"):
+            text = QUrl(text).toLocalFile()
+        return str(Path(text).expanduser().absolute()) if text else ""
+
+    def show_path(self, path: str) -> None:
+        """Show a path without announcing it."""
+        self._last = path
+        self.edit.setText(path)
+
+    def choose(self, path: str) -> None:
+        """Take a path as if it had been browsed to."""
+        self.edit.setText(path)
+        self._confirm()
+
+    def browse(self) -> None:
+        start = self.path or str(Path.home())
+        if self._kind == "folder":
+            found = QFileDialog.getExistingDirectory(self, self._title, start)
+        else:
+            found, _ = QFileDialog.getOpenFileName(self, self._title, start, DATA_FILES)
+        if found:
+            self.choose(found)
+
+    def _confirm(self) -> None:
+        if self.path != self._last:
+            self._last = self.path
+            self.chosen.emit(self.path)
+
+    def _cleared(self, text: str) -> None:
+        if not text:
+            self._confirm()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+        if dropped_path(event):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        if path := dropped_path(event):
+            event.acceptProposedAction()
+            self.choose(path)
+
+
+def dropped_path(event: QDropEvent) -> str:
+    """The first local file that a drag carries; empty for none."""
+    return next((url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()), "")

@@ -1,0 +1,147 @@
+"""The list of runs at the left of the window."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFont, QPainter, QPen
+from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QVBoxLayout, QWidget
+
+from studio.core.runs import Home, RunFolder, RunState, RunSummary
+from studio.ui import theme
+from studio.ui.models.runs_model import METHOD_NAMES, STATE_WORDS, SUMMARY_ROLE, RunsModel, base_name
+from studio.ui.theme import GRID, SMALL_FONT
+from studio.ui.widgets.basics import button, named, text_label
+from studio.ui.words import age, percent
+
+_ROW = 7 * GRID
+# (colour, filled): a hollow dot is a run without an end.
+DOTS: dict[RunState, tuple[str, bool]] = {
+    "new": ("muted", False),
+    "running": ("accent", True),
+    "completed": ("good", True),
+    "stopped": ("good", False),
+    "failed": ("bad", True),
+    "crashed": ("bad", False),
+    "interrupted": ("warning", False),
+}
+
+
+class _RunDelegate(QStyledItemDelegate):
+    def sizeHint(self, option: Any, index: QModelIndex | QPersistentModelIndex) -> QSize:  # noqa: N802
+        return QSize(super().sizeHint(option, index).width(), _ROW)
+
+    def paint(self, painter: QPainter, option: Any, index: QModelIndex | QPersistentModelIndex) -> None:
+        row: RunSummary = index.data(SUMMARY_ROLE)
+        colours = theme.current()
+        area = QRectF(option.rect).adjusted(GRID, 2, -GRID, -2)
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+        hovered = bool(option.state & QStyle.StateFlag.State_MouseOver)
+        if chosen or hovered:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(colours.color("accent_tint" if chosen else "raised"))
+            painter.drawRoundedRect(area, 6, 6)
+        if option.state & QStyle.StateFlag.State_HasFocus and option.state & QStyle.StateFlag.State_KeyboardFocusChange:
+            painter.setPen(QPen(colours.color("accent"), 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(area, 6, 6)
+        name, filled = DOTS[row.state]
+        painter.setPen(QPen(colours.color(name), 2))
+        painter.setBrush(colours.color(name) if filled else Qt.BrushStyle.NoBrush)
+        painter.drawEllipse(QPointF(area.left() + 14, area.top() + area.height() * 0.32), 4, 4)
+        words = area.adjusted(28, 6, -10, -6)
+        upper = QRectF(words.left(), words.top(), words.width(), words.height() / 2)
+        lower = upper.translated(0, words.height() / 2)
+        right = percent(row.accuracy) if row.accuracy is not None else STATE_WORDS[row.state]
+        _line(painter, upper, METHOD_NAMES.get(row.method, row.name), right, option.font, True, colours.color("text"))
+        small = QFont(option.font)
+        small.setPixelSize(SMALL_FONT)
+        written = age(row.created, time.time()).removesuffix(" ago")
+        _line(painter, lower, base_name(row.base), written, small, False, colours.color("muted"))
+        painter.restore()
+
+
+def _line(painter: QPainter, area: QRectF, left: str, right: str, font: QFont, strong: bool, colour: Any) -> None:
+    font = QFont(font)
+    if strong:
+        font.setWeight(QFont.Weight.DemiBold)
+    painter.setFont(font)
+    painter.setPen(colour)
+    metrics = painter.fontMetrics()
+    painter.drawText(area, int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter), right)
+    room = int(area.width()) - metrics.horizontalAdvance(right) - GRID
+    shown = metrics.elidedText(left, Qt.TextElideMode.ElideRight, max(0, room))
+    painter.drawText(area, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), shown)
+
+
+class RunsSidebar(QWidget):
+    """Newest run first; choosing one opens it."""
+
+    run_chosen = Signal(object)
+    """The RunFolder that was chosen by mouse or keyboard."""
+    new_run_requested = Signal()
+
+    def __init__(self, home: Home) -> None:
+        super().__init__()
+        self.setObjectName("sidebar")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setMinimumWidth(25 * GRID)
+        self.model = RunsModel(home, self)
+        self.view = named(QListView(), "runList", "Runs", "Every run on this computer; choose one to open it")
+        self.view.setModel(self.model)
+        self.view.setItemDelegate(_RunDelegate(self.view))
+        self.view.setMouseTracking(True)
+        self.view.setUniformItemSizes(True)
+        self.view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.view.clicked.connect(self._chosen)
+        self.view.activated.connect(self._chosen)
+        self.new_button = button("New run", "newRun", "Set up another run (Ctrl+N)", self.new_run_requested.emit)
+        title = text_label("Runs", "section")
+        title.setBuddy(self.view)
+        self._empty = text_label("No runs yet. Press Train on the Setup page; every run is kept here.", "muted", wrap=True)
+        self._empty.setObjectName("noRuns")
+        self._empty.setContentsMargins(2 * GRID, GRID, 2 * GRID, GRID)
+        top = QVBoxLayout()
+        top.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, GRID)
+        top.setSpacing(12)
+        top.addWidget(title)
+        top.addWidget(self.new_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(top)
+        column.addWidget(self._empty)
+        column.addWidget(self.view, 1)
+        theme.notifier.changed.connect(self.view.viewport().update)
+
+    def refresh(self) -> None:
+        """Read the run folders again; what is chosen stays chosen."""
+        chosen = self.chosen
+        self.model.refresh()
+        self._empty.setVisible(self.model.rowCount() == 0)
+        if chosen is not None:
+            self.choose(chosen)
+        self.view.viewport().update()
+
+    @property
+    def chosen(self) -> Path | None:
+        """The folder of the marked run."""
+        index = self.view.currentIndex()
+        return index.data(SUMMARY_ROLE).path if index.isValid() else None
+
+    def choose(self, path: Path | None) -> None:
+        """Mark a run, or none, without opening it."""
+        if path is None:
+            self.view.clearSelection()
+            self.view.setCurrentIndex(QModelIndex())
+        else:
+            self.view.setCurrentIndex(self.model.row_of(path))
+
+    def _chosen(self, index: QModelIndex) -> None:
+        self.run_chosen.emit(RunFolder(index.data(SUMMARY_ROLE).path))

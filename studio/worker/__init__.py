@@ -1,0 +1,1 @@
+"""The child process: reads commands, runs one job, writes events."""

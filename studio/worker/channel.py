@@ -1,0 +1,177 @@
+"""The worker's end of the wire: events out, commands in, a heartbeat, and the wish to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import psutil
+
+from studio.core.commands import Command, Stop
+from studio.core.errors import StudioError
+from studio.core.events import Event, Heartbeat, LogLine, StageChanged
+from studio.core.wire import decode_command, encode
+
+HEARTBEAT_SECONDS = 2.0
+_CHUNK = 65536
+
+
+@dataclass
+class StopRequest:
+    """What the app wants of a running job. Set by the reader thread, read by the job between two steps."""
+
+    requested: bool = False
+    closing: bool = False
+    """Keep what was learnt and end at once: nobody waits for an evaluation."""
+
+
+def resident_bytes() -> int:
+    """Memory of this process that lies in RAM."""
+    return int(psutil.Process().memory_info().rss)
+
+
+class Channel:
+    """Events go to ``output`` and commands come from ``input``, both file descriptors that the channel then owns.
+
+    Two daemon threads serve it until ``close()``: one reads commands, the other sends a ``Heartbeat`` every
+    ``heartbeat_seconds``, whatever the job does.
+    """
+
+    def __init__(self, input: int, output: int, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+        self.stop = StopRequest()
+        self.memory: Callable[[], int] = resident_bytes
+        """Bytes that the job holds on its device; a job on CUDA or MPS puts its own function here."""
+        self._began = time.monotonic()
+        self._input = input
+        self._output = output
+        self._heartbeat_seconds = heartbeat_seconds
+        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._record: BinaryIO | None = None
+        self._listened_to = True
+        self._closed = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        threading.Thread(target=self._read, name="commands", daemon=True).start()
+        self._heart.start()
+
+    @classmethod
+    def take_standard_streams(cls) -> Channel:
+        """Keep private copies of stdin and stdout; what a library prints goes to stderr, what it reads is empty."""
+        commands, events = os.dup(0), os.dup(1)
+        sys.stdout.flush()
+        os.dup2(2, 1)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        return cls(commands, events)
+
+    def record_to(self, path: Path) -> None:
+        """Append every event from now on to ``path`` too. Raises StudioError when it cannot be written."""
+        try:
+            record = path.open("ab", buffering=0)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        with self._lock:
+            self._record = record
+
+    def emit(self, event: Event) -> None:
+        """Stamp and write one event. Raises StudioError when the run's record cannot be written, e.g. on a full disk."""
+        stamped = event.model_copy(update={"time": time.time(), "elapsed": self.elapsed()})
+        line = encode(stamped)
+        with self._lock:
+            if self._listened_to:
+                try:
+                    _write_all(self._output, line)
+                except OSError:
+                    # The app is gone. The job goes on to keep what it learnt, and the record still tells the story.
+                    self._listened_to = False
+            if self._record is not None:
+                try:
+                    _write_all(self._record.fileno(), line)
+                except OSError as error:
+                    raise _unwritable(Path(self._record.name), error) from error
+
+    def stage(self, stage: str, done: int = 0, total: int = 0) -> None:
+        """Say what the job is doing, and how far it got where that is known."""
+        self.emit(StageChanged(stage=stage, done=done, total=total))
+
+    def log(self, text: str, level: Literal["info", "warning", "error"] = "info") -> None:
+        """Say something that a person should read."""
+        self.emit(LogLine(level=level, text=text))
+
+    def elapsed(self) -> float:
+        """Seconds since the job began."""
+        return time.monotonic() - self._began
+
+    def next_command(self) -> Command | None:
+        """Wait for the next command other than ``Stop``; None once stdin has ended."""
+        command = self._commands.get()
+        if command is None:
+            self._commands.put(None)  # so that asking again gives the same answer
+        return command
+
+    def close(self) -> None:
+        """Stop the heartbeat. After this nothing more should be emitted."""
+        self._closed.set()
+        self._heart.join()
+        with self._lock:
+            if self._record is not None:
+                self._record.close()
+                self._record = None
+
+    def _beat(self) -> None:
+        while not self._closed.wait(self._heartbeat_seconds):
+            with contextlib.suppress(StudioError):  # the job meets the same full disk at its next event
+                self.emit(Heartbeat(memory_bytes=self.memory(), host_bytes=resident_bytes()))
+
+    def _read(self) -> None:
+        # Read with os.read: a daemon thread inside sys.stdin's lock aborts the interpreter when it shuts down.
+        rest = b""
+        while chunk := self._read_chunk():
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._take(line)
+        self.stop.closing = True
+        self.stop.requested = True
+        self._commands.put(None)
+
+    def _read_chunk(self) -> bytes:
+        try:
+            return os.read(self._input, _CHUNK)
+        except OSError:
+            return b""
+
+    def _take(self, line: bytes) -> None:
+        try:
+            command = decode_command(line)
+        except StudioError as error:
+            with contextlib.suppress(StudioError):  # this thread must live to hear Stop
+                self.emit(LogLine(level="error", text=f"{error.message} {error.detail}"))
+            return
+        if isinstance(command, Stop):
+            self.stop.closing = self.stop.closing or command.closing
+            self.stop.requested = True
+        else:
+            self._commands.put(command)
+
+
+def _write_all(descriptor: int, line: bytes) -> None:
+    view = memoryview(line)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _unwritable(path: Path, error: OSError) -> StudioError:
+    return StudioError(
+        f"The run's record {path} cannot be written: {error.strerror or error}.",
+        "Free some disk space or mend the folder's permissions, then start the run again.",
+        kind="unwritable_run",
+    )

@@ -1,0 +1,116 @@
+"""Jobs that write an export and prove it in a clean process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from studio.core.commands import Command, Export, VerifyExport
+from studio.core.config import DeviceConfig
+from studio.core.errors import StudioError
+from studio.core.events import Exported, Failed, Finished, Predicted, Prediction, StageChanged
+from studio.core.runs import Home, RunFolder
+from studio.core.wire import decode_event, encode
+from studio.data.splits import read_split
+from studio.engine.devices import choose_compute
+from studio.engine.exports import check_target, load_export, write_export
+from studio.engine.models import base_folder
+from studio.engine.predictor import load_run
+from studio.worker.channel import Channel
+
+COMPARED = 200
+TOLERANCE = 1e-4
+"""Largest difference of a probability that still counts as the same model."""
+
+
+def export(command: Command, channel: Channel) -> None:
+    """Run ``Export``."""
+    assert isinstance(command, Export)
+    run, home, folder = RunFolder(Path(command.run)), Home(Path(command.home)), Path(command.folder).expanduser().resolve()
+    config = run.config()
+    check_target(folder, command.kind, config.method.kind)
+    predictor = load_run(run, home, None, channel.stage)
+    channel.memory = predictor.compute.memory_bytes
+    base = base_folder(config.model.base, home, channel.stage)
+    examples = read_split(run, "test")[:COMPARED]
+    expected = [
+        row.prediction
+        for row in predictor.classify_examples(examples, channel.stage, "predicting with the run", lambda: channel.stop.requested)
+    ]
+    channel.stage("writing the export")
+    files = write_export(run, base, predictor.labels, predictor.encoder.end_token_id, folder)
+    verify = VerifyExport(
+        folder=str(folder),
+        texts=[example.text for example in examples],
+        base=str(base),
+        device=DeviceConfig(kind=predictor.compute.kind, index=predictor.compute.index),
+        precision=predictor.compute.precision,
+    )
+    # The second process needs the memory that this one holds.
+    del predictor
+    found = _in_clean_process(verify, channel)
+    agreeing = sum(theirs.predicted == ours.predicted for theirs, ours in zip(found, expected, strict=True))
+    difference = max((_difference(ours, theirs) for ours, theirs in zip(expected, found, strict=True)), default=0.0)
+    channel.emit(
+        Exported(
+            folder=str(folder),
+            files=files,
+            compared=len(expected),
+            agreeing=agreeing,
+            largest_difference=difference,
+            verified=agreeing == len(expected) and difference <= TOLERANCE,
+        )
+    )
+
+
+def verify_export(command: Command, channel: Channel) -> None:
+    """Run ``VerifyExport``."""
+    assert isinstance(command, VerifyExport)
+    compute = choose_compute(command.device, command.precision)
+    channel.memory = compute.memory_bytes
+    channel.stage("reloading the export in a clean process")
+    predictor = load_export(Path(command.folder), Path(command.base), compute)
+    scored = predictor.classify(
+        command.texts,
+        progress=lambda done: channel.stage("predicting with the export", done, len(command.texts)),
+        should_stop=lambda: channel.stop.requested,
+    )
+    for row, answer in enumerate(scored):
+        channel.emit(Predicted(request=row, prediction=answer.prediction))
+    channel.emit(Finished(outcome="completed", rows=len(scored), seconds=channel.elapsed()))
+
+
+def _in_clean_process(command: VerifyExport, channel: Channel) -> list[Prediction]:
+    # Its stdin stays open while it works: when this process is cancelled the pipe closes, and it ends too.
+    with subprocess.Popen([sys.executable, "-m", "studio", "--worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(encode(command))
+        process.stdin.flush()
+        predictions = []
+        for line in process.stdout:
+            event = decode_event(line)
+            if isinstance(event, Predicted):
+                predictions.append(event.prediction)
+            elif isinstance(event, StageChanged):
+                channel.stage(event.stage, event.done, event.total)
+            elif isinstance(event, Failed):
+                raise StudioError(
+                    f"The export was written but could not be reloaded: {event.message}", event.remedy, event.detail, event.kind
+                )
+            if channel.stop.requested:
+                process.terminate()
+    if len(predictions) != len(command.texts):
+        raise StudioError(
+            "The export was written but its check ended early.", "Export it again into a new folder.", kind="export_unverified"
+        )
+    return predictions
+
+
+def _difference(ours: Prediction, theirs: Prediction) -> float:
+    """Largest absolute difference of a label's probability. One that a top list leaves out is at most its last entry."""
+    left = {entry.label: entry.probability for entry in ours.top}
+    right = {entry.label: entry.probability for entry in theirs.top}
+    least_left, least_right = min(left.values()), min(right.values())
+    return max(abs(left.get(label, least_left) - right.get(label, least_right)) for label in left.keys() | right.keys())

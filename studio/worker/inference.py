@@ -1,0 +1,141 @@
+"""Jobs that use a trained run: evaluate it, predict messages, answer a chat."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from studio.core.commands import Ask, Command, Evaluate, LoadModel, Predict
+from studio.core.errors import StudioError
+from studio.core.events import Finished, ModelLoaded, Predicted, Prediction
+from studio.core.predictions import write_predictions
+from studio.core.runs import Home, RunFolder
+from studio.data.sources import Example, read_examples, read_texts
+from studio.data.splits import read_split
+from studio.engine.classify import InterruptedByUserError
+from studio.engine.predictor import Predictor, Summary, load_run
+from studio.worker.channel import Channel
+
+_ROWS_AT_ONCE = 256
+
+
+def evaluate(command: Command, channel: Channel) -> None:
+    """Run ``Evaluate``: the test split, or a labelled file."""
+    assert isinstance(command, Evaluate)
+    run = RunFolder(Path(command.run))
+    predictor = _load(run, command.home, channel)
+    out = Path(command.out) if command.out else run.predictions_path
+    if command.data is None:
+        examples = read_split(run, "test")
+    else:
+        examples = _known(_labelled(run, command.data, channel), predictor, channel)
+        if not command.out:
+            out = run.path / f"predictions-{Path(command.data).stem}.parquet"
+    scored = predictor.classify_examples(examples, channel.stage, "predicting", lambda: channel.stop.requested)
+    write_predictions(out, predictor.labels.names, [row.prediction for row in scored])
+    summary = Summary.of(scored, predictor.labels)
+    finished = Finished(outcome="completed", output=str(out), seconds=channel.elapsed(), peak_bytes=0)
+    channel.emit(summary.scores(finished))
+
+
+def predict(command: Command, channel: Channel) -> None:
+    """Run ``Predict``: answers one by one, or rows of a CSV file that is written as it goes."""
+    assert isinstance(command, Predict)
+    run = RunFolder(Path(command.run))
+    predictor = _load(run, command.home, channel)
+    texts = read_texts(Path(command.data), command.text_column) if command.data is not None else command.texts
+    if not texts:
+        raise StudioError("There is no message to predict.", "Give at least one message, or a file with some.")
+    if command.out is None:
+        for row, prediction in enumerate(_in_chunks(predictor, texts, channel)):
+            channel.emit(Predicted(request=row, prediction=prediction))
+        channel.emit(Finished(outcome="completed", rows=len(texts), seconds=channel.elapsed()))
+        return
+    out = Path(command.out)
+    scratch = out.with_name(f".{out.name}.partial")
+    try:
+        with scratch.open("w", encoding="utf-8", newline="") as file:
+            _write_csv(file, _in_chunks(predictor, texts, channel))
+        scratch.replace(out)
+    except OSError as error:
+        raise StudioError(f"{out} cannot be written: {error.strerror or error}.", "Choose another file with --out.") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+    channel.emit(Finished(outcome="completed", rows=len(texts), seconds=channel.elapsed(), output=str(out)))
+
+
+def chat(command: Command, channel: Channel) -> None:
+    """Run ``LoadModel``, then answer each ``Ask`` until stdin closes."""
+    assert isinstance(command, LoadModel)
+    run = RunFolder(Path(command.run))
+    predictor = load_run(run, Home(Path(command.home)), command.device, channel.stage)
+    channel.memory = predictor.compute.memory_bytes
+    channel.emit(ModelLoaded(run=run.name, device=predictor.compute.name, labels=list(predictor.labels.names)))
+    while (asked := channel.next_command()) is not None:
+        if not isinstance(asked, Ask):
+            channel.log(f"A loaded model answers messages; {asked.command!r} needs a worker of its own.", "error")
+            continue
+        began = time.monotonic()
+        (answer,) = predictor.classify([asked.text])
+        channel.emit(Predicted(request=asked.request, prediction=answer.prediction, seconds=time.monotonic() - began))
+
+
+def _load(run: RunFolder, home: str, channel: Channel) -> Predictor:
+    predictor = load_run(run, Home(Path(home)), None, channel.stage)
+    channel.memory = predictor.compute.memory_bytes
+    return predictor
+
+
+def _labelled(run: RunFolder, data: str, channel: Channel) -> list[Example]:
+    dataset = run.config().dataset
+    examples, _, problems = read_examples(Path(data), dataset.text_column, dataset.label_column)
+    for problem in problems:
+        channel.log(problem, "warning")
+    return examples
+
+
+def _known(examples: list[Example], predictor: Predictor, channel: Channel) -> list[Example]:
+    known = [example for example in examples if example.label in predictor.labels.names]
+    unknown = sorted({example.label for example in examples} - set(predictor.labels.names))
+    if not known:
+        raise StudioError(
+            f"None of the {len(examples)} rows has an intent that this run knows.",
+            "Check the label column, or choose the data that belongs to this run.",
+        )
+    if unknown:
+        left_out = len(examples) - len(known)
+        channel.log(f"{left_out} rows are left out: the run knows no intent {', '.join(map(repr, unknown[:5]))}.", "warning")
+    return known
+
+
+def _in_chunks(predictor: Predictor, texts: list[str], channel: Channel) -> Iterator[Prediction]:
+    for start in range(0, len(texts), _ROWS_AT_ONCE):
+        chunk = texts[start : start + _ROWS_AT_ONCE]
+        channel.stage("predicting", start, len(texts))
+        try:
+            scored = predictor.classify(chunk, should_stop=lambda: channel.stop.requested)
+        except InterruptedByUserError:
+            raise StudioError(
+                f"The prediction was stopped after {start} of {len(texts)} messages.", "Start it again.", kind="stopped"
+            ) from None
+        yield from (row.prediction for row in scored)
+
+
+def _write_csv(file: TextIO, predictions: Iterator[Prediction]) -> None:
+    writer = csv.writer(file)
+    writer.writerow(["text", "predicted", "probability", "second", "second_probability", "left_set"])
+    for row in predictions:
+        second = row.top[1] if len(row.top) > 1 else None
+        writer.writerow(
+            [
+                row.text,
+                row.predicted,
+                f"{row.probability:.6f}",
+                second.label if second else "",
+                f"{second.probability:.6f}" if second else "",
+                str(row.left_set).lower(),
+            ]
+        )

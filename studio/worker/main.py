@@ -1,0 +1,130 @@
+"""``python -m studio --worker``: one process, one job."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from studio.core.commands import Command, Train
+from studio.core.errors import StudioError
+from studio.core.events import Failed, Hello
+from studio.core.runs import RunFolder
+from studio.core.wire import PROTOCOL
+from studio.worker.channel import Channel
+
+Job = Callable[[Command, Channel], None]
+
+# Modules by name, so that a preview of a file never pays for importing torch.
+JOBS = {
+    "inspect_data": "studio.worker.inspection:inspect_data",
+    "describe_model": "studio.worker.description:describe_model",
+    "forecast": "studio.worker.description:forecast",
+    "train": "studio.worker.training:train",
+    "evaluate": "studio.worker.inference:evaluate",
+    "predict": "studio.worker.inference:predict",
+    "load_model": "studio.worker.inference:chat",
+    "export": "studio.worker.exporting:export",
+    "verify_export": "studio.worker.exporting:verify_export",
+}
+# CPU torch and MPS report exhausted memory as a plain RuntimeError; only its words tell.
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+
+
+def main() -> int:
+    """Run the first command that arrives. 0 when the job came to its end, ``Failed`` included."""
+    faulthandler.enable()
+    _prepare_environment()
+    _ignore_terminal_signals()
+    channel = Channel.take_standard_streams()
+    try:
+        channel.emit(Hello(protocol=PROTOCOL, pid=os.getpid()))
+        if (command := channel.next_command()) is not None:
+            _run(command, channel)
+    finally:
+        channel.close()
+    return 0
+
+
+def explain(error: Exception) -> Failed:
+    """An exception as the last word of a job."""
+    detail = "".join(traceback.format_exception(error))
+    if isinstance(error, StudioError):
+        return Failed(kind=error.kind, message=error.message, remedy=error.remedy, detail=error.detail)
+    if is_out_of_memory(error):
+        return Failed(
+            kind="out_of_memory",
+            message=f"The job needed more memory than there was: {_first_line(error)}",
+            remedy="Close other programs, or choose LoRA or QLoRA, a smaller micro-batch or a smaller maximum length.",
+            detail=detail,
+        )
+    return Failed(
+        kind="bug",
+        message=f"An error in the program ended the job: {_first_line(error)}",
+        remedy="Report this with the details.",
+        detail=detail,
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for exhausted memory on any device."""
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY_WORDS)
+
+
+def _run(command: Command, channel: Channel) -> None:
+    try:
+        _find(command.command)(command, channel)
+    except Exception as error:
+        failed = explain(error)
+        traceback.print_exc()  # into the log
+        with contextlib.suppress(StudioError):  # the record may be what failed
+            channel.emit(failed)
+        if isinstance(command, Train):
+            _keep_outcome(RunFolder(Path(command.run)), failed)
+
+
+def _find(name: str) -> Job:
+    if name not in JOBS:
+        raise StudioError(f"{name!r} is no job of its own.", "Start the worker with a job first.", kind="protocol")
+    module, function = JOBS[name].split(":")
+    job: Job = getattr(importlib.import_module(module), function)
+    return job
+
+
+def _keep_outcome(run: RunFolder, failed: Failed) -> None:
+    if run.outcome() is None:
+        with contextlib.suppress(OSError):  # the app writes it when this process could not
+            run.write_outcome(failed)
+
+
+def _prepare_environment() -> None:
+    # bitsandbytes and transformers fetch native code through the `kernels` library when it is installed.
+    sys.modules["kernels"] = None  # type: ignore[assignment]  # None is how an import is refused
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # torch's OpenMP threads wait for one another by spinning, milliseconds at a time. When another program takes a core,
+    # that made a training step up to 12 times slower here; with a short spin, at most 3 times, and no slower alone.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+
+def _ignore_terminal_signals() -> None:
+    # Ctrl-C and a closed terminal reach the command line, which sends Stop or closes stdin.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else f"{type(error).__name__}."

@@ -1,0 +1,51 @@
+"""Stored predictions come back exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from studio.core.errors import StudioError
+from studio.core.events import LabelProbability, Prediction
+from studio.core.predictions import read_predictions, write_predictions
+
+
+def prediction(predicted: str, label: str | None, **changes: object) -> Prediction:
+    top = [LabelProbability(label=predicted, probability=1 / 3), LabelProbability(label="None", probability=1e-300)]
+    fields = {"text": "a\n😀\0", "probability": 1 / 3, "left_set": True, "outside_mass": 0.1, "label_probability": None}
+    return Prediction.model_validate({**fields, "predicted": predicted, "label": label, "top": top, **changes})
+
+
+def test_predictions_come_back(tmp_path: Path) -> None:
+    rows = [prediction("NA", "None"), prediction("None", None, top=[]), prediction("None", "None", label_probability=0.5)]
+    path = tmp_path / "predictions.parquet"
+    write_predictions(path, ["None", "NA", "é"], rows)
+    table = read_predictions(path)
+    assert table.predictions == rows
+    assert table.labels == ["None", "NA", "é"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_confusion_is_in_the_labels_order(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    write_predictions(path, ["b", "a"], [prediction("a", "b"), prediction("a", "a"), prediction("b", "b")])
+    table = read_predictions(path)
+    assert table.true_indices() == [0, 1, 0]
+    assert table.confusion().tolist() == [[1, 1], [0, 1]]
+
+
+def test_rows_without_a_true_label_have_no_confusion(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    write_predictions(path, ["a", "b"], [prediction("a", None)])
+    with pytest.raises(KeyError):
+        read_predictions(path).confusion()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 nonsense PAR1"])
+def test_damaged_predictions_are_told(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "predictions.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StudioError, match=r"predictions\.parquet cannot be read"):
+        read_predictions(path)

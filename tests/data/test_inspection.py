@@ -1,0 +1,71 @@
+"""The answer behind the data preview."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from studio.core.commands import InspectData
+from studio.core.config import DatasetConfig
+from studio.core.errors import StudioError
+from studio.core.events import DataInspected, Event
+from studio.core.wire import decode_event, encode
+from studio.worker.channel import Channel
+from studio.worker.inspection import inspect_data
+
+
+class Recorder:
+    """Stands in for the channel: what goes over the wire comes back from it."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        self.events.append(decode_event(encode(event)))
+
+
+def inspect(dataset: DatasetConfig, preview_rows: int = 100) -> DataInspected:
+    recorder = Recorder()
+    inspect_data(InspectData(dataset=dataset, preview_rows=preview_rows), cast(Channel, recorder))
+    answer = recorder.events[-1]
+    assert isinstance(answer, DataInspected)
+    return answer
+
+
+def test_answer_tells_columns_counts_and_problems(tmp_path: Path) -> None:
+    lines = [f'{{"text": "message {n}", "label": "{"ab"[n % 5 == 0]}", "note": {"null" if n else 1}}}\n' for n in range(50)]
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(lines) + '{"text": "the one without an intent"}\n', "utf-8")
+    answer = inspect(DatasetConfig(source=str(path)), preview_rows=2)
+    assert answer.guess.columns == ["text", "label", "note"]
+    assert (answer.guess.text_column, answer.guess.label_column) == ("text", "label")
+    assert answer.preview == [
+        {"text": "message 0", "label": "b", "note": "1"},
+        {"text": "message 1", "label": "a", "note": ""},
+    ]
+    assert list(answer.train_counts.items()) == [("a", 29), ("b", 7)]
+    assert answer.validation_counts == {"a": 3, "b": 1}
+    assert answer.test_counts == {"a": 8, "b": 2}
+    assert len(answer.longest_text) == len("message 10")
+    assert answer.problems == ["Left out: 1 row of data.jsonl without an intent."]
+
+
+def test_equal_counts_are_ordered_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("text,label\n" + "".join(f"m{n},{'cab'[n % 3]}\n" for n in range(30)), "utf-8")
+    assert list(inspect(DatasetConfig(source=str(path), validation_fraction=0.125)).train_counts) == ["a", "b", "c"]
+
+
+def test_unusable_data_is_refused() -> None:
+    with pytest.raises(StudioError, match="There is no file"):
+        inspect(DatasetConfig(source="nowhere.csv"))
+
+
+def test_banking77(banking77: Path) -> None:
+    answer = inspect(DatasetConfig(source=str(banking77 / "train.csv"), test=str(banking77 / "test.csv")))
+    assert sum(answer.train_counts.values()) + sum(answer.validation_counts.values()) == 10_003
+    assert set(answer.test_counts.values()) == {40}
+    assert len(answer.preview) == 100
+    assert answer.problems == []

@@ -1,0 +1,234 @@
+"""Splits: a partition, the same everywhere, each intent with its share; and what is left out is told."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from studio.core.config import DatasetConfig
+from studio.core.errors import StudioError
+from studio.core.runs import RunFolder
+from studio.data.sources import Example, read_examples
+from studio.data.splits import Splits, load_splits, read_split, write_splits
+
+COUNTS = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 40), min_size=2).filter(
+    lambda counts: max(counts.values()) > 2
+)
+SAME_FILE_AGAIN = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+
+
+def write(path: Path, rows: list[tuple[str, str]]) -> str:
+    with path.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([("text", "label"), *rows])
+    return str(path)
+
+
+def rows_of(**counts: int) -> list[tuple[str, str]]:
+    return [(f"message {number} of {label}", label) for label, count in counts.items() for number in range(count)]
+
+
+def counted(rows: list[Example]) -> Counter[str]:
+    return Counter(row.label for row in rows)
+
+
+@SAME_FILE_AGAIN
+@given(counts=COUNTS, seed=st.integers(0, 2**32), fraction=st.sampled_from([0.05, 0.1, 0.2, 0.33, 0.5]))
+def test_splits_are_a_stratified_partition(tmp_path: Path, counts: dict[str, int], seed: int, fraction: float) -> None:
+    rows = rows_of(**counts)
+    source = write(tmp_path / "data.csv", rows)
+    dataset = DatasetConfig(source=source, test_fraction=fraction, validation_fraction=fraction, seed=seed)
+    splits = load_splits(dataset)
+    parts = (splits.train, splits.validation, splits.test)
+    assert sorted(row for part in parts for row in part_rows(part)) == sorted(rows)
+    assert splits.labels == sorted(counts)
+    train, validation, test = map(counted, parts)
+    for label, count in counts.items():
+        assert train[label] >= 1
+        if count > 1:
+            assert abs(test[label] - fraction * count) < 1
+        rest = count - test[label]
+        if rest > 1:
+            assert abs(validation[label] - fraction * rest) < 1
+    able = sum(count for count in counts.values() if count > 1)
+    assert sum(test.values()) == max(1, round(fraction * able))
+    assert load_splits(dataset) == splits
+
+
+def part_rows(part: list[Example]) -> list[tuple[str, str]]:
+    return [(row.text, row.label) for row in part]
+
+
+def test_the_split_is_the_same_on_every_machine(tmp_path: Path) -> None:
+    splits = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows_of(a=6, b=5, c=4)), seed=7))
+    assert [row.text for row in splits.test] == ["message 5 of a", "message 4 of b", "message 3 of c"]
+    assert [row.text for row in splits.validation] == ["message 0 of a"]
+
+
+def test_the_seed_decides(tmp_path: Path) -> None:
+    source = write(tmp_path / "data.csv", rows_of(a=50, b=50))
+    first, second = (load_splits(DatasetConfig(source=source, seed=seed)) for seed in (1, 2))
+    assert first.test != second.test
+    assert counted(first.test) == counted(second.test)
+
+
+def test_the_test_split_does_not_depend_on_validation(tmp_path: Path) -> None:
+    source = write(tmp_path / "data.csv", rows_of(a=30, b=30))
+    first, second = (load_splits(DatasetConfig(source=source, validation_fraction=share)) for share in (0.1, 0.4))
+    assert first.test == second.test
+    assert len(first.test) == 12
+    assert len(first.validation) == 5
+
+
+def test_copies_of_a_message_stay_together(tmp_path: Path) -> None:
+    rows = rows_of(a=10, b=10) * 3
+    splits = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows)))
+    parts = [{row.text for row in part} for part in (splits.train, splits.validation, splits.test)]
+    assert sum(map(len, parts)) == 20
+    assert len(set.union(*parts)) == 20
+    assert splits.problems == ["40 rows repeating another row word for word."]
+
+
+def test_intents_too_small_for_a_split_are_named(tmp_path: Path) -> None:
+    splits = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows_of(big=40, one=1, small=2))))
+    assert counted(splits.train)["one"] == 1
+    assert "2 intents with too few rows to be in the test split: 'one', 'small'." in splits.problems
+
+
+def test_a_large_share_leaves_every_intent_a_training_row(tmp_path: Path) -> None:
+    source = write(tmp_path / "data.csv", rows_of(a=2, b=3, c=9))
+    validation = write(tmp_path / "validation.csv", [("new", "a")])
+    splits = load_splits(DatasetConfig(source=source, validation=validation, test_fraction=0.95))
+    assert counted(splits.train) == {"a": 1, "b": 1, "c": 1}
+    assert len(splits.test) == 11
+
+
+def test_no_row_to_set_aside(tmp_path: Path) -> None:
+    with pytest.raises(StudioError, match="No row can be set aside as test split"):
+        load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows_of(a=1, b=1))))
+
+
+def test_one_intent_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudioError, match="All 5 rows have the intent 'a'"):
+        load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows_of(a=5))))
+
+
+def test_separate_files_are_taken_whole(tmp_path: Path) -> None:
+    source = write(tmp_path / "train.csv", rows_of(a=10, b=10))
+    test = write(tmp_path / "test.csv", [("new", "a"), ("odd", "z"), ("message 1 of b", "b"), ("old", "y")])
+    validation = tmp_path / "validation.jsonl"
+    validation.write_text('{"label": "b", "text": "another"}\n', "utf-8")
+    splits = load_splits(DatasetConfig(source=source, test=test, validation=str(validation)))
+    assert len(splits.train) == 20
+    assert splits.validation == [Example("another", "b")]
+    assert splits.test == [Example("new", "a"), Example("message 1 of b", "b")]
+    assert splits.labels == ["a", "b"]
+    assert splits.problems == [
+        "2 test rows left out: the training rows lack their intents ('y', 'z'), so these cannot be learnt.",
+        "1 test message also in the training split, word for word, which flatters the result.",
+    ]
+
+
+def test_other_files_take_the_training_file_s_columns(tmp_path: Path) -> None:
+    source = tmp_path / "train.csv"
+    source.write_text("text,label,topic\n" + "".join(f"t{n},x{n},{'ab'[n % 2]}\n" for n in range(10)), "utf-8")
+    test = tmp_path / "test.csv"
+    test.write_text("text,label,topic\nnew,q,a\n", "utf-8")
+    named = load_splits(DatasetConfig(source=str(source), test=str(test), label_column="topic"))
+    assert named.test == [Example("new", "a")]
+    test.write_text("text,intent\nnew,x1\n", "utf-8")
+    guessed = load_splits(
+        DatasetConfig(
+            source=str(source), test=str(test), labels=["x0", "x1", "x2", "x3"], validation=write(tmp_path / "v.csv", [("v", "x0")])
+        )
+    )
+    assert guessed.test == [Example("new", "x1")]
+
+
+def test_a_test_file_of_unknown_intents_is_refused(tmp_path: Path) -> None:
+    test = write(tmp_path / "test.csv", [("new", "z")])
+    with pytest.raises(StudioError, match="No test row has an intent that occurs in the training rows"):
+        load_splits(DatasetConfig(source=write(tmp_path / "train.csv", rows_of(a=9, b=9)), test=test))
+
+
+def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
+    source = write(tmp_path / "data.csv", rows_of(a=9, b=9))
+    with pytest.raises(StudioError, match=r"data\.csv is named for both train and test"):
+        load_splits(DatasetConfig(source=source, test=str(tmp_path / "." / "data.csv")))
+
+
+def test_only_the_named_intents_are_kept(tmp_path: Path) -> None:
+    source = write(tmp_path / "data.csv", rows_of(card=10, pin=10, transfer=10))
+    splits = load_splits(DatasetConfig(source=source, labels=["pin", "card"]))
+    assert splits.labels == ["card", "pin"]
+    assert len(splits.train) + len(splits.validation) + len(splits.test) == 20
+    with pytest.raises(StudioError, match=r"'Transfers' \(the nearest is 'transfer'\)"):
+        load_splits(DatasetConfig(source=source, labels=["pin", "Transfers"]))
+    for labels in ([], ["pin"]):
+        with pytest.raises(StudioError, match=r"at least two|is empty"):
+            load_splits(DatasetConfig(source=source, labels=labels))
+
+
+def test_limit_takes_evenly_from_training_alone(tmp_path: Path) -> None:
+    source = write(tmp_path / "data.csv", rows_of(a=100, b=100, c=5))
+    whole = load_splits(DatasetConfig(source=source))
+    thin = load_splits(DatasetConfig(source=source, limit=30))
+    assert counted(thin.train) == {"a": 13, "b": 13, "c": 4}
+    assert (thin.validation, thin.test) == (whole.validation, whole.test)
+    assert set(thin.train) < set(whole.train)
+    assert load_splits(DatasetConfig(source=source, limit=30)) == thin
+    assert load_splits(DatasetConfig(source=source, limit=30, seed=1)).train != thin.train
+    assert load_splits(DatasetConfig(source=source, limit=10_000)) == whole
+    with pytest.raises(StudioError, match="2 training rows is too small for 3 intents"):
+        load_splits(DatasetConfig(source=source, limit=2))
+
+
+def test_doubtful_rows_are_told(tmp_path: Path) -> None:
+    rows = [*rows_of(Card=6, card=6), ("both", "Card"), ("both", "card")]
+    problems = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows))).problems
+    assert any("1 message with more than one intent, for example 'both' ('Card', 'card')" in problem for problem in problems)
+    assert "The intents 'Card', 'card' differ only in spaces or capitals and are kept apart." in problems
+
+
+@SAME_FILE_AGAIN
+@given(rows=st.lists(st.builds(Example, *[st.text(st.characters(exclude_categories=["Cs"]))] * 2), max_size=6))
+def test_stored_splits_come_back_exactly(tmp_path: Path, rows: list[Example]) -> None:
+    whole = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows_of(a=5, b=5))))
+    run = RunFolder(tmp_path / "run")
+    write_splits(run, Splits(rows, whole.validation, whole.test, whole.labels, whole.guess, []))
+    assert read_split(run, "train") == rows
+    assert read_split(run, "validation") == whole.validation
+    assert read_split(run, "test") == whole.test
+    assert sorted(path.name for path in (run.path / "data").iterdir()) == ["test.parquet", "train.parquet", "validation.parquet"]
+
+
+def test_damaged_or_missing_split_is_told(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    for content in (None, b"", b"PAR1 nonsense PAR1"):
+        if content is not None:
+            run.split_path("test").parent.mkdir(parents=True, exist_ok=True)
+            run.split_path("test").write_bytes(content)
+        with pytest.raises(StudioError, match="test rows of the run run cannot be read") as caught:
+            read_split(run, "test")
+        assert caught.value.kind == "damaged_run"
+
+
+def test_sample_has_its_own_test_file() -> None:
+    splits = load_splits(DatasetConfig())
+    assert len(splits.labels) == 13
+    assert set(counted(splits.test).values()) == {14}
+    assert set(counted(splits.validation)) == set(splits.labels)
+    assert splits.problems == []
+
+
+def test_banking77_with_its_own_test_file(banking77: Path) -> None:
+    splits = load_splits(DatasetConfig(source=str(banking77 / "train.csv"), test=str(banking77 / "test.csv")))
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (9_003, 1_000, 3_080)
+    assert len(splits.labels) == 77
+    assert set(counted(splits.validation)) == set(splits.labels)
+    assert splits.problems == []
+    assert splits.test == read_examples(banking77 / "test.csv")[0]

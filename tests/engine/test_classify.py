@@ -1,0 +1,136 @@
+"""The one rule, compared with scoring every label by brute force."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from studio.core.labels import LabelSet
+from studio.data.prompts import PromptEncoder
+from studio.engine.classify import InterruptedByUserError, Query, classify, predicting
+from studio.engine.devices import Compute
+from studio.engine.models import load_base
+from tests.engine.conftest import EXAMPLES, LABELS, MESSAGES
+
+
+def brute_force(model: torch.nn.Module, prompt: list[int], labels: LabelSet) -> list[float]:
+    """log P(label tokens, end | prompt) of every label, each from a forward of its own over the whole sequence."""
+    scores = []
+    for ids in labels.token_ids:
+        logits = model(input_ids=torch.tensor([prompt + list(ids)])).logits[0].double()
+        log_probabilities = logits.log_softmax(-1)
+        scores.append(sum(float(log_probabilities[len(prompt) - 1 + offset, token]) for offset, token in enumerate(ids)))
+    return scores
+
+
+def greedy_leaves(model: torch.nn.Module, prompt: list[int], labels: LabelSet) -> bool:
+    """Whether writing the most probable token again and again ends outside the label set."""
+    written: list[int] = []
+    while tuple(written) not in labels.token_ids:
+        if not any(ids[: len(written)] == tuple(written) for ids in labels.token_ids):
+            return True
+        written.append(int(model(input_ids=torch.tensor([prompt + written])).logits[0, -1].argmax()))
+    return False
+
+
+@pytest.mark.parametrize("with_labels", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_equals_brute_force(folder: Path, encoder: PromptEncoder, cpu: Compute, with_labels: bool, batch_size: int) -> None:
+    model = load_base(folder, cpu, trained=False, quantised=False)
+    labels = encoder.label_set(LABELS)
+    queries = [Query(row.text, encoder.prompt_ids(row.text), LABELS.index(row.label) if with_labels else None) for row in EXAMPLES]
+    found = classify(model, labels, queries, cpu.device, batch_size=batch_size)
+    with torch.no_grad():
+        for query, result in zip(queries, found, strict=True):
+            scores = torch.tensor(brute_force(model, list(query.prompt), labels), dtype=torch.float64)
+            probabilities = scores.softmax(0)
+            prediction = result.prediction
+            assert prediction.text == query.text
+            assert prediction.predicted == LABELS[int(scores.argmax())]
+            assert prediction.probability == pytest.approx(float(probabilities.max()), abs=1e-4)
+            for entry in prediction.top:
+                assert entry.probability == pytest.approx(float(probabilities[LABELS.index(entry.label)]), abs=1e-4)
+            assert [entry.probability for entry in prediction.top] == sorted((e.probability for e in prediction.top), reverse=True)
+            assert prediction.outside_mass == pytest.approx(1 - float(scores.exp().sum()), abs=1e-4)
+            assert prediction.left_set == greedy_leaves(model, list(query.prompt), labels)
+            if query.label is None:
+                assert prediction.label_probability is None
+                assert result.nats is None
+            else:
+                assert prediction.label == LABELS[query.label]
+                assert prediction.label_probability == pytest.approx(float(probabilities[query.label]), abs=1e-4)
+                assert result.nats == pytest.approx(-float(scores[query.label]), rel=1e-4)
+
+
+def test_top_lists_every_label_that_matters(folder: Path, encoder: PromptEncoder, cpu: Compute) -> None:
+    model = load_base(folder, cpu, trained=False, quantised=False)
+    labels = encoder.label_set(LABELS)
+    query = Query(MESSAGES[0], encoder.prompt_ids(MESSAGES[0]))
+    (result,) = classify(model, labels, [query], cpu.device)
+    with torch.no_grad():
+        scores = torch.tensor(brute_force(model, list(query.prompt), labels))
+    expected = [LABELS[index] for index in scores.argsort(descending=True)[:5] if scores.softmax(0)[index] > 1e-4]
+    assert [entry.label for entry in result.prediction.top][: len(expected)] == expected
+
+
+def test_a_confident_greedy_model_stays_in_the_set(folder: Path, encoder: PromptEncoder, cpu: Compute) -> None:
+    """A model that was taught one answer by heart writes it freely, so ``left_set`` must be able to be False."""
+    model = load_base(folder, cpu, trained=True, quantised=False)
+    labels = encoder.label_set(LABELS)
+    prompt = encoder.prompt_ids(MESSAGES[2])
+    ids = torch.tensor([prompt + list(labels.token_ids[2])])
+    targets = ids.clone()
+    targets[:, : len(prompt)] = -100
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        model(input_ids=ids, labels=targets).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    (result,) = classify(model, labels, [Query(MESSAGES[2], prompt, 2)], cpu.device)
+    assert result.prediction.predicted == "card_lost"
+    assert not result.prediction.left_set
+    assert result.prediction.outside_mass < 0.5
+
+
+def test_probabilities_too_small_for_a_float(folder: Path, encoder: PromptEncoder, cpu: Compute) -> None:
+    """Long labels under a sharp model: only their ratio can be represented, and it is still right."""
+    model = load_base(folder, cpu, trained=False, quantised=False)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(60)
+    names = ["z" * 90, "q" * 90, "zq" * 45]
+    labels = encoder.label_set(names) if encoder_has_room(encoder, names) else pytest.skip("labels too long for this tokenizer")
+    prompt = encoder.prompt_ids("hi")
+    (result,) = classify(model, labels, [Query("hi", prompt, 1)], cpu.device)
+    with torch.no_grad():
+        scores = torch.tensor(brute_force(model, prompt, labels), dtype=torch.float64)
+    assert scores.max() < -745, "the test needs probabilities that underflow"
+    assert result.prediction.predicted == names[int(scores.argmax())]
+    assert math.isfinite(result.prediction.probability)
+
+
+def encoder_has_room(encoder: PromptEncoder, names: list[str]) -> bool:
+    return max(len(encoder.label_ids(name)) for name in names) < 100
+
+
+def test_stop_and_progress(folder: Path, encoder: PromptEncoder, cpu: Compute) -> None:
+    model = load_base(folder, cpu, trained=False, quantised=False)
+    labels = encoder.label_set(LABELS)
+    queries = [Query(text, encoder.prompt_ids(text)) for text in MESSAGES]
+    seen: list[int] = []
+    with pytest.raises(InterruptedByUserError):
+        classify(model, labels, queries, cpu.device, batch_size=3, progress=seen.append, should_stop=lambda: len(seen) == 2)
+    assert seen == [3, 6]
+
+
+def test_modes_come_back(folder: Path, cpu: Compute) -> None:
+    model = load_base(folder, cpu, trained=False, quantised=False)
+    model.train()
+    next(iter(model.children())).eval()
+    before = [module.training for module in model.modules()]
+    with predicting(model):
+        assert not any(module.training for module in model.modules())
+        assert not torch.is_grad_enabled()
+    assert [module.training for module in model.modules()] == before

@@ -1,0 +1,257 @@
+"""Workers under Qt: signals in the window's thread, safe ends, nothing after a cancel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QCoreApplication, QEvent, QObject
+from pytestqt.qtbot import QtBot
+
+from studio.core.commands import InspectData
+from studio.core.config import DatasetConfig, RunConfig
+from studio.core.errors import StudioError
+from studio.core.events import Crashed, DataInspected, Event, Failed, Finished, LogLine, ModelLoaded, Predicted
+from studio.core.runs import Home, RunFolder
+from studio.supervise.jobs import ChatSession, run_job
+from studio.supervise.process import WorkerProcess
+from studio.supervise.threads import TrainingSession, WorkerThread
+
+TheWorkerIs = Callable[[str], None]
+FakeWorker = Callable[..., WorkerProcess]
+INSPECTED = (
+    "say('data_inspected', guess=dict(columns=['text'], text_column='text', label_column='intent'), preview=[],"
+    " train_counts={}, validation_counts={}, test_counts={}, longest_text='')\n"
+)
+CHAT = """
+json.loads(sys.stdin.readline())
+say("stage_changed", stage="Loading")
+say("model_loaded", run="r", device="cpu", labels=["a", "b"])
+for line in sys.stdin:
+    ask = json.loads(line)
+    row = dict(text=ask["text"], predicted="a", probability=1.0, top=[], left_set=False, outside_mass=0.0)
+    say("predicted", request=ask["request"], prediction=row)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home.locate(tmp_path / "home")
+
+
+def settle(qtbot: QtBot) -> None:
+    """Let finished threads and deleteLater() take effect."""
+    qtbot.waitUntil(lambda: not WorkerThread._running, timeout=20_000)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def test_events_and_the_end_come_in_order_in_the_main_thread(qtbot: QtBot, fake_worker: FakeWorker) -> None:
+    class Listener(QObject):
+        def __init__(self) -> None:
+            super().__init__()
+            self.heard: list[object] = []
+            self.threads: set[int] = set()
+
+        def hear(self, event: object) -> None:
+            self.heard.append(event)
+            self.threads.add(threading.get_ident())
+
+    listener = Listener()
+    thread = WorkerThread(fake_worker("for n in range(200): say('log_line', level='info', text=str(n))\nfinish()"))
+    thread.event_received.connect(listener.hear)
+    thread.ended.connect(listener.hear)
+    with qtbot.waitSignal(thread.ended, timeout=20_000):
+        thread.start()
+    *lines, finished, final = listener.heard
+    assert [line.text for line in lines if isinstance(line, LogLine)] == [str(n) for n in range(200)]
+    assert isinstance(final, Finished)
+    assert finished == final
+    assert listener.threads == {threading.get_ident()}
+    settle(qtbot)
+
+
+def test_cancel_all_waits_for_every_thread(qtbot: QtBot, fake_worker: FakeWorker) -> None:
+    processes = [fake_worker("time.sleep(60)") for _ in range(3)]
+    for process in processes:
+        WorkerThread(process).start()
+    qtbot.waitUntil(lambda: all(thread.isRunning() for thread in WorkerThread._running))
+    WorkerThread.cancel_all()
+    assert not any(process.running for process in processes)
+
+
+def test_the_interpreter_can_end_while_a_thread_reads(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from PySide6.QtCore import QCoreApplication
+from studio.supervise.process import WorkerProcess
+from studio.supervise.threads import WorkerThread
+application = QCoreApplication([])
+command = (sys.executable, "-S", "-c", "import sys, time; sys.stdin.read(); open({str(tmp_path / "saved")!r}, 'w').close()")
+for saves in (True, False):
+    WorkerThread(WorkerProcess(command=command if saves else ("sleep", "60")), saves=saves).start()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0
+    assert ended.stderr == ""
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "saved").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert (tmp_path / "saved").exists()
+
+
+def test_a_session_tells_a_run_from_start_to_end(qtbot: QtBot, home: Home, the_worker_is: TheWorkerIs) -> None:
+    the_worker_is("json.loads(sys.stdin.readline()); say('log_line', level='info', text='hello'); finish()")
+    session = TrainingSession(home)
+    started: list[RunFolder] = []
+    heard: list[Event] = []
+    session.run_started.connect(started.append)
+    session.event_received.connect(heard.append)
+    with qtbot.waitSignal(session.run_ended, timeout=20_000) as ended:
+        run = session.start(RunConfig())
+        assert session.active
+        assert session.run == run
+    assert started == [run]
+    assert [event.event for event in heard] == ["log_line", "finished"]
+    assert ended.args == [run, heard[-1]]
+    assert not session.active
+    assert run.state() == "completed"
+    settle(qtbot)
+
+
+def test_a_second_run_is_refused_while_one_is_active(qtbot: QtBot, home: Home, the_worker_is: TheWorkerIs) -> None:
+    the_worker_is("sys.stdin.readline(); sys.stdin.readline(); say('finished', outcome='stopped')")
+    session = TrainingSession(home)
+    session.start(RunConfig())
+    with pytest.raises(StudioError, match="in progress"):
+        session.start(RunConfig())
+    with qtbot.waitSignal(session.run_ended, timeout=20_000) as ended:
+        session.stop()
+    assert ended.args[1].outcome == "stopped"
+    assert len(home.list_runs()) == 1
+    settle(qtbot)
+
+
+def test_shut_down_waits_for_a_run_that_saves(qtbot: QtBot, home: Home, the_worker_is: TheWorkerIs) -> None:
+    the_worker_is("sys.stdin.readline(); sys.stdin.readline(); time.sleep(0.3); say('finished', outcome='stopped')")
+    session = TrainingSession(home)
+    run = session.start(RunConfig())
+    session.shut_down()
+    assert not session.active
+    assert run.state() == "stopped"
+    settle(qtbot)
+
+
+def test_shut_down_leaves_a_slow_worker_to_save_by_itself(
+    qtbot: QtBot, home: Home, the_worker_is: TheWorkerIs, tmp_path: Path
+) -> None:
+    saved = tmp_path / "saved"
+    the_worker_is(f"sys.stdin.read(); time.sleep(1.5); open({str(saved)!r}, 'w').close()")
+    session = TrainingSession(home)
+    session.start(RunConfig())
+    began = time.monotonic()
+    session.shut_down(seconds=0.1)
+    assert time.monotonic() - began < 1.3
+    WorkerThread.cancel_all()  # as at the end of the program: must not end the one that saves
+    qtbot.waitUntil(saved.exists, timeout=20_000)
+
+
+def test_a_job_answers(qtbot: QtBot, the_worker_is: TheWorkerIs) -> None:
+    the_worker_is("sys.stdin.readline(); say('stage_changed', stage='Reading')\n" + INSPECTED)
+    good: list[Event] = []
+    progress: list[Event] = []
+    parent = QObject()
+    job = run_job(parent, InspectData(dataset=DatasetConfig()), good.append, lambda _: pytest.fail("failed"), progress.append)
+    qtbot.waitUntil(lambda: bool(good), timeout=20_000)
+    assert isinstance(good[0], DataInspected)
+    assert progress[0].event == "stage_changed"
+    assert not job.active
+    job.cancel()  # too late: changes nothing
+    settle(qtbot)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("say('failed', kind='bad_input', message='No.', remedy='Do.')", Failed),
+        ("os.kill(os.getpid(), signal.SIGKILL)", Crashed),
+    ],
+)
+def test_a_job_fails_in_words(qtbot: QtBot, the_worker_is: TheWorkerIs, body: str, expected: type[Event]) -> None:
+    the_worker_is(body)
+    bad: list[Event] = []
+    parent = QObject()
+    run_job(parent, InspectData(dataset=DatasetConfig()), lambda _: pytest.fail("succeeded"), bad.append)
+    qtbot.waitUntil(lambda: bool(bad), timeout=20_000)
+    assert isinstance(bad[0], expected)
+    settle(qtbot)
+
+
+def test_a_cancelled_job_calls_nobody(qtbot: QtBot, the_worker_is: TheWorkerIs) -> None:
+    the_worker_is("say('stage_changed', stage='Reading')\ntime.sleep(60)")
+    called: list[Event] = []
+    parent = QObject()
+    job = run_job(parent, InspectData(dataset=DatasetConfig()), called.append, called.append)
+    job.cancel()
+    assert not job.active
+    settle(qtbot)
+    assert called == []
+
+
+def test_a_job_ends_with_its_parent(qtbot: QtBot, the_worker_is: TheWorkerIs) -> None:
+    the_worker_is("time.sleep(60)")
+    called: list[Event] = []
+    parent = QObject()
+    run_job(parent, InspectData(dataset=DatasetConfig()), called.append, called.append)
+    parent.deleteLater()
+    QCoreApplication.sendPostedEvents(parent, QEvent.Type.DeferredDelete)
+    settle(qtbot)
+    assert called == []
+
+
+def test_chat_loads_answers_and_unloads(qtbot: QtBot, home: Home, the_worker_is: TheWorkerIs) -> None:
+    the_worker_is(CHAT)
+    run = home.create_run(RunConfig())
+    chat = ChatSession(home)
+    with qtbot.waitSignals([chat.loading, chat.loaded], timeout=20_000):
+        chat.load(run)
+    assert isinstance(chat.model, ModelLoaded)
+    for text in ("one", "two"):
+        with qtbot.waitSignal(chat.answered, timeout=20_000) as answered:
+            number = chat.ask(text)
+        answer = answered.args[0]
+        assert isinstance(answer, Predicted)
+        assert (answer.request, answer.prediction.text) == (number, text)
+    with qtbot.waitSignal(chat.unloaded):
+        chat.unload()
+    assert not chat.active
+    assert chat.model is None
+    settle(qtbot)
+
+
+def test_loading_another_run_ends_the_first_worker(qtbot: QtBot, home: Home, the_worker_is: TheWorkerIs) -> None:
+    the_worker_is(CHAT)
+    chat = ChatSession(home)
+    with qtbot.waitSignal(chat.loaded, timeout=20_000):
+        chat.load(home.create_run(RunConfig()))
+    with qtbot.waitSignal(chat.loaded, timeout=20_000):
+        chat.load(home.create_run(RunConfig()))
+    qtbot.waitUntil(lambda: len(WorkerThread._running) == 1, timeout=20_000)
+    chat.unload()
+    settle(qtbot)
+
+
+def test_a_chat_worker_that_dies_is_told(qtbot: QtBot, home: Home, the_worker_is: TheWorkerIs) -> None:
+    the_worker_is(CHAT.replace("ask = json.loads(line)", "os.kill(os.getpid(), signal.SIGKILL)"))
+    chat = ChatSession(home)
+    with qtbot.waitSignal(chat.loaded, timeout=20_000):
+        chat.load(home.create_run(RunConfig()))
+    with qtbot.waitSignals([chat.failed, chat.unloaded], timeout=20_000):
+        chat.ask("anything")
+    with pytest.raises(RuntimeError):
+        chat.ask("more")
+    settle(qtbot)

@@ -1,0 +1,96 @@
+"""Tiny random models with a tokenizer of their own, saved as Hugging Face folders. No network, milliseconds to make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+TEXT = [
+    "where is my card it has not arrived yet",
+    "i lost my card please block it",
+    "the transfer is still pending after a week",
+    "what is the exchange rate today",
+    "Message: my card was declined\nIntent: card_declined",
+    "card_arrival card_lost card_linking exchange_rate transfer_pending top_up_failed",
+]
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level BPE in the way of GPT-2 and Llama 3, with a beginning token that the tokenizer adds itself."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    specials = ["<s>", "</s>", "<pad>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        TEXT, trainers.BpeTrainer(vocab_size=360, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+
+
+def metaspace_tokenizer() -> PreTrainedTokenizerFast:
+    """Pieces that carry their space, with byte fallback, in the way of Gemma."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    specials = ["<pad>", "<eos>", "<bos>", "<unk>", *[f"<0x{byte:02X}>" for byte in range(256)]]
+    tokenizer.train_from_iterator(
+        [line.replace(" ", "▁") for line in TEXT], trainers.BpeTrainer(vocab_size=420, special_tokens=specials, show_progress=False)
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
+    )
+
+
+def tiny_model(family: str, vocabulary: int, seed: int = 0) -> PreTrainedModel:
+    """A random "llama", "gemma3" (with a sliding window shorter than the prompts) or "gpt2" of a few thousand weights."""
+    torch.manual_seed(seed)
+    shared: dict[str, Any] = {"vocab_size": vocabulary, "max_position_embeddings": 256}
+    if family == "gpt2":
+        model: PreTrainedModel = GPT2LMHeadModel(GPT2Config(**_without(shared), n_embd=32, n_layer=2, n_head=2, n_positions=256))
+    else:
+        shared |= {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+        shared |= {"num_key_value_heads": 1, "head_dim": 16}
+        if family == "gemma3":
+            kinds = ["sliding_attention", "sliding_attention", "full_attention"]
+            model = Gemma3ForCausalLM(Gemma3TextConfig(**shared, sliding_window=12, layer_types=kinds, query_pre_attn_scalar=16))
+        else:
+            model = LlamaForCausalLM(LlamaConfig(**shared))
+    with torch.no_grad():
+        # Larger than an initialisation for training, so that scores and attention differ visibly between tokens.
+        for name, parameter in model.named_parameters():
+            if parameter.ndim >= 2:
+                parameter.normal_(0.0, 0.25, generator=torch.Generator().manual_seed(len(name) + seed))
+    return model.eval()
+
+
+def save_tiny(folder: Path, family: str = "llama", seed: int = 0) -> Path:
+    """Write model and tokenizer to ``folder``."""
+    tokenizer = metaspace_tokenizer() if family == "gemma3" else byte_tokenizer()
+    model = tiny_model(family, len(tokenizer), seed)
+    model.config.eos_token_id = tokenizer.eos_token_id
+    model.config.bos_token_id = tokenizer.bos_token_id
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _without(shared: dict[str, Any]) -> dict[str, Any]:
+    return {"vocab_size": shared["vocab_size"]}

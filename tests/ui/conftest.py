@@ -1,0 +1,125 @@
+"""What the window's tests share: a home folder, the theme, and jobs whose answers the test gives itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QApplication
+
+from studio.core.commands import Command, DescribeModel, InspectData
+from studio.core.events import ColumnGuess, DataInspected, Event, ModelDescribed
+from studio.core.memory import LinearShape, ModelDescription
+from studio.core.runs import Home
+from studio.ui import theme
+
+GIB = 2**30
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home.locate(tmp_path / "home")
+
+
+@pytest.fixture
+def light(qapp: QApplication) -> QApplication:
+    """The application in the light theme."""
+    theme.apply(qapp, "light")
+    return qapp
+
+
+@dataclass
+class FakeJob:
+    command: Command
+    succeed: Callable[[Event], None]
+    fail: Callable[[Event], None]
+    progress: Callable[[Event], None] | None
+    active: bool = True
+
+    def cancel(self) -> None:
+        self.active = False
+
+    def answer(self, event: Event, *, failed: bool = False) -> None:
+        assert self.active
+        self.active = False
+        (self.fail if failed else self.succeed)(event)
+
+
+@dataclass
+class FakeJobs:
+    """Stands in for ``run_job``: starts no process and remembers what was asked."""
+
+    asked: list[FakeJob] = field(default_factory=list)
+
+    def run_job(
+        self,
+        _parent: QObject,
+        command: Command,
+        on_success: Callable[[Event], None],
+        on_failure: Callable[[Event], None],
+        on_progress: Callable[[Event], None] | None = None,
+    ) -> FakeJob:
+        self.asked.append(FakeJob(command, on_success, on_failure, on_progress))
+        return self.asked[-1]
+
+    def open(self, kind: type[Command]) -> list[FakeJob]:
+        """The jobs of a kind that have no answer yet and were not cancelled."""
+        return [job for job in self.asked if isinstance(job.command, kind) and job.active]
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> FakeJobs:
+    fake = FakeJobs()
+    for module in ("dataset_picker", "model_picker"):
+        monkeypatch.setattr(f"studio.ui.widgets.{module}.run_job", fake.run_job)
+    return fake
+
+
+@pytest.fixture
+def inspected() -> DataInspected:
+    return DataInspected(
+        guess=ColumnGuess(columns=["id", "message", "topic"], text_column="message", label_column="topic"),
+        preview=[{"id": "1", "message": "<b>where</b> is my card?", "topic": "card_arrival"}],
+        train_counts={"card_arrival": 80, "lost_card": 8},
+        validation_counts={"card_arrival": 8, "lost_card": 1},
+        test_counts={"card_arrival": 20, "lost_card": 3},
+        longest_text="where is my card? " * 10,
+        problems=["Row 4 has no message.", "Row 9 has no intent.", "Rows 3 and 5 are the same.", "Row 11 is empty."],
+    )
+
+
+@pytest.fixture
+def description() -> ModelDescription:
+    return ModelDescription(
+        base="starter",
+        name="Gemma 3 270M",
+        architecture="Gemma3ForCausalLM",
+        licence="Gemma Terms of Use",
+        parameters=268_098_176,
+        embedding_parameters=167_772_160,
+        head_parameters=0,
+        linears=[LinearShape(name="q_proj", inputs=640, outputs=1024, count=18)],
+        hidden=640,
+        intermediate=2048,
+        layers=18,
+        heads=4,
+        vocabulary=262_144,
+        disk_bytes=536_000_000,
+        context_length=32768,
+    )
+
+
+@pytest.fixture
+def answer_all(jobs: FakeJobs, inspected: DataInspected, description: ModelDescription) -> Callable[[], None]:
+    """Give every open job the answer that a good data set and a good model have."""
+
+    def answer() -> None:
+        for job in jobs.open(InspectData):
+            job.answer(inspected)
+        for job in jobs.open(DescribeModel):
+            job.answer(ModelDescribed(description=description))
+
+    return answer

@@ -1,0 +1,73 @@
+"""A worker that follows a script: the real wire and a real process, without a model.
+
+Started as ``python scripted_worker.py NAME``; it answers the one command that it is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+
+def say(event: str, **fields: object) -> None:
+    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+    sys.stdout.flush()
+
+
+def answer(number: int, text: str) -> None:
+    top = [{"label": "card_arrival", "probability": 0.9}, {"label": "lost_card", "probability": 0.1}]
+    prediction = {
+        "text": text,
+        "predicted": "card_arrival",
+        "probability": 0.9,
+        "top": top,
+        "left_set": "strange" in text,
+        "outside_mass": 0.25,
+    }
+    say("predicted", request=number, prediction=prediction, seconds=0.5)
+
+
+def chat(slow: bool) -> None:
+    say("stage_changed", stage="loading the model")
+    if slow:
+        time.sleep(60)
+    say("model_loaded", run="r", device="cpu", labels=["card_arrival", "lost_card"])
+    say("heartbeat", memory_bytes=300 * 2**20)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if asked["text"] == "crash":
+            sys.exit("the driver is gone")
+        answer(asked["request"], asked["text"])
+
+
+def export(folder: str, agreeing: int) -> None:
+    say("stage_changed", stage="predicting with the run", done=64, total=200)
+    files = {"adapter_model.safetensors": 3 * 2**20, "<b>card</b>.md": 10}
+    say(
+        "exported",
+        folder=folder,
+        files=files,
+        compared=200,
+        agreeing=agreeing,
+        largest_difference=3.1e-7 if agreeing == 200 else 0.5,
+        verified=agreeing == 200,
+    )
+
+
+def main(name: str) -> None:
+    say("hello", protocol=1, pid=0)
+    command = json.loads(sys.stdin.readline())
+    if name in ("chat", "slow chat"):
+        chat(name == "slow chat")
+    elif name == "fail":
+        say("failed", kind="no_checkpoint", message="The checkpoint is damaged.", remedy="Train again.", detail="why")
+    elif name == "hang":
+        say("stage_changed", stage="predicting with the run", done=64, total=200)
+        time.sleep(60)
+    else:
+        export(command["folder"], 200 if name == "export" else 183)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,189 @@
+"""The Chat page with a real process at the other end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLineEdit, QPushButton
+from pytestqt.qtbot import QtBot
+
+from studio.core.runs import Home
+from studio.supervise import jobs
+from studio.ui.models.open_run import OpenRun
+from studio.ui.pages.chat import ChatPage
+from studio.ui.widgets.chat_bubble import AnswerBubble, MessageBubble
+from tests.ui.sample_runs import assert_usable, finished, history, make_run, stamped, started
+from tests.ui.staging import Stage
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    stage = Stage("chat")
+    monkeypatch.setattr(jobs, "start_job", stage.start)
+    return stage
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home.locate(tmp_path)
+
+
+@pytest.fixture
+def page(qtbot: QtBot, home: Home, stage: Stage) -> Iterator[ChatPage]:
+    page = ChatPage(home)
+    qtbot.addWidget(page)
+    page.resize(824, 610)
+    page.show()
+    page.show_run(OpenRun(make_run(home, intents=3, final=finished())))
+    yield page
+    page.unload()
+    for process in stage.started:
+        assert process.wait(10), "an unloaded model's process ends"
+
+
+def button(page: ChatPage, name: str) -> QPushButton:
+    found = page.findChild(QPushButton, name)
+    assert found is not None
+    return found
+
+
+def line(page: ChatPage) -> QLineEdit:
+    found = page.findChild(QLineEdit, "chatInput")
+    assert found is not None
+    return found
+
+
+def write(page: ChatPage, qtbot: QtBot, text: str) -> None:
+    qtbot.keyClicks(line(page), text)
+    qtbot.keyClick(line(page), Qt.Key.Key_Return)
+
+
+def answers(page: ChatPage) -> list[AnswerBubble]:
+    return [bubble for bubble in page._conversation._bubbles if isinstance(bubble, AnswerBubble)]
+
+
+def test_without_a_run_it_says_what_to_do_next(page: ChatPage, qtbot: QtBot) -> None:
+    page.show_run(None)
+    with qtbot.waitSignal(page.setup_requested):
+        qtbot.mouseClick(button(page, "chatEmptyButton"), Qt.MouseButton.LeftButton)
+
+
+def test_the_first_message_loads_the_model_and_is_answered(page: ChatPage, qtbot: QtBot) -> None:
+    assert page._state.text() == "Not loaded"
+    assert "about 515 MB of weights" in page._cost.text()
+    write(page, qtbot, "Where is my card?")
+    assert not line(page).isEnabled()
+    assert line(page).text() == ""
+    qtbot.waitUntil(lambda: answers(page)[0].predicted is not None)
+    (answer,) = answers(page)
+    assert answer._intent.text() == "card_arrival"
+    assert answer._bars.accessibleDescription() == "card_arrival 90.0 %, lost_card 10.0 %"
+    assert answer._note.isHidden()
+    assert answer._facts.text() == "25.0 % of the probability is on texts that are no intent · 0.50 s"
+    assert line(page).isEnabled()
+    qtbot.waitUntil(lambda: page._state.text() == "Loaded on cpu, 300 MB")
+
+
+def test_answers_belong_to_their_messages(page: ChatPage, qtbot: QtBot) -> None:
+    write(page, qtbot, "one")
+    qtbot.waitUntil(lambda: line(page).isEnabled())
+    write(page, qtbot, "something strange")
+    qtbot.mouseClick(button(page, "chatSend"), Qt.MouseButton.LeftButton)  # nothing is written: nothing is sent
+    qtbot.waitUntil(lambda: len(answers(page)) == 2 and all(bubble.predicted for bubble in answers(page)))
+    texts = [bubble.predicted.prediction.text for bubble in answers(page) if bubble.predicted]
+    assert texts == ["one", "something strange"]
+    assert answers(page)[0]._note.isHidden()
+    assert answers(page)[1]._note.isVisible(), "greedy decoding would have left the label set"
+    assert len(page.session.model.labels if page.session.model else []) == 2
+
+
+def test_examples_are_test_messages_and_can_be_asked(page: ChatPage, qtbot: QtBot) -> None:
+    chips = [button(page, f"example_{number}") for number in range(3)]
+    assert [chip.text() for chip in chips] == [
+        f"message {copy} about intent_{label:03}" for copy, label in ((0, 0), (0, 1), (0, 2))
+    ]
+    qtbot.mouseClick(chips[1], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(answers(page)) and answers(page)[0].predicted is not None)
+    assert not chips[1].isVisible()
+
+
+def test_unload_gives_the_memory_back(page: ChatPage, stage: Stage, qtbot: QtBot) -> None:
+    qtbot.mouseClick(button(page, "chatLoad"), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: page.session.model is not None)
+    qtbot.mouseClick(button(page, "chatUnload"), Qt.MouseButton.LeftButton)
+    assert page._state.text() == "Not loaded"
+    assert stage.started[0].wait(10)
+    write(page, qtbot, "again")
+    qtbot.waitUntil(lambda: bool(answers(page)) and answers(page)[0].predicted is not None)
+
+
+def test_loading_shows_its_stage_and_can_be_given_up(page: ChatPage, stage: Stage, qtbot: QtBot) -> None:
+    stage.script = "slow chat"
+    write(page, qtbot, "hello")
+    qtbot.waitUntil(lambda: page._stage.text() == "Loading the model")
+    assert page._busy.isVisible()
+    assert not button(page, "chatSend").isEnabled()
+    qtbot.mouseClick(button(page, "chatUnload"), Qt.MouseButton.LeftButton)
+    assert "unloaded before it could answer" in answers(page)[0]._note.text()
+    assert line(page).isEnabled()
+
+
+def test_a_model_that_cannot_be_loaded_says_why(page: ChatPage, stage: Stage, qtbot: QtBot) -> None:
+    stage.script = "fail"
+    write(page, qtbot, "hello")
+    qtbot.waitUntil(page._problem.isVisible)
+    assert page._problem.message == "The checkpoint is damaged."
+    assert not answers(page)[0].waiting
+    assert page._state.text() == "Not loaded"
+    assert line(page).isEnabled()
+
+
+def test_a_crash_while_answering_says_so(page: ChatPage, qtbot: QtBot) -> None:
+    write(page, qtbot, "hello")
+    qtbot.waitUntil(lambda: answers(page)[0].predicted is not None)
+    write(page, qtbot, "crash")
+    qtbot.waitUntil(page._problem.isVisible)
+    assert page._state.text() == "Not loaded"
+    assert not answers(page)[1].waiting
+    assert answers(page)[0].predicted is not None, "what was answered stays"
+
+
+def test_another_run_unloads_and_begins_anew(page: ChatPage, stage: Stage, home: Home, qtbot: QtBot) -> None:
+    write(page, qtbot, "hello")
+    qtbot.waitUntil(lambda: answers(page)[0].predicted is not None)
+    page.show_run(page._run)
+    assert len(answers(page)) == 1, "the same run shown again keeps its conversation"
+    page.show_run(OpenRun(make_run(home, intents=3, final=finished())))
+    assert answers(page) == []
+    assert not page.session.active
+    assert stage.started[0].wait(10)
+
+
+def test_a_run_can_be_asked_once_it_has_ended(page: ChatPage, home: Home, qtbot: QtBot) -> None:
+    folder = make_run(home, [], checkpoint=False)
+    run = OpenRun(folder)
+    page.show_run(run)
+    run.add(started(run.name))
+    page.ask("too early")
+    assert button(page, "chatWaitingButton").isVisible()
+    assert not page.session.active
+    (folder.checkpoints / "step-1").mkdir(parents=True)
+    (folder.checkpoints / "step-1" / "manifest.json").write_text("{}")
+    run.add(stamped([*history(run.name), finished()])[-1])
+    assert line(page).isVisible()
+    page.ask("Where is it?")
+    qtbot.waitUntil(lambda: bool(answers(page)) and answers(page)[0].predicted is not None)
+
+
+def test_text_is_shown_as_it_was_written(page: ChatPage, qtbot: QtBot) -> None:
+    write(page, qtbot, "<b>bold</b> " + "x" * 300)
+    bubble = page._conversation._bubbles[0]
+    assert isinstance(bubble, MessageBubble)
+    assert bubble.text.startswith("<b>bold</b>")
+    qtbot.waitUntil(lambda: bubble.width() <= 0.75 * page.width())
+    assert bubble._label.text().replace("\u200b", "") == bubble.text
+    qtbot.waitUntil(lambda: answers(page)[0].predicted is not None)
+    assert_usable(page)

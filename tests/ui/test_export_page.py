@@ -1,0 +1,190 @@
+"""The Export page with a real process at the other end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QPushButton
+from pytestqt.qtbot import QtBot
+
+from studio.core.commands import Export
+from studio.core.runs import Home
+from studio.supervise import jobs
+from studio.ui.models.open_run import OpenRun
+from studio.ui.pages.export import ExportPage
+from tests.ui.sample_runs import assert_usable, finished, make_run, started
+from tests.ui.staging import Stage
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    stage = Stage("export")
+    monkeypatch.setattr(jobs, "start_job", stage.start)
+    return stage
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "person")
+    return Home.locate(tmp_path / "data")
+
+
+@pytest.fixture
+def page(qtbot: QtBot, home: Home, stage: Stage) -> Iterator[ExportPage]:
+    page = ExportPage(home)
+    qtbot.addWidget(page)
+    page.resize(824, 610)
+    page.show()
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    yield page
+    page.cancel()
+    for process in stage.started:
+        assert process.wait(10), "a cancelled export's process ends"
+
+
+def button(page: ExportPage, name: str) -> QPushButton:
+    found = page.findChild(QPushButton, name)
+    assert found is not None
+    return found
+
+
+def click(page: ExportPage, qtbot: QtBot, name: str) -> None:
+    qtbot.mouseClick(button(page, name), Qt.MouseButton.LeftButton)
+
+
+def test_without_a_run_it_says_what_to_do_next(page: ExportPage, qtbot: QtBot) -> None:
+    page.show_run(None)
+    with qtbot.waitSignal(page.setup_requested):
+        click(page, qtbot, "exportEmptyButton")
+
+
+@pytest.mark.parametrize(("method", "kind"), [("lora", "Adapter"), ("qlora", "Adapter"), ("full", "Full model")])
+def test_only_what_the_method_made_is_offered(page: ExportPage, home: Home, method: str, kind: str) -> None:
+    run = OpenRun(make_run(home, method=method, final=finished()))
+    page.show_run(run)
+    assert page._what.text() == kind
+    assert ("together with" in page._explanation.text()) == (kind == "Adapter")
+    assert page._size.text().startswith("3.0 MB of weights"), "the manifest is not exported"
+    assert page._folder.path == str(Path.home() / "finetune-studio-exports" / run.name)
+    assert button(page, "exportButton").isEnabled()
+
+
+def test_an_export_is_written_and_verified(page: ExportPage, stage: Stage, home: Home, qtbot: QtBot, tmp_path: Path) -> None:
+    target = tmp_path / "mine"
+    page._folder.edit.setText(str(target))
+    click(page, qtbot, "exportButton")
+    assert not button(page, "exportButton").isEnabled()
+    assert button(page, "exportCancel").isVisible()
+    qtbot.waitUntil(page._result.isVisible)
+    assert page._run is not None
+    expected = Export(run=str(page._run.folder.path), home=str(home.path), folder=str(target), kind="adapter")
+    assert stage.commands == [expected]
+    assert page._result._badge.text() == "verified"
+    assert "200 of 200 predictions the same; largest probability difference 3e-7" in page._result._words.text()
+    files = page._result._files
+    rows = [[files.item(row, column).text() for column in range(2)] for row in range(files.rowCount())]
+    assert rows == [["adapter_model.safetensors", "3.0 MB"], ["<b>card</b>.md", "10 bytes"], ["Together", "3.0 MB"]]
+    assert not button(page, "exportCancel").isVisible()
+    assert_usable(page)
+
+
+def test_the_folder_can_be_opened(page: ExportPage, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "mine"
+    page._folder.edit.setText(str(target))
+    click(page, qtbot, "exportButton")
+    qtbot.waitUntil(page._result.isVisible)
+    opened: list[str] = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    target.mkdir()
+    click(page, qtbot, "exportOpenFolder")
+    assert opened == [str(target)]
+
+
+def test_an_export_that_is_not_the_same_is_not_called_verified(page: ExportPage, stage: Stage, qtbot: QtBot) -> None:
+    stage.script = "bad export"
+    click(page, qtbot, "exportButton")
+    qtbot.waitUntil(page._result.isVisible)
+    assert page._result._badge.text() == "not the same"
+    assert "183 of 200" in page._result._words.text()
+    assert "Don't use it" in page._result._words.text()
+
+
+def test_a_failure_says_what_to_do(page: ExportPage, stage: Stage, qtbot: QtBot) -> None:
+    stage.script = "fail"
+    click(page, qtbot, "exportButton")
+    qtbot.waitUntil(page._problem.isVisible)
+    assert page._problem.message == "The checkpoint is damaged."
+    assert not page._result.isVisible()
+    assert button(page, "exportButton").isEnabled()
+
+
+def test_progress_is_shown_and_cancel_ends_the_worker(page: ExportPage, stage: Stage, qtbot: QtBot) -> None:
+    stage.script = "hang"
+    click(page, qtbot, "exportButton")
+    qtbot.waitUntil(lambda: page._stage.text() == "Predicting with the run 64 of 200 messages")
+    assert (page._bar.value(), page._bar.maximum()) == (64, 200)
+    click(page, qtbot, "exportCancel")
+    assert stage.started[0].wait(10)
+    assert button(page, "exportButton").isEnabled()
+    assert not page._problem.isVisible(), "who cancels knows it"
+    assert not page._progress.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: (path.mkdir(), (path / "a").touch()), "This folder is not empty."),
+        (lambda path: path.touch(), "This is a file."),
+    ],
+)
+def test_a_folder_that_holds_something_is_refused(page: ExportPage, qtbot: QtBot, tmp_path: Path, make: object, words: str) -> None:
+    target = tmp_path / "target"
+    assert callable(make)
+    make(target)
+    edit = page._folder.edit
+    edit.selectAll()
+    qtbot.keyClicks(edit, str(target))
+    assert words in page._refusal.text()
+    assert not button(page, "exportButton").isEnabled()
+    edit.clear()
+    assert page._refusal.text() == "Choose a folder."
+    qtbot.keyClicks(edit, str(tmp_path / "new"))
+    assert not page._refusal.isVisible()
+    assert button(page, "exportButton").isEnabled()
+
+
+def test_a_folder_that_filled_up_meanwhile_is_refused_too(page: ExportPage, stage: Stage, qtbot: QtBot, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    page._folder.edit.setText(str(target))
+    target.mkdir()
+    (target / "something").touch()
+    click(page, qtbot, "exportButton")
+    assert stage.started == []
+    assert "not empty" in page._refusal.text()
+
+
+def test_a_full_disk_is_refused(page: ExportPage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("studio.ui.pages.export._free_bytes", lambda _folder: 1000)
+    page._folder.edit.setText(str(tmp_path / "new"))
+    assert page._refusal.text() == "That disk has 1000 bytes left, but 3.0 MB are needed. Choose another disk."
+
+
+def test_a_run_is_offered_once_it_has_ended(page: ExportPage, home: Home) -> None:
+    run = OpenRun(make_run(home, []))
+    page.show_run(run)
+    run.add(started(run.name))
+    assert button(page, "exportWaitingButton").isVisible()
+    run.add(finished())
+    assert button(page, "exportButton").isVisible()
+
+
+def test_another_run_cancels_an_export(page: ExportPage, stage: Stage, home: Home, qtbot: QtBot) -> None:
+    stage.script = "hang"
+    click(page, qtbot, "exportButton")
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    assert stage.started[0].wait(10)
+    assert button(page, "exportButton").isEnabled()

@@ -1,0 +1,197 @@
+"""A run as the window shows it is the same whether it was watched or opened later."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytestqt.qtbot import QtBot
+
+from studio.core.events import Crashed, Failed, Heartbeat, LogLine, StageChanged
+from studio.core.runs import Home
+from studio.core.wire import encode
+from studio.ui.models.open_run import LOG_LINES, OpenRun, Series, StepSeries
+from tests.ui.sample_runs import GB, finished, history, labels, make_run, predictions, stamped, started, step
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home.locate(tmp_path)
+
+
+def told(run: OpenRun) -> dict[str, object]:
+    """All that pages read."""
+    columns = {name: column.values.tolist() for name, column in vars(run.steps).items() if isinstance(column, Series)}
+    return {
+        **columns,
+        "log": list(run.log),
+        "evaluations": run.evaluations,
+        "final": repr(run.final),  # NaN is not equal to itself
+        "started": run.started,
+        "state": run.state,
+        "step": run.step,
+        "total": run.total_steps,
+        "tokens": run.tokens_per_second,
+    }
+
+
+@pytest.mark.usefixtures("qapp")
+class TestReplay:
+    def test_opened_later_is_the_same_as_watched(self, home: Home) -> None:
+        folder = make_run(home, [])
+        watched = OpenRun(folder)
+        said = [*history(folder.name), finished(elapsed=1000.0)]
+        for event in said:
+            watched.add(event)
+        folder.events_path.write_bytes(b"".join(encode(event) for event in said))
+        assert told(OpenRun(folder)) == told(watched)
+        assert watched.state == "completed"
+
+    def test_events_that_were_read_from_the_file_are_not_taken_twice(self, home: Home) -> None:
+        folder = make_run(home)
+        whole = OpenRun(folder)
+        late = OpenRun(folder)
+        for event in history(folder.name):
+            late.add(event)
+        assert told(late)["log"] == told(whole)["log"]
+        assert late.steps.loss.values.tolist() == whole.steps.loss.values.tolist()
+        assert late.steps.memory.values.tolist() == whole.steps.memory.values.tolist()
+
+    def test_each_event_is_announced_once(self, home: Home, qtbot: QtBot) -> None:
+        run = OpenRun(make_run(home, []))
+        with qtbot.waitSignal(run.changed) as heard:
+            run.add(step(1))
+        assert heard.args == [step(1)]
+
+    def test_a_torn_last_line_is_left_out(self, home: Home) -> None:
+        folder = make_run(home)
+        with folder.events_path.open("ab") as file:
+            file.write(encode(step(11))[:-20])
+        assert OpenRun(folder).step == 10
+
+
+@pytest.mark.usefixtures("qapp")
+class TestState:
+    def test_follows_the_events(self, home: Home) -> None:
+        run = OpenRun(make_run(home, []))
+        assert (run.state, run.active) == ("new", True)
+        run.add(started("r"))
+        assert (run.state, run.active) == ("running", True)
+        run.add(finished(outcome="stopped"))
+        assert (run.state, run.active) == ("stopped", False)
+
+    def test_a_run_nobody_trains_any_more_was_interrupted(self, home: Home) -> None:
+        assert OpenRun(make_run(home)).state == "interrupted"
+
+    def test_a_run_that_another_process_trains_is_running(self, home: Home) -> None:
+        folder = make_run(home)
+        with folder.lock():
+            assert OpenRun(folder).state == "running"
+
+    def test_a_crash_is_known_from_the_outcome_alone(self, home: Home) -> None:
+        crash = Crashed(exit_code=-9, signal="SIGKILL", log_tail="x", likely_cause="Memory ran out.", remedy="Use less.")
+        run = OpenRun(make_run(home, final=crash))
+        assert run.final == crash
+        assert run.state == "crashed"
+        assert "Memory ran out." in run.log[-1].text
+
+    def test_nothing_is_taken_after_the_last_word(self, home: Home) -> None:
+        run = OpenRun(make_run(home, []))
+        failed = Failed(kind="x", message="It broke.", remedy="Mend it.")
+        run.add(failed)
+        run.add(step(1))
+        run.add(failed)
+        assert run.step == 0
+        assert [entry.text for entry in run.log] == ["It broke. Mend it."]
+
+    def test_a_stage_is_shown_until_the_next_step(self, home: Home) -> None:
+        run = OpenRun(make_run(home, []))
+        run.add(StageChanged(stage="loading the model"))
+        assert run.stage is not None
+        run.add(step(1))
+        assert run.stage is None
+
+    def test_progress_within_a_stage_is_one_line_in_the_log(self, home: Home) -> None:
+        run = OpenRun(make_run(home, []))
+        for done in range(5):
+            run.add(StageChanged(stage="predicting", done=done, total=5))
+        assert [entry.text for entry in run.log] == ["Predicting"]
+        assert run.stage is not None
+        assert run.stage.done == 4
+
+
+@pytest.mark.usefixtures("qapp")
+class TestFigures:
+    def test_time_left_and_speed_come_from_the_recent_steps(self, home: Home) -> None:
+        run = OpenRun(make_run(home, []))
+        assert run.eta is None
+        for number in range(1, 5):
+            run.add(step(number, steps=10))
+        assert run.eta == 6 * 2.0
+        assert run.tokens_per_second == 300.0
+
+    def test_several_steps_in_one_event(self, home: Home) -> None:
+        run = OpenRun(make_run(home, []))
+        run.add(step(1).model_copy(update={"losses": [3.0, 2.0, 1.0], "seconds": [1.0, 1.0, 4.0]}))
+        assert run.steps.step.values.tolist() == [1, 2, 3]
+        assert run.steps.loss.values.tolist() == [3, 2, 1]
+        assert run.step == 3
+
+    def test_memory_comes_from_heartbeats_too(self, home: Home) -> None:
+        run = OpenRun(make_run(home, []))
+        for event in stamped([Heartbeat(memory_bytes=3 * GB), step(1)]):
+            run.add(event)
+        assert run.steps.memory.values.tolist() == [3 * GB, GB]
+        assert run.steps.memory_elapsed.values.tolist() == [1, 2]
+
+    def test_the_log_is_bounded(self, home: Home) -> None:
+        run = OpenRun(make_run(home, []))
+        for number in range(LOG_LINES + 7):
+            run.add(LogLine(level="info", text=str(number)))
+        assert len(run.log) == LOG_LINES
+        assert run.log_count == LOG_LINES + 7
+        assert run.log[-1].text == str(LOG_LINES + 6)
+
+    def test_predictions_are_read_once_and_again_when_rewritten(self, home: Home) -> None:
+        folder = make_run(home, intents=3)
+        run = OpenRun(folder)
+        first = run.predictions()
+        assert first is not None
+        assert run.predictions() is first
+        from studio.core.predictions import write_predictions
+
+        write_predictions(folder.predictions_path, labels(2), predictions(labels(2)))
+        again = run.predictions()
+        assert again is not None
+        assert len(again.labels) == 2
+        assert OpenRun(make_run(home)).predictions() is None
+
+
+class TestSeries:
+    def test_grows(self) -> None:
+        series = Series()
+        assert math.isnan(series.last)
+        for number in range(5000):
+            series.append(number)
+        assert np.array_equal(series.values, np.arange(5000))
+        assert series.last == 4999
+
+    @given(st.lists(st.floats(0, 100) | st.just(math.nan), min_size=1, max_size=60))
+    def test_smoothed_loss_stays_between_the_losses_and_survives_nan(self, losses: list[float]) -> None:
+        series = StepSeries()
+        for number, loss in enumerate(losses, 1):
+            series.add(step(number, loss))
+        finite = [loss for loss in losses if math.isfinite(loss)]
+        smoothed = series.smoothed.values
+        assert len(smoothed) == len(losses)
+        known = smoothed[np.isfinite(smoothed)]
+        if finite:
+            assert math.isfinite(smoothed[-1])
+            assert known.min() >= min(finite) - 1e-9
+            assert known.max() <= max(finite) + 1e-9
+        else:
+            assert len(known) == 0

@@ -1,0 +1,255 @@
+"""The Results page: figures, matrix, messages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, QSize, Qt
+from PySide6.QtWidgets import QCheckBox, QPushButton
+from pytestqt.qtbot import QtBot
+from sklearn.metrics import f1_score
+
+from studio.core.events import Failed
+from studio.core.predictions import read_predictions
+from studio.core.runs import Home
+from studio.ui import theme
+from studio.ui.models.confusion_model import EVERYTHING, ConfusionModel, Scope
+from studio.ui.models.messages_model import PREDICTED, PROBABILITY, TEXT, TRUE
+from studio.ui.models.open_run import OpenRun
+from studio.ui.pages.results import ResultsPage
+from studio.ui.widgets.confusion_view import ConfusionView, readable_on
+from tests.ui.sample_runs import GB, assert_usable, finished, labels, make_run, started
+
+FEW, MANY, PER_LABEL = 4, 77, 5
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home.locate(tmp_path)
+
+
+@pytest.fixture
+def page(qtbot: QtBot, home: Home) -> ResultsPage:
+    page = ResultsPage()
+    qtbot.addWidget(page)
+    page.resize(1100, 700)
+    page.show()
+    page.show_run(OpenRun(make_run(home, intents=FEW, final=finished(peak_bytes=3 * GB, forecast_bytes=4 * GB))))
+    return page
+
+
+def button(page: ResultsPage, name: str) -> QPushButton:
+    found = page.findChild(QPushButton, name)
+    assert found is not None
+    return found
+
+
+def click_cell(qtbot: QtBot, view: ConfusionView, row: int, column: int) -> None:
+    centre = view.visualRect(view.confusion.index(row, column)).center()
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=centre)
+
+
+def column(page: ResultsPage, number: int) -> list[str]:
+    model = page._table.model()
+    return [str(model.index(row, number).data()) for row in range(model.rowCount())]
+
+
+def test_without_a_run_it_says_what_to_do_next(page: ResultsPage, qtbot: QtBot) -> None:
+    page.show_run(None)
+    with qtbot.waitSignal(page.setup_requested):
+        qtbot.mouseClick(button(page, "resultsEmptyButton"), Qt.MouseButton.LeftButton)
+
+
+def test_results_appear_when_the_run_ends(page: ResultsPage, home: Home) -> None:
+    folder = make_run(home, [])
+    run = OpenRun(folder)
+    page.show_run(run)
+    run.add(started(run.name))
+    assert button(page, "resultsWaitingButton").isVisible()
+    source = make_run(home, intents=FEW)
+    folder.predictions_path.write_bytes(source.predictions_path.read_bytes())
+    run.add(finished())
+    assert page._view.isVisible()
+    assert page._figures["base"].value == "—"
+    assert page._figures["base"].note == "was not predicted"
+
+
+def test_headline_figures(page: ResultsPage) -> None:
+    assert page._run is not None
+    table = read_predictions(page._run.folder.predictions_path)
+    true, predicted = ([row.label for row in table.predictions], [row.predicted for row in table.predictions])
+    figures = {key: figure.value for key, figure in page._figures.items()}
+    assert figures["accuracy"] == "80.0 %"
+    assert page._figures["accuracy"].note.replace("\u00a0", " ") == "95 %: 58.4 to 91.9 %\n16 of 20 right"
+    assert figures["macro_f1"] == f"{100 * f1_score(true, predicted, average='macro'):.1f} %"
+    assert figures["base"] == "25.0 %"
+    assert page._figures["base"].note == "+55.0 points"
+    assert figures["left"] == "5.0 %"
+    assert figures["memory"] == "3.0 GB"
+    assert page._figures["memory"].note == "forecast 4.0 GB"
+    assert figures["seconds"] == "2:05"
+
+
+class TestMatrix:
+    def test_a_cell_shows_its_messages(self, page: ResultsPage, qtbot: QtBot) -> None:
+        click_cell(qtbot, page._view, 1, 2)
+        assert column(page, TEXT) == ["message 4 about intent_001"]
+        assert page._count.text() == "1 of 20 messages"
+        assert page._scope.text() == "intent_001, predicted as intent_002"
+
+    def test_a_row_name_shows_its_intent(self, page: ResultsPage, qtbot: QtBot) -> None:
+        header = page._view.verticalHeader()
+        at = QPoint(20, header.sectionViewportPosition(2) + header.sectionSize(2) // 2)
+        qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=at)
+        assert set(column(page, TRUE)) == {"intent_002"}
+        assert len(column(page, TRUE)) == PER_LABEL
+        assert page._table.isColumnHidden(TRUE)
+
+    def test_a_column_name_shows_what_was_predicted_so(self, page: ResultsPage, qtbot: QtBot) -> None:
+        header = page._view.horizontalHeader()
+        at = QPoint(header.sectionViewportPosition(0) + header.sectionSize(0) // 2, 20)
+        qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=at)
+        assert set(column(page, PREDICTED)) == {"intent_000"}
+        assert set(column(page, TRUE)) == {"intent_000", "intent_003"}
+        qtbot.mouseClick(button(page, "showAllMessages"), Qt.MouseButton.LeftButton)
+        assert page._count.text() == "20 of 20 messages"
+        assert page._view.scope == EVERYTHING
+        assert not button(page, "showAllMessages").isVisible()
+
+    def test_the_keyboard_does_all_of_it(self, page: ResultsPage, qtbot: QtBot) -> None:
+        view = page._view
+        view.setFocus()
+        view.setCurrentIndex(view.confusion.index(0, 0))
+        qtbot.keyClick(view, Qt.Key.Key_Right)
+        assert page._filter.scope == Scope(0, 1)
+        qtbot.keyClick(view, Qt.Key.Key_Down)
+        assert page._filter.scope == Scope(1, 1)
+        qtbot.keyClick(view, Qt.Key.Key_Space, Qt.KeyboardModifier.ShiftModifier)
+        assert page._filter.scope == Scope(true=1)
+        qtbot.keyClick(view, Qt.Key.Key_Space, Qt.KeyboardModifier.ControlModifier)
+        assert page._filter.scope == Scope(predicted=1)
+        qtbot.keyClick(view, Qt.Key.Key_Escape)
+        assert page._filter.scope == EVERYTHING
+
+    def test_counts_and_shares(self, page: ResultsPage, qtbot: QtBot) -> None:
+        model = page._confusion
+        assert [model.index(1, to).data() for to in range(FEW)] == ["", "4", "1", ""]
+        qtbot.mouseClick(button(page, "matrix_row"), Qt.MouseButton.LeftButton)
+        assert [model.index(1, to).data() for to in range(FEW)] == ["", "80", "20", ""]
+        qtbot.mouseClick(button(page, "matrix_column"), Qt.MouseButton.LeftButton)
+        assert [model.index(of, 2).data() for of in range(FEW)] == ["", "20", "80", ""]
+        qtbot.mouseClick(button(page, "matrix_counts"), Qt.MouseButton.LeftButton)
+        assert model.greatest == 4
+        assert model.heat[1, 2] == pytest.approx(np.sqrt(1 / 4))
+
+    def test_full_names_are_in_the_tooltips(self, page: ResultsPage) -> None:
+        tip = str(page._confusion.index(1, 2).data(Qt.ItemDataRole.ToolTipRole))
+        assert "True intent intent_001" in tip
+        assert "Predicted intent intent_002" in tip
+        head = page._confusion.headerData(1, Qt.Orientation.Vertical, Qt.ItemDataRole.ToolTipRole)
+        assert "4 of 5 messages found: recall 80.0 %" in head
+
+    def test_only_cells_in_sight_are_painted(self, page: ResultsPage, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        page.show_run(OpenRun(make_run(home, intents=150, final=finished())))
+        view = page._view
+        painted: list[float] = []
+        shade = view.shade
+        monkeypatch.setattr(view, "shade", lambda heat: painted.append(heat) or shade(heat))
+        view.grab()
+        room = view.viewport().size()
+        most = (room.width() // 32 + 2) * (room.height() // 24 + 2)
+        assert 0 < len(painted) <= most < 150 * 150
+
+    def test_all_names_stay_in_sight_while_scrolling(self, page: ResultsPage, home: Home) -> None:
+        page.show_run(OpenRun(make_run(home, intents=MANY, final=finished())))
+        view = page._view
+        view.scrollTo(view.confusion.index(MANY - 1, MANY - 1))
+        assert view.verticalHeader().sectionViewportPosition(MANY - 1) > 0
+        assert view.verticalHeader().geometry().left() <= view.frameWidth() + 1
+        assert view.horizontalHeader().geometry().top() <= view.frameWidth() + 1
+
+    def test_text_in_cells_can_be_read_in_both_themes(self) -> None:
+        model = ConfusionModel()
+        model.show_counts(labels(2), np.array([[9, 1], [0, 9]]))
+        for palette in (theme.LIGHT, theme.DARK):
+            for colour in (palette.heat_low, palette.heat_high):
+                background = palette.color("heat_low" if colour == palette.heat_low else "heat_high")
+                assert abs(readable_on(background).lightnessF() - background.lightnessF()) > 0.5
+
+    def test_colours_follow_the_theme(self, page: ResultsPage, monkeypatch: pytest.MonkeyPatch) -> None:
+        for palette in (theme.DARK, theme.LIGHT):
+            monkeypatch.setattr(theme.notifier, "theme", palette)
+            theme.notifier.changed.emit()
+            assert page._view.shade(0).name() == palette.heat_low
+            assert page._view.shade(1).name() == palette.heat_high
+
+
+class TestMessages:
+    def test_misclassified_only(self, page: ResultsPage, qtbot: QtBot) -> None:
+        box = page.findChild(QCheckBox, "misclassifiedOnly")
+        assert box is not None
+        box.setFocus()
+        qtbot.keyClick(box, Qt.Key.Key_Space)
+        assert page._count.text() == "4 of 20 messages"
+        assert all(true != predicted for true, predicted in zip(column(page, TRUE), column(page, PREDICTED), strict=True))
+        click_cell(qtbot, page._view, 1, 1)
+        assert page._count.text() == "0 of 20 messages"
+
+    def test_a_click_on_a_column_sorts_by_number_not_by_text(self, page: ResultsPage, qtbot: QtBot) -> None:
+        header = page._table.horizontalHeader()
+        at = QPoint(header.sectionViewportPosition(PROBABILITY) + 10, header.height() // 2)
+        qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=at)
+        shown = [float(value.removesuffix(" %")) for value in column(page, PROBABILITY)]
+        assert shown in (sorted(shown), sorted(shown, reverse=True))
+        assert shown != [99.0] * len(shown)
+
+    def test_a_chosen_message_is_shown_whole_and_can_be_asked(self, page: ResultsPage, qtbot: QtBot) -> None:
+        click_cell(qtbot, page._view, 0, 1)
+        index = page._table.model().index(0, TEXT)
+        qtbot.mouseClick(page._table.viewport(), Qt.MouseButton.LeftButton, pos=page._table.visualRect(index).center())
+        shown = page._detail.shown
+        assert shown is not None
+        assert shown.text == "message 4 about intent_000"
+        assert page._detail._verdict.text() == (
+            "✗ True intent_000 (41.0 %), predicted intent_001 (59.0 %) · greedy decoding leaves the label set"
+        )
+        with qtbot.waitSignal(page.message_chosen) as asked:
+            qtbot.mouseClick(button(page, "askInChat"), Qt.MouseButton.LeftButton)
+        assert asked.args == ["message 4 about intent_000"]
+        click_cell(qtbot, page._view, 0, 0)
+        assert page._detail.shown is None
+
+    def test_a_message_chosen_after_sorting_is_the_one_chosen(self, page: ResultsPage) -> None:
+        page._table.sortByColumn(PROBABILITY, Qt.SortOrder.AscendingOrder)
+        page._table.selectRow(0)
+        assert page._detail.shown is not None
+        assert page._detail.shown.text == column(page, TEXT)[0]
+
+
+def test_a_damaged_file_is_told_in_words(page: ResultsPage, home: Home) -> None:
+    folder = make_run(home, intents=FEW, final=finished())
+    folder.predictions_path.write_bytes(b"no parquet")
+    page.show_run(OpenRun(folder))
+    assert page._problem.isVisible()
+    assert not page._view.isVisible()
+    page.show_run(OpenRun(make_run(home, intents=FEW, final=finished())))
+    assert not page._problem.isVisible()
+    assert page._view.isVisible()
+
+
+def test_a_failed_run_without_predictions_says_so(page: ResultsPage, home: Home) -> None:
+    page.show_run(OpenRun(make_run(home, final=Failed(kind="x", message="m", remedy="r"))))
+    assert button(page, "resultsWaitingButton").isVisible()
+
+
+def test_fits_a_small_window(page: ResultsPage, home: Home) -> None:
+    page.show_run(OpenRun(make_run(home, intents=MANY, final=finished())))
+    assert page.minimumSizeHint().width() <= 800
+    assert page.minimumSizeHint().height() <= QSize(0, 600).height()
+
+
+def test_names_tooltips_and_plain_text(page: ResultsPage) -> None:
+    page._table.selectRow(0)
+    assert_usable(page)

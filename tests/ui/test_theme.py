@@ -1,0 +1,89 @@
+"""The palette: readable in both themes, complete, and followed by the application."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import pytest
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
+from pytestqt.qtbot import QtBot
+
+from studio.core.memory import MemoryForecast
+from studio.ui import theme
+from studio.ui.theme import DARK, LIGHT, Theme
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, WCAG 2.2."""
+    parts = (QColor(colour).redF(), QColor(colour).greenF(), QColor(colour).blueF())
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(first: str, second: str) -> float:
+    darker, lighter = sorted((luminance(first), luminance(second)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+class TestContrast:
+    @pytest.mark.parametrize("ink", ["text", "muted", "accent", "good", "warning", "bad"])
+    @pytest.mark.parametrize("ground", ["window", "surface", "accent_tint"])
+    def test_words_can_be_read(self, palette: Theme, ink: str, ground: str) -> None:
+        assert contrast(getattr(palette, ink), getattr(palette, ground)) >= 4.5
+
+    def test_words_on_the_primary_button_can_be_read(self, palette: Theme) -> None:
+        assert contrast(palette.on_accent, palette.accent) >= 4.5
+
+    @pytest.mark.parametrize("name", ["train", "validation", "test", "forecast", "weights", "optimizer", "activations", "ours"])
+    def test_drawn_parts_stand_out(self, palette: Theme, name: str) -> None:
+        assert contrast(palette.color(name).name(), palette.surface) >= 2.5
+
+    def test_every_part_of_the_forecast_has_a_colour_of_its_own(self, palette: Theme) -> None:
+        names = set(MemoryForecast.model_fields) & set(palette.parts)
+        assert names == {"weights", "adapter", "gradients", "optimizer", "activations", "logits", "framework"}
+        assert len({palette.parts[name] for name in names}) == len(names)
+
+    def test_an_unknown_colour_is_an_error(self, palette: Theme) -> None:
+        with pytest.raises(KeyError):
+            palette.color("sparkle")
+
+
+def test_no_text_is_smaller_than_eleven_pixels() -> None:
+    sheet = files("studio.resources").joinpath("style.qss").read_text("utf-8")
+    sizes = [int(found) for found in re.findall(r"font-size: (\d+)px", sheet)]
+    assert sizes
+    assert min(sizes) >= 11
+
+
+def test_applying_a_theme_fills_in_every_colour_and_icon(qapp: QApplication, qtbot: QtBot) -> None:
+    theme.apply(qapp, "light")
+    with qtbot.waitSignal(theme.notifier.changed):
+        theme.apply(qapp, "dark")
+    assert theme.current() is DARK
+    assert "@" not in qapp.styleSheet()
+    assert qapp.palette().window().color() == QColor(DARK.window)
+    icons = re.findall(r'url\("([^"]+)"\)', qapp.styleSheet())
+    assert icons
+    for icon in icons:
+        assert files("studio.resources").joinpath("icons", icon.rsplit("/", 1)[1]).is_file()
+
+
+def test_stored_modes_are_checked() -> None:
+    assert theme.as_mode("dark") == "dark"
+    assert theme.as_mode("purple") == "system"
+    assert theme.as_mode(None) == "system"
+
+
+def test_restyling_changes_the_look(light: QApplication, qtbot: QtBot) -> None:
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    label = QLabel("text", parent)
+    parent.show()
+    assert light.styleSheet()
+    theme.restyle(label, "role", "title")
+    assert label.font().pixelSize() == 20
+    theme.restyle(label, "role", "small")
+    assert label.font().pixelSize() == 11

@@ -1,0 +1,233 @@
+"""The Training page: live and after the fact, in good and in bad."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QCheckBox, QPlainTextEdit, QProgressBar, QPushButton
+from pytestqt.qtbot import QtBot
+
+from studio.core.events import Crashed, Event, Failed, StageChanged
+from studio.core.runs import Home
+from studio.ui import theme
+from studio.ui.models.open_run import OpenRun
+from studio.ui.pages.training import TrainingPage
+from studio.ui.widgets.basics import ErrorPanel
+from tests.ui.sample_runs import GB, assert_usable, evaluated, finished, history, make_run, stamped, started, step
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home.locate(tmp_path)
+
+
+@pytest.fixture
+def page(qtbot: QtBot) -> TrainingPage:
+    page = TrainingPage()
+    qtbot.addWidget(page)
+    page.resize(824, 610)
+    page.show()
+    qtbot.waitUntil(lambda: bool(page._plots))
+    return page
+
+
+def button(page: TrainingPage, name: str) -> QPushButton:
+    found = page.findChild(QPushButton, name)
+    assert found is not None
+    return found
+
+
+def log(page: TrainingPage) -> str:
+    view = page.findChild(QPlainTextEdit, "trainingLog")
+    assert view is not None
+    return view.toPlainText()
+
+
+def test_without_a_run_it_says_what_to_do_next(page: TrainingPage, qtbot: QtBot) -> None:
+    page.show_run(None)
+    with qtbot.waitSignal(page.setup_requested):
+        qtbot.mouseClick(button(page, "trainingEmptyButton"), Qt.MouseButton.LeftButton)
+
+
+def test_a_finished_run_is_rebuilt_from_its_folder(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    run = OpenRun(make_run(home, intents=3, final=finished()))
+    page.show_run(run)
+    x, y = page._plots["loss"].shown("raw")
+    assert np.array_equal(x, np.arange(1, 11))
+    assert np.allclose(y, 2.0 / np.arange(1, 11))
+    assert page._plots["loss"].shown("validation")[0].tolist() == [5, 10]
+    assert page._plots["scores"].shown("accuracy")[1].tolist() == [0.5, 1.0]
+    assert page._plots["memory"].shown("memory")[1].tolist() == [1.0] * 10
+    assert page._plots["memory"].shown("forecast")[1].tolist() == [2.0, 2.0]
+    assert page._facts.text("step") == "10 of 10"
+    assert page._facts.text("elapsed") == "2:05"
+    assert page._facts.text("device") == "cpu, bf16"
+    assert page._badge.text() == "completed"
+    assert "Warning: <b>3 rows</b> have no label" in log(page)
+    assert not button(page, "stopButton").isVisible()
+    with qtbot.waitSignal(page.results_requested):
+        qtbot.mouseClick(button(page, "resultsButton"), Qt.MouseButton.LeftButton)
+
+
+def test_live_events_reach_plots_and_header_on_the_timer(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    run = OpenRun(make_run(home, [], checkpoint=False))
+    page.show_run(run)
+    assert page._badge.text() == "starting"
+    for event in history(run.name)[:8]:
+        run.add(event)
+    assert page._plots["loss"].shown("raw")[0].size == 0, "drawn on the timer, not per event"
+    qtbot.waitUntil(lambda: page._plots["loss"].shown("raw")[0].size == 4)
+    assert page._badge.text() == "running"
+    assert page._facts.text("step") == "4 of 10"
+    assert page._facts.text("eta") == "0:12"
+    assert page._facts.text("speed") == "300 tokens/s"
+    progress = page.findChild(QProgressBar, "trainingProgress")
+    assert progress is not None
+    assert (progress.value(), progress.maximum()) == (4, 10)
+
+
+def test_the_stage_is_shown_when_no_step_is_being_taken(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    run = OpenRun(make_run(home, [], checkpoint=False))
+    page.show_run(run)
+    run.add(StageChanged(stage="predicting the test split", done=30, total=200))
+    qtbot.waitUntil(lambda: page._stage.text() == "Predicting the test split 30 of 200")
+    assert (page._progress.value(), page._progress.maximum()) == (30, 200)
+    run.add(StageChanged(stage="loading the model"))
+    qtbot.waitUntil(lambda: page._progress.maximum() == 0)
+
+
+def test_stop_asks_once_and_says_so(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    run = OpenRun(make_run(home, [], checkpoint=False))
+    run.add(started(run.name))
+    page.show_run(run)
+    stop = button(page, "stopButton")
+    with qtbot.waitSignal(page.stop_requested):
+        qtbot.mouseClick(stop, Qt.MouseButton.LeftButton)
+    assert not stop.isEnabled()
+    assert stop.text() == "Stopping…"
+    run.add(finished(outcome="stopped"))
+    qtbot.waitUntil(lambda: not stop.isVisible())
+    assert page._badge.text() == "stopped, kept"
+
+
+FAILED = Failed(kind="out_of_memory", message="Memory ran out.", remedy="Use a smaller batch.", detail="the traceback")
+CRASHED = Crashed(exit_code=-11, signal="SIGSEGV", log_tail="last words", likely_cause="A driver crashed.", remedy="Run doctor.")
+
+
+@pytest.mark.parametrize(
+    ("final", "words", "detail"), [(FAILED, "Memory ran out.", "the traceback"), (CRASHED, "A driver crashed.", "last words")]
+)
+def test_a_bad_end_says_what_happened_and_what_to_do(
+    page: TrainingPage, home: Home, qtbot: QtBot, final: Failed | Crashed, words: str, detail: str
+) -> None:
+    run = OpenRun(make_run(home, [], checkpoint=False))
+    run.add(started(run.name))
+    page.show_run(run)
+    panel = page.findChild(ErrorPanel, "trainingError")
+    assert panel is not None
+    assert panel.isHidden()
+    run.add(final)
+    qtbot.waitUntil(panel.isVisible)
+    assert words in panel.message
+    assert final.remedy in panel.accessibleDescription()
+    details = panel.findChild(QPlainTextEdit, "trainingErrorDetail")
+    assert details is not None
+    assert detail in details.toPlainText()
+    assert words in log(page)
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    assert panel.isHidden(), "the next run has not failed"
+
+
+def test_another_failed_run_shows_its_own_reason(page: TrainingPage, home: Home) -> None:
+    page.show_run(OpenRun(make_run(home, final=FAILED)))
+    page.show_run(OpenRun(make_run(home, final=CRASHED)))
+    panel = page.findChild(ErrorPanel, "trainingError")
+    assert panel is not None
+    assert "A driver crashed." in panel.message
+
+
+def test_an_interrupted_run_says_so(page: TrainingPage, home: Home) -> None:
+    page.show_run(OpenRun(make_run(home)))
+    assert page._badge.text() == "interrupted"
+    assert page._problem.isVisible()
+
+
+def test_the_log_axis_is_switched_with_the_keyboard(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    box = page.findChild(QCheckBox, "logAxis")
+    assert box is not None
+    box.setFocus()
+    qtbot.keyClick(box, Qt.Key.Key_Space)
+    plot = page._plots["loss"].plot
+    assert plot.getViewBox().state["logMode"] == [False, True]
+    qtbot.waitUntil(lambda: plot.viewRange()[1][1] < 0.5)  # log10 of at most 2, with a margin
+    assert plot.viewRange()[1][0] < np.log10(0.2)
+
+
+def test_scores_follow_the_steps_in_sight(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    page._plots["loss"].plot.setXRange(2, 4, padding=0)
+    assert page._plots["scores"].plot.viewRange()[0] == pytest.approx([2, 4], abs=0.3)
+    qtbot.mouseClick(button(page, "fitPlots"), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: page._plots["loss"].plot.viewRange()[0][1] > 9)
+
+
+def test_the_legend_reads_out_what_is_under_the_pointer(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    loss = page._plots["loss"]
+    assert loss.read_out()["raw"] == "train 0.200"
+    qtbot.waitUntil(lambda: loss.plot.viewRange()[0][1] > 9)
+    at = loss.plot.mapFromScene(loss.plot.getViewBox().mapViewToScene(QPoint(2, 1)))
+    qtbot.mouseMove(loss.plot.viewport(), QPoint(1, 1))
+    qtbot.mouseMove(loss.plot.viewport(), at)
+    qtbot.waitUntil(lambda: loss.read_out()["raw"] == "train 1.000")
+    assert loss._where.text() == "step 2"
+    assert loss.read_out()["validation"] == "validation", "no validation had been made by then"
+
+
+def test_hidden_pages_do_not_draw(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    run = OpenRun(make_run(home, [], checkpoint=False))
+    page.show_run(run)
+    page.hide()
+    run.add(step(1))
+    qtbot.wait(250)
+    assert page._plots["loss"].shown("raw")[0].size == 0
+    page.show()
+    assert page._plots["loss"].shown("raw")[0].size == 1
+
+
+def test_switching_runs_leaves_nothing_of_the_one_before(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    first = OpenRun(make_run(home, final=finished()))
+    events: list[Event] = [started("b", steps=3), step(1, 0.7, steps=3), evaluated(1, 0.9)]
+    second = OpenRun(make_run(home, stamped(events), final=finished(seconds=3.0)))
+    page.show_run(first)
+    page.show_run(second)
+    assert page._plots["loss"].shown("raw")[1].tolist() == [0.7]
+    assert page._plots["scores"].shown("test")[0].size == 0
+    assert "<b>3 rows</b>" not in log(page)
+    first.changed.emit(step(1))
+    qtbot.wait(150)
+    assert page._facts.text("step") == "1 of 3"
+
+
+def test_colours_follow_the_theme(page: TrainingPage, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    for palette in (theme.DARK, theme.LIGHT):
+        monkeypatch.setattr(theme.notifier, "theme", palette)
+        theme.notifier.changed.emit()
+        line = page._plots["loss"]._items["smoothed"].opts["pen"]
+        assert line.color().name() == palette.train
+        assert page._plots["loss"].plot.backgroundBrush().color().name() == palette.surface
+
+
+def test_memory_is_drawn_in_gigabytes(page: TrainingPage, home: Home) -> None:
+    page.show_run(OpenRun(make_run(home, final=finished(peak_bytes=3 * GB))))
+    assert page._plots["memory"].read_out() == {"memory": "measured 1.00 GB", "forecast": "forecast 2.00 GB"}
+
+
+def test_names_tooltips_and_plain_text(page: TrainingPage, home: Home) -> None:
+    page.show_run(OpenRun(make_run(home, final=FAILED)))
+    assert_usable(page)
