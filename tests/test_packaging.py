@@ -58,9 +58,10 @@ def test_wheel_holds_the_whole_app_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         licences = [name for name in archive.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
-    shown_only_on_the_page = {name for name in _files(ROOT / "resources") if name.startswith("screenshots/")}
-    resources = {f"studio/resources/{name}" for name in _files(ROOT / "resources") - shown_only_on_the_page}
-    assert names == {f"studio/{name}" for name in _files(ROOT / "studio")} | resources
+    sources = wheel.parents[1]
+    shown_only_on_the_page = {name for name in _files(sources / "resources") if name.startswith("screenshots/")}
+    resources = {f"studio/resources/{name}" for name in _files(sources / "resources") - shown_only_on_the_page}
+    assert names == {f"studio/{name}" for name in _files(sources / "studio")} | resources
     assert licences
     assert {"studio/py.typed", "studio/resources/sample/train.csv"} <= names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ def metaspace_tokenizer() -> PreTrainedTokenizerFast:
         [line.replace(" ", "▁") for line in TEXT], trainers.BpeTrainer(vocab_size=420, special_tokens=specials, show_progress=False)
     )
     tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
+    # The trainer marks the bytes as special tokens; in Gemma's tokenizer they are ordinary ones.
+    stored = json.loads(tokenizer.to_str())
+    stored["added_tokens"] = [token for token in stored["added_tokens"] if not token["content"].startswith("<0x")]
+    tokenizer = Tokenizer.from_str(json.dumps(stored))
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
     )
@@ -63,7 +68,10 @@ def tiny_model(family: str, vocabulary: int, seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
     shared: dict[str, Any] = {"vocab_size": vocabulary, "max_position_embeddings": 256}
     if family == "gpt2":
-        model: PreTrainedModel = GPT2LMHeadModel(GPT2Config(**_without(shared), n_embd=32, n_layer=2, n_head=2, n_positions=256))
+        still = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+        model: PreTrainedModel = GPT2LMHeadModel(
+            GPT2Config(vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=2, n_positions=256, **still)
+        )
     else:
         shared |= {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
         shared |= {"num_key_value_heads": 1, "head_dim": 16}
@@ -90,7 +98,3 @@ def save_tiny(folder: Path, family: str = "llama", seed: int = 0) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-def _without(shared: dict[str, Any]) -> dict[str, Any]:
-    return {"vocab_size": shared["vocab_size"]}

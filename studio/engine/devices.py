@@ -14,6 +14,7 @@ from accelerate import Accelerator
 
 from studio.core.config import DeviceConfig, Precision
 from studio.core.errors import StudioError
+from studio.core.machine import cpu_has_bf16
 
 Kind = Literal["cpu", "cuda", "mps"]
 
@@ -148,6 +149,5 @@ def _choose_precision(kind: Kind, precision: Precision) -> Literal["fp32", "bf16
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if kind == "cpu":
         # Without native instructions bf16 is emulated and slower than fp32.
-        able = torch.cpu.get_capabilities()
-        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+        return "bf16" if cpu_has_bf16() else "fp32"
     return "fp32"

@@ -6,21 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from studio.core.config import RunConfig
-from studio.core.memory import MemoryForecast, forecast
+from studio.core.memory import MemoryForecast, forecast, micro_batch_for
 from studio.data.prompts import Encoded
 from studio.engine.devices import Compute
 from studio.engine.models import describe
 
-# On a CPU small pieces of similar length waste less on padding than they lose in matrix size; a GPU wants whole batches.
-_CPU_MICRO_BATCH = 4
-_GPU_MICRO_BATCH = 16
-
 
 def choose_micro_batch(config: RunConfig, compute: Compute) -> int:
     """Messages computed at once: as configured, or a size that suits the device."""
-    if config.training.micro_batch != "auto":
-        return config.training.micro_batch
-    return min(config.training.batch_size, _CPU_MICRO_BATCH if compute.kind == "cpu" else _GPU_MICRO_BATCH)
+    return micro_batch_for(config, compute.kind)
 
 
 def forecast_run(folder: Path, config: RunConfig, compute: Compute, encoded: Sequence[Encoded]) -> MemoryForecast:

@@ -5,17 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
-from PySide6.QtCore import QByteArray, QEvent, QSettings, Qt, QTimer
+from PySide6.QtCore import QByteArray, QEvent, QSettings, QTimer
 from PySide6.QtGui import QCloseEvent, QPaintEvent
-from PySide6.QtWidgets import (
-    QHBoxLayout,
-    QMainWindow,
-    QSplitter,
-    QStackedWidget,
-    QTabBar,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QMainWindow
 
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
@@ -26,12 +18,11 @@ from studio.supervise.threads import TrainingSession
 from studio.ui.menus import add_action, add_themes
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.setup import SetupPage
-from studio.ui.theme import GRID
 from studio.ui.widgets.about import AboutDialog
-from studio.ui.widgets.basics import ErrorPanel, named
 from studio.ui.widgets.bottom_bar import BottomBar
 from studio.ui.widgets.questions import may_stop
 from studio.ui.widgets.runs_sidebar import RunsSidebar
+from studio.ui.widgets.shell import Shell
 
 if TYPE_CHECKING:
     from studio.ui.pages.chat import ChatPage
@@ -65,10 +56,12 @@ class MainWindow(QMainWindow):
         self.setup = SetupPage(home)
         self.sidebar = RunsSidebar(home)
         self.bottom = BottomBar()
-        self.error = ErrorPanel("windowError")
         self.session = TrainingSession(home, self)
         self.gauge = MemoryGauge(self)
-        self._build()
+        shell = Shell(TABS, self.sidebar, self.bottom)
+        self.tabs, self.stack, self.splitter, self.error = shell.tabs, shell.stack, shell.splitter, shell.error
+        self.stack.addWidget(self.setup)
+        self.setCentralWidget(shell)
         self._build_menus()
         self._connect()
         self._restore()
@@ -103,11 +96,11 @@ class MainWindow(QMainWindow):
         else:
             try:
                 self._show_run(OpenRun(folder, self))
-            except (StudioError, OSError) as error:
-                problem = (
-                    error if isinstance(error, StudioError) else StudioError(f"The run {folder.name} cannot be read: {error}.")
-                )
-                self.error.show_problem(problem)
+            except StudioError as error:
+                self.error.show_problem(error)
+                return
+            except OSError as error:
+                self.error.show_error(f"The run {folder.name} cannot be read: {error}.", "Check the permissions of its folder.")
                 return
         if self.current_tab == "Setup":
             has_results = self.open_run is not None and self.open_run.folder.predictions_path.exists()
@@ -148,6 +141,8 @@ class MainWindow(QMainWindow):
         self.bottom.show_run(None)
         self.sidebar.refresh()
         self.setup.show_running(None)
+        if live is not None and live is not self.open_run:
+            live.deleteLater()
         if self._closing:
             self.close()
         elif isinstance(final, Failed | Crashed):
@@ -179,49 +174,6 @@ class MainWindow(QMainWindow):
         self.setup.show_machine(sample)
 
     # Building
-
-    def _build(self) -> None:
-        self.tabs = named(QTabBar(), "tabs", "Pages", "Ctrl+1 to Ctrl+5")
-        self.tabs.setExpanding(False)
-        self.tabs.setDrawBase(False)
-        self.tabs.setUsesScrollButtons(False)
-        self.stack = QStackedWidget()
-        self.stack.addWidget(self.setup)
-        for number, tab in enumerate(TABS):
-            self.tabs.addTab(tab)
-            self.tabs.setTabToolTip(number, f"{tab} (Ctrl+{number + 1})")
-        top = QWidget()
-        top.setObjectName("topBar")
-        top.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        row = QHBoxLayout(top)
-        row.setContentsMargins(GRID, 0, GRID, 0)
-        row.addWidget(self.tabs)
-        row.addStretch(1)
-        banner = QVBoxLayout()
-        banner.setContentsMargins(2 * GRID, 0, 2 * GRID, 0)
-        banner.addWidget(self.error)
-        pages = QWidget()
-        column = QVBoxLayout(pages)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(top)
-        column.addLayout(banner)
-        column.addWidget(self.stack, 1)
-        self.splitter = QSplitter()
-        self.splitter.setObjectName("mainSplitter")
-        self.splitter.setHandleWidth(1)
-        self.splitter.setChildrenCollapsible(False)
-        self.splitter.addWidget(self.sidebar)
-        self.splitter.addWidget(pages)
-        self.splitter.setStretchFactor(1, 1)
-        self.splitter.setSizes([28 * GRID, 100 * GRID])
-        whole = QWidget()
-        outer = QVBoxLayout(whole)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
-        outer.addWidget(self.splitter, 1)
-        outer.addWidget(self.bottom)
-        self.setCentralWidget(whole)
 
     def _build_pages(self) -> None:
         """Make the other pages; they load plotting, which takes longer than the window itself."""
@@ -303,9 +255,9 @@ class MainWindow(QMainWindow):
             self.sidebar.refresh()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        if self.session.active and not self._closing:
+        if self.session.active:
             event.ignore()
-            if may_stop(self):
+            if not self._closing and may_stop(self):
                 self._stop_and_close()
             return
         self.gauge.stop()

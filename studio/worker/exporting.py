@@ -20,6 +20,8 @@ from studio.engine.predictor import load_run
 from studio.worker.channel import Channel
 
 COMPARED = 200
+# -P: nothing in the folder that the app was started from is imported.
+WORKER = [sys.executable, "-P", "-m", "studio", "--worker"]
 TOLERANCE = 1e-4
 """Largest difference of a probability that still counts as the same model."""
 
@@ -33,16 +35,21 @@ def export(command: Command, channel: Channel) -> None:
     predictor = load_run(run, home, None, channel.stage)
     channel.memory = predictor.compute.memory_bytes
     base = base_folder(config.model.base, home, channel.stage)
-    examples = read_split(run, "test")[:COMPARED]
+    texts = [example.text for example in read_split(run, "test")[:COMPARED]]
+    # Without the true labels, as the clean process does it: what is computed together moves the last digits in bf16.
     expected = [
         row.prediction
-        for row in predictor.classify_examples(examples, channel.stage, "predicting with the run", lambda: channel.stop.requested)
+        for row in predictor.classify(
+            texts,
+            progress=lambda done: channel.stage("predicting with the run", done, len(texts)),
+            should_stop=lambda: channel.stop.requested,
+        )
     ]
     channel.stage("writing the export")
     files = write_export(run, base, predictor.labels, predictor.encoder.end_token_id, folder)
     verify = VerifyExport(
         folder=str(folder),
-        texts=[example.text for example in examples],
+        texts=texts,
         base=str(base),
         device=DeviceConfig(kind=predictor.compute.kind, index=predictor.compute.index),
         precision=predictor.compute.precision,
@@ -83,7 +90,7 @@ def verify_export(command: Command, channel: Channel) -> None:
 
 def _in_clean_process(command: VerifyExport, channel: Channel) -> list[Prediction]:
     # Its stdin stays open while it works: when this process is cancelled the pipe closes, and it ends too.
-    with subprocess.Popen([sys.executable, "-m", "studio", "--worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(encode(command))

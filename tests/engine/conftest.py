@@ -41,8 +41,11 @@ EXAMPLES = [Example(text, label) for text, label in zip(MESSAGES, LABELS, strict
 
 @pytest.fixture(autouse=True)
 def fresh_accelerate() -> Iterator[None]:
-    """accelerate keeps one state for the whole process; each test chooses its own."""
+    """accelerate keeps one state for the whole process; each test chooses its own. Tiny models need one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     yield
+    torch.set_num_threads(threads)
     AcceleratorState._reset_state(reset_partial_state=True)
 
 

@@ -119,14 +119,14 @@ def run(
 def test_the_loop_learns_and_reports_every_step(folder: Path, encoder: PromptEncoder, cpu: Compute) -> None:
     encoder.label_set(LABELS)
     examples = [encoder.encode(example) for example in EXAMPLES]
-    training = TrainingConfig(batch_size=4, epochs=15, scheduler="linear", warmup_ratio=0.1)
+    training = TrainingConfig(batch_size=4, epochs=30, scheduler="linear", warmup_ratio=0.1)
     validated: list[int] = []
     reports = run(trainable_model(folder, METHODS[0], cpu, 1), examples, training, cpu, evaluate=validated.append)
     losses = [loss for report in reports for loss in report.losses]
-    assert len(losses) == total_steps(len(examples), training) == 30
-    assert [report.first_step for report in reports] == list(range(1, 31))
+    assert len(losses) == total_steps(len(examples), training) == 60
+    assert [report.first_step for report in reports] == list(range(1, 61))
     assert losses[-1] < 0.3 * losses[0]
-    assert validated == list(range(2, 31, 2))
+    assert validated == list(range(2, 61, 2))
     assert reports[0].learning_rate == 0
     assert max(report.learning_rate for report in reports) == pytest.approx(5e-3)
     assert all(report.tokens > 0 and report.memory_bytes > 0 for report in reports)

@@ -84,7 +84,7 @@ def test_the_first_message_loads_the_model_and_is_answered(page: ChatPage, qtbot
     assert answer._note.isHidden()
     assert answer._facts.text() == "25.0 % of the probability is on texts that are no intent · 0.50 s"
     assert line(page).isEnabled()
-    qtbot.waitUntil(lambda: page._state.text() == "Loaded on cpu, 300 MB")
+    qtbot.waitUntil(lambda: page._state.text() == "Loaded on cpu · 300 MB")
 
 
 def test_answers_belong_to_their_messages(page: ChatPage, qtbot: QtBot) -> None:

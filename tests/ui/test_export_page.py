@@ -89,6 +89,11 @@ def test_an_export_is_written_and_verified(page: ExportPage, stage: Stage, home:
     rows = [[files.item(row, column).text() for column in range(2)] for row in range(files.rowCount())]
     assert rows == [["adapter_model.safetensors", "3.0 MB"], ["<b>card</b>.md", "10 bytes"], ["Together", "3.0 MB"]]
     assert not button(page, "exportCancel").isVisible()
+    assert page._refusal.text() == "Exported. Choose another folder to export again."
+    assert not page._folder.edit.property("invalid")
+    assert not button(page, "exportButton").isEnabled()
+    page._folder.edit.setText(str(tmp_path / "other"))
+    assert button(page, "exportButton").isEnabled()
     assert_usable(page)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -342,3 +343,11 @@ def test_the_application_keeps_the_decimal_point(home: Home, qapp: QApplication)
     assert qapp.applicationName() == "finetune-studio"
     assert not qapp.windowIcon().isNull()
     assert f"{float('1.5')}" == "1.5"
+
+
+def test_the_window_loads_no_plotting_before_it_is_shown() -> None:
+    look = "import sys, studio.ui.application; print(*sorted(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    loaded = set(ran.stdout.split())
+    assert "studio.ui.main_window" in loaded
+    assert loaded.isdisjoint({"pyqtgraph", "torch", "transformers", "pandas", "studio.engine", "studio.data", "studio.worker"})

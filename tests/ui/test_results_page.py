@@ -16,7 +16,7 @@ from studio.core.predictions import read_predictions
 from studio.core.runs import Home
 from studio.ui import theme
 from studio.ui.models.confusion_model import EVERYTHING, ConfusionModel, Scope
-from studio.ui.models.messages_model import PREDICTED, PROBABILITY, TEXT, TRUE
+from studio.ui.models.messages_model import PREDICTED, PROBABILITY, RIGHT, TEXT, TRUE
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.results import ResultsPage
 from studio.ui.widgets.confusion_view import ConfusionView, readable_on
@@ -84,12 +84,18 @@ def test_headline_figures(page: ResultsPage) -> None:
     assert figures["accuracy"] == "80.0 %"
     assert page._figures["accuracy"].note.replace("\u00a0", " ") == "95 %: 58.4 to 91.9 %\n16 of 20 right"
     assert figures["macro_f1"] == f"{100 * f1_score(true, predicted, average='macro'):.1f} %"
-    assert figures["base"] == "25.0 %"
-    assert page._figures["base"].note == "+55.0 points"
+    assert figures["base"] == "2.0 %"
+    assert page._figures["base"].note == "+78.0 points"
     assert figures["left"] == "5.0 %"
     assert figures["memory"] == "3.0 GB"
     assert page._figures["memory"].note == "forecast 4.0 GB"
     assert figures["seconds"] == "2:05"
+
+
+def test_the_base_is_read_from_its_file_when_no_event_tells_it(page: ResultsPage, home: Home) -> None:
+    page.show_run(OpenRun(make_run(home, [], intents=FEW, final=finished())))
+    assert page._figures["base"].value == "25.0 %"
+    assert page._figures["base"].note == "+55.0 points"
 
 
 class TestMatrix:
@@ -203,7 +209,11 @@ class TestMessages:
         qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=at)
         shown = [float(value.removesuffix(" %")) for value in column(page, PROBABILITY)]
         assert shown in (sorted(shown), sorted(shown, reverse=True))
-        assert shown != [99.0] * len(shown)
+        assert len(set(shown)) == len(shown)
+
+    def test_wrong_ones_can_be_brought_together(self, page: ResultsPage) -> None:
+        page._table.sortByColumn(RIGHT, Qt.SortOrder.DescendingOrder)
+        assert column(page, RIGHT)[:5] == ["✗", "✗", "✗", "✗", "✓"]
 
     def test_a_chosen_message_is_shown_whole_and_can_be_asked(self, page: ResultsPage, qtbot: QtBot) -> None:
         click_cell(qtbot, page._view, 0, 1)

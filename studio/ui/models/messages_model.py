@@ -16,7 +16,6 @@ from studio.ui.models.confusion_model import EVERYTHING, Scope
 from studio.ui.words import percent, plain_tooltip
 
 Index = QModelIndex | QPersistentModelIndex
-SortRole = Qt.ItemDataRole.UserRole
 RIGHT, TRUE, PREDICTED, PROBABILITY, TEXT = range(5)
 _HEADERS = ("", "True", "Predicted", "Prob.", "Message")
 _HEADER_TIPS = (
@@ -59,6 +58,14 @@ class MessagesModel(QAbstractTableModel):
             chosen &= self.true != self.predicted
         return chosen
 
+    def sort_keys(self, column: int) -> list[float] | list[str]:
+        """What the rows are ordered by in a column: numbers for the mark and the probability, else text without its case."""
+        if column == RIGHT:
+            return [float(wrong) for wrong in (self.true != self.predicted).tolist()]
+        if column == PROBABILITY:
+            return [row.probability for row in self.rows]
+        return [self._text(number, column).casefold() for number in range(len(self.rows))]
+
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
         return 0 if parent.isValid() else len(self.rows)
 
@@ -81,10 +88,6 @@ class MessagesModel(QAbstractTableModel):
         match role:
             case Qt.ItemDataRole.DisplayRole:
                 return self._text(index.row(), column)
-            case Qt.ItemDataRole.UserRole:
-                return (
-                    row.probability if column == PROBABILITY else int(wrong) if column == RIGHT else self._text(index.row(), column)
-                )
             case Qt.ItemDataRole.ForegroundRole if column == RIGHT:
                 return QColor(theme.current().bad if wrong else theme.current().good)
             case Qt.ItemDataRole.TextAlignmentRole if column in (RIGHT, PROBABILITY):
@@ -116,8 +119,8 @@ class MessageFilter(QSortFilterProxyModel):
         self.scope = EVERYTHING
         self.misclassified_only = False
         self._accepted = messages.mask(EVERYTHING, False)
-        self.setSortRole(SortRole)
-        self.setSortCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self._keys: dict[int, list[Any]] = {}
+        messages.modelReset.connect(self._keys.clear)
         self.setSourceModel(messages)
 
     def show_scope(self, scope: Scope, misclassified_only: bool) -> None:
@@ -128,6 +131,13 @@ class MessageFilter(QSortFilterProxyModel):
 
     def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:  # noqa: ARG002, N802
         return source_row >= len(self._accepted) or bool(self._accepted[source_row])
+
+    def lessThan(self, source_left: Index, source_right: Index) -> bool:  # noqa: N802
+        # Called some hundred thousand times for a long split, so the keys are made once.
+        column = source_left.column()
+        if column not in self._keys:
+            self._keys[column] = list(self.messages.sort_keys(column))
+        return bool(self._keys[column][source_left.row()] < self._keys[column][source_right.row()])
 
     def prediction(self, index: QModelIndex) -> Prediction | None:
         """The message at an index of this model."""

@@ -198,7 +198,7 @@ class ChatPage(QWidget):
 
     def _hear_worker(self, event: Event) -> None:
         if isinstance(event, Heartbeat) and self.session.model is not None:
-            self._state.setText(f"Loaded on {self._device}, {size(event.memory_bytes)}")
+            self._state.setText(f"Loaded on {self._device} · {size(event.memory_bytes)}")
 
     def _show_answer(self, event: Predicted) -> None:
         if (bubble := self._waiting.pop(event.request, None)) is not None:

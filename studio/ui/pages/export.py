@@ -180,15 +180,18 @@ class ExportPage(QWidget):
         free = _free_bytes(self._folder.path)
         if not refusal and free is not None and free < self._needed:
             refusal = f"That disk has {size(free)} left, but {size(self._needed)} are needed. Choose another disk."
-        # While it works the folder fills up, which is no reason for complaint.
+        # While it works the folder fills up, and afterwards it holds the export: no reason for complaint.
         working = self._job is not None
-        self._refusal.setText("" if working else refusal)
-        self._refusal.setVisible(bool(refusal) and not working)
-        restyle(self._folder.edit, "invalid", bool(refusal) and not working)
-        self._go.setEnabled(not refusal and not working)
+        done = bool(self._result.folder) and Path(self._folder.path).resolve() == Path(self._result.folder)
+        wrong = bool(refusal) and not working and not done
+        self._refusal.setText("Exported. Choose another folder to export again." if done else refusal)
+        self._refusal.setVisible((bool(refusal) or done) and not working)
+        restyle(self._refusal, "role", "bad" if wrong else "muted")
+        restyle(self._folder.edit, "invalid", wrong)
+        self._go.setEnabled(not refusal and not working and not done)
         room = f"; {size(free)} are free on that disk" if free is not None else ""
         self._size.setText(f"{size(self._needed)} of weights, and a few files of tokenizer, labels and prompt{room}.")
-        return bool(refusal)
+        return bool(refusal) or done
 
     def _kind(self) -> Literal["adapter", "model"]:
         return "model" if self._run is not None and self._run.config.method.kind == "full" else "adapter"

@@ -197,6 +197,7 @@ class SetupPage(QWidget):
         content.setLayout(self._columns)
         self.scroll_area = QScrollArea()
         self.scroll_area.setObjectName("setupScroll")
+        self.scroll_area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.scroll_area.setWidgetResizable(True)
         self.scroll_area.setFrameShape(QFrame.Shape.NoFrame)
         self.scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

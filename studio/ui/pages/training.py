@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,7 +87,7 @@ class TrainingPage(QWidget):
         if run is not None:
             run.changed.connect(self._mark)
             self._name.show_text(run.name)
-            self._method.show_text(f"{_METHODS[run.config.method.kind]} of {run.config.model.base}")
+            self._method.show_text(f"{_METHODS[run.config.method.kind]} of {Path(run.config.model.base).name}")
             for plot in self._plots.values():
                 plot.fit()
         self.refresh()

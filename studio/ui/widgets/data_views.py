@@ -89,10 +89,12 @@ class DataViews(QWidget):
     def _size_columns(self) -> None:
         header = self.preview.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        if self.preview_model.columnCount() == 2:
+        only_these = self.preview_model.columnCount() == 2
+        header.setStretchLastSection(not only_these)
+        if only_these:
             header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         else:
-            self.preview.setColumnWidth(0, 32 * GRID)
+            self.preview.setColumnWidth(0, 36 * GRID)
         self.preview.setColumnWidth(1, 18 * GRID)
 
     def _show_problems(self, *, all_of_them: bool) -> None:

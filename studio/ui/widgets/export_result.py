@@ -48,6 +48,11 @@ class ExportResult(Card):
         self.body.addWidget(self._files)
         self.hide()
 
+    @property
+    def folder(self) -> str:
+        """Where the export that is shown lies; empty while none is."""
+        return self._exported.folder if self._exported is not None and not self.isHidden() else ""
+
     def show_exported(self, exported: Exported) -> None:
         self._exported = exported
         self._badge.show_state("verified" if exported.verified else "not the same", "good" if exported.verified else "bad")

@@ -13,6 +13,7 @@ from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named
 
 _WIDTHS = {RIGHT: 4 * GRID, TRUE: 12 * GRID, PREDICTED: 12 * GRID, PROBABILITY: 9 * GRID}
+_WIDEST_INTENT = 28 * GRID
 _LEAST_TEXT = 10 * GRID
 
 
@@ -65,8 +66,12 @@ class MessagesTable(QTableView):
         self._fit()
 
     def _fit(self) -> None:
+        room = self.viewport().width()
+        for column in (TRUE, PREDICTED):
+            if not self.isColumnHidden(column):
+                self.setColumnWidth(column, max(_WIDTHS[column], min(_WIDEST_INTENT, room // 4)))
         others = sum(self.columnWidth(column) for column in _WIDTHS)  # a hidden column is 0 wide
-        self.setColumnWidth(TEXT, max(_LEAST_TEXT, self.viewport().width() - others))
+        self.setColumnWidth(TEXT, max(_LEAST_TEXT, room - others))
 
     def _show_message(self, current: QModelIndex, _previous: QModelIndex) -> None:
         prediction: Prediction | None = self._filter.prediction(current) if current.isValid() else None

@@ -126,6 +126,9 @@ class MethodSelector(Card):
 
     def choose(self, kind: MethodKind) -> None:
         self.cards[kind].radio.setChecked(True)
+        # Tab leads to the chosen one, as in every group of radio buttons; the arrow keys lead on from there.
+        for card in self.cards.values():
+            card.radio.setFocusPolicy(Qt.FocusPolicy.StrongFocus if card.kind == kind else Qt.FocusPolicy.ClickFocus)
 
     def show_forecasts(self, forecasts: dict[MethodKind, MemoryForecast], parameters: int, available: int) -> None:
         """Show all three at once, drawn to one scale. ``available`` is the memory that training could have, in bytes."""

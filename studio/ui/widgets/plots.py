@@ -21,7 +21,7 @@ Axis = Literal["number", "percent", "time"]
 _SYMBOLS: dict[Look, str] = {"diamonds": "d", "circles": "o", "raw": "o"}
 # With more points than this the raw line is dense enough to be seen without dots, which are slow to draw.
 _DOTTED = 200
-_TIME_TICKS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
+_TIME_TICKS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 2 * 3600, 6 * 3600, 12 * 3600, 24 * 3600)
 
 
 class RunPlot(QWidget):
@@ -247,6 +247,6 @@ def _axis(side: str, kind: Axis) -> Any:
 
 
 def _time_spacing(low: float, high: float, pixels: float) -> list[tuple[float, float]]:
-    """One tick at least every 64 px, at round minutes."""
+    """One tick at least every 64 px, at round times."""
     wanted = (high - low) / max(1.0, pixels / 64)
     return [(float(next((tick for tick in _TIME_TICKS if tick >= wanted), max(wanted, _TIME_TICKS[-1]))), 0.0)]
