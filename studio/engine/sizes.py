@@ -1,4 +1,4 @@
-"""What a run will compute at once, and the forecast that follows from it."""
+"""The forecast of a run whose rows are known token by token."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ from studio.engine.devices import Compute
 from studio.engine.models import describe
 
 
-def choose_micro_batch(config: RunConfig, compute: Compute) -> int:
-    """Messages computed at once: as configured, or a size that suits the device."""
-    return micro_batch_for(config, compute.kind)
-
-
 def forecast_run(folder: Path, config: RunConfig, compute: Compute, encoded: Sequence[Encoded]) -> MemoryForecast:
     """The forecast for the longest micro-batch that these rows can make."""
     return forecast(
         describe(folder, config.model.base),
         config.method,
-        micro_batch=(micro_batch := choose_micro_batch(config, compute)),
+        micro_batch=(micro_batch := micro_batch_for(config, compute.kind)),
         tokens=max(len(row.ids) for row in encoded),
         supervised=micro_batch * max(sum(row.supervised) for row in encoded),
         precision=compute.precision,

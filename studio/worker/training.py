@@ -14,6 +14,7 @@ from studio.core.commands import Command, Train
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import CheckpointSaved, Finished, RunStarted
+from studio.core.memory import micro_batch_for
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder, write_json
 from studio.data.prompts import Encoded, PromptEncoder
@@ -26,7 +27,7 @@ from studio.engine.loop import train as train_loop
 from studio.engine.methods import parameter_counts, trainable_model
 from studio.engine.models import base_folder, load_tokenizer
 from studio.engine.predictor import Predictor, Summary
-from studio.engine.sizes import choose_micro_batch, forecast_run
+from studio.engine.sizes import forecast_run
 from studio.worker.channel import Channel
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors", "finetune-studio")
@@ -196,7 +197,7 @@ def _resolved(config: RunConfig, compute: Compute) -> RunConfig:
     return config.with_training(
         learning_rate=config.learning_rate,
         precision=compute.precision,
-        micro_batch=choose_micro_batch(config, compute),
+        micro_batch=micro_batch_for(config, compute.kind),
         threads=torch.get_num_threads(),
     ).model_copy(update={"device": config.device.model_copy(update={"kind": compute.kind})})
 
