@@ -222,9 +222,7 @@ def _run(model: torch.nn.Module, searches: list[_Search], device: torch.device) 
     outputs = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=last)
     cache = outputs.past_key_values
     _check_cache(cache)
-    _take(
-        outputs.logits[:, 0], [_Step(row, search, search.labels.root, [search.labels.root]) for row, search in enumerate(searches)]
-    )
+    _take(outputs.logits, [_Step(row, search, search.labels.root, [search.labels.root]) for row, search in enumerate(searches)])
 
     while steps := [_Step.make(row, search, node) for row, search in enumerate(searches) for node in search.wanted()]:
         for group in _affordable(steps, outputs.logits.shape[-1]):
