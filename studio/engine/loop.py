@@ -171,9 +171,12 @@ class _Pending:
 
 def _step_if_finite(optimizer: torch.optim.Optimizer, norm: torch.Tensor) -> None:
     """Take the step; where the gradient is not finite the weights stay as they are, which the next report reads back."""
-    # torch's fused AdamW skips the update on the device when found_inf is set, so the host need not wait for the norm.
-    optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]  # as torch.amp.GradScaler sets it
-    optimizer.step()
+    if norm.device.type == "cuda":
+        # torch's fused AdamW skips the update on the device when found_inf is set, so the host need not wait for the norm.
+        optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]  # as torch.amp.GradScaler sets it
+        optimizer.step()
+    elif bool(torch.isfinite(norm)):
+        optimizer.step()
 
 
 def _trained(model: torch.nn.Module) -> list[torch.nn.Parameter]:

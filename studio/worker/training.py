@@ -108,6 +108,8 @@ class _Training:
         )
         base_accuracy = self._evaluate_base(predictor, splits) if config.training.evaluate_base else None
         memory = PeakMemory(compute)
+        # Where no peak counter exists, the heartbeats' samples between two steps are what finds it.
+        self.channel.memory = memory.sample
         finished = Finished(outcome="completed", base_accuracy=base_accuracy, forecast_bytes=forecast.total)
         taken = 0
         if not self.channel.stop.requested:
