@@ -16,15 +16,14 @@ from studio.core.errors import StudioError
 from studio.core.events import Finished
 from studio.core.labels import LabelSet
 from studio.core.runs import RunFolder, write_atomically, write_json
+from studio.core.starter import STARTER, STARTER_ORIGIN, TERMS
 from studio.data.prompts import PromptEncoder
 from studio.engine.devices import Compute
 from studio.engine.models import load_tokenizer, quantization
 from studio.engine.predictor import Predictor
-from studio.engine.starter import TERMS
 
 LABELS = "labels.json"
 PROMPT = "prompt.json"
-STARTER_ORIGIN = "google/gemma-3-270m"
 
 
 def write_export(run: RunFolder, base: Path, labels: LabelSet, end_token_id: int, folder: Path) -> dict[str, int]:
@@ -124,7 +123,7 @@ def _name_base(folder: Path, config: RunConfig, base: Path) -> None:
 
 
 def _base_name(config: RunConfig, base: Path) -> str:
-    return STARTER_ORIGIN if config.model.base == "starter" else base.name
+    return STARTER_ORIGIN if config.model.base == STARTER else base.name
 
 
 def _card(run: RunFolder, config: RunConfig, labels: LabelSet, base: Path) -> str:
@@ -141,7 +140,7 @@ def _card(run: RunFolder, config: RunConfig, labels: LabelSet, base: Path) -> st
     method, training, adapter = config.method, config.training, config.method.kind != "full"
     front = {"library_name": "peft" if adapter else "transformers", "pipeline_tag": "text-generation"}
     front |= {"base_model": _base_name(config, base)}
-    if config.model.base == "starter":
+    if config.model.base == STARTER:
         front |= {"license": "gemma"}
     settings = f"{method.kind}, learning rate {training.learning_rate:g}, {training.epochs:g} epochs, batch {training.batch_size}"
     if adapter:
@@ -170,7 +169,7 @@ def _card(run: RunFolder, config: RunConfig, labels: LabelSet, base: Path) -> st
 
 
 def _starter_note(config: RunConfig) -> str:
-    if config.model.base != "starter":
+    if config.model.base != STARTER:
         return "."
     return f", from its Q4_K_M quantised copy; on the original weights expect slightly other numbers. {TERMS}"
 

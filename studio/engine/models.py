@@ -16,15 +16,14 @@ from transformers.pytorch_utils import Conv1D
 from studio.core.errors import StudioError
 from studio.core.memory import LinearShape, ModelDescription
 from studio.core.runs import Home
+from studio.core.starter import STARTER, STARTER_LICENCE, base_name
 from studio.engine.devices import Compute
 from studio.engine.starter import Progress, starter_folder
-
-STARTER_NAME = "Gemma 3 270M (starter)"
 
 
 def base_folder(base: str, home: Home, progress: Progress) -> Path:
     """The folder of a base named as in run.toml. Raises StudioError when it is no Hugging Face causal language model."""
-    if base == "starter":
+    if base == STARTER:
         return starter_folder(home.models, progress)
     folder = Path(base).expanduser()
     if not folder.is_dir():
@@ -112,9 +111,9 @@ def describe(folder: Path, base: str) -> ModelDescription:
     )
     return ModelDescription(
         base=base,
-        name=STARTER_NAME if base == "starter" else folder.name,
+        name=base_name(base),
         architecture=type(model).__name__,
-        licence="Gemma Terms of Use" if base == "starter" else _licence(folder),
+        licence=STARTER_LICENCE if base == STARTER else _licence(folder),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         embedding_parameters=embedding.numel(),
         head_parameters=0 if tied or head is None else head.weight.numel(),

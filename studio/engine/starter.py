@@ -17,14 +17,11 @@ from filelock import FileLock
 
 from studio.core.errors import StudioError
 from studio.core.runs import write_json
+from studio.core.starter import TERMS
 
 PARTS = 4
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 FOLDER = "gemma-3-270m-starter"
-TERMS = (
-    "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms. "
-    "By using the starter model, or a model made from it, you agree to them."
-)
 Progress = Callable[[str, int, int], None]
 """Told the stage, and how much of how much is done (0 of 0 when that is not known)."""
 

@@ -17,6 +17,7 @@ from studio.core.events import CheckpointSaved, Finished, RunStarted
 from studio.core.memory import micro_batch_for
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder, write_json
+from studio.core.starter import STARTER, TERMS
 from studio.data.prompts import Encoded, PromptEncoder
 from studio.data.splits import Splits, load_splits, write_splits
 from studio.engine.checkpoints import restore_weights, save_checkpoint
@@ -72,6 +73,9 @@ class _Training:
             self.channel.log(problem, "warning")
         for warning in config.warnings():
             self.channel.log(warning, "warning")
+
+        if config.model.base == STARTER:
+            self.channel.log(TERMS)
 
         compute = choose_compute(config.device, config.training.precision, config.training.threads)
         self.channel.memory = compute.memory_bytes

@@ -10,6 +10,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 
 from studio.core.errors import StudioError
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
+from studio.core.starter import base_name
 from studio.ui.words import age, percent, plain_tooltip
 
 Index = QModelIndex | QPersistentModelIndex
@@ -27,11 +28,6 @@ STATE_WORDS: dict[RunState, str] = {
     "crashed": "crashed",
     "interrupted": "interrupted",
 }
-
-
-def base_name(base: str) -> str:
-    """A base model as a person calls it."""
-    return "Gemma 3 270M" if base == "starter" else Path(base).name
 
 
 def source_name(source: str) -> str:

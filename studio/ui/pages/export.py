@@ -13,6 +13,7 @@ from studio.core.commands import Export
 from studio.core.errors import StudioError
 from studio.core.events import FINAL_EVENTS, Crashed, Event, Exported, Failed, StageChanged
 from studio.core.runs import Home
+from studio.core.starter import base_name
 from studio.supervise.jobs import Job, run_job
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID, restyle
@@ -164,7 +165,7 @@ class ExportPage(QWidget):
         if run is None or checkpoint is None:
             return
         self._what.setText(_KINDS[self._kind()][0])
-        base = "the starter model (Gemma 3 270M)" if run.config.model.base == "starter" else run.config.model.base
+        base = base_name(run.config.model.base)
         self._explanation.setText(_KINDS[self._kind()][1].format(base=base))
         files = [path for path in checkpoint.iterdir() if path.is_file() and path.name != _MANIFEST]
         self._needed = sum(path.stat().st_size for path in files)

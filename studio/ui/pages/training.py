@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.events import Crashed, Failed
+from studio.core.starter import base_name
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Badge, EmptyState, ErrorPanel, Tone, button, named, primary_button, text_label
@@ -87,7 +87,7 @@ class TrainingPage(QWidget):
         if run is not None:
             run.changed.connect(self._mark)
             self._name.show_text(run.name)
-            self._method.show_text(f"{_METHODS[run.config.method.kind]} of {Path(run.config.model.base).name}")
+            self._method.show_text(f"{_METHODS[run.config.method.kind]} of {base_name(run.config.model.base)}")
             for plot in self._plots.values():
                 plot.fit()
         self.refresh()

@@ -7,6 +7,7 @@ from importlib import metadata
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QVBoxLayout, QWidget
 
 from studio.core.runs import Home
+from studio.core.starter import STARTER_NAME, TERMS
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named, text_label
 
@@ -30,9 +31,6 @@ LICENCES = {
     "tomli-w": "MIT",
     "rich": "MIT",
 }
-GEMMA = (
-    "The starter model, Gemma 3 270M, is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms."
-)
 
 
 def version(package: str) -> str:
@@ -55,7 +53,7 @@ class AboutDialog(QDialog):
         terms.setReadOnly(True)
         terms.setMinimumHeight(30 * GRID)
         lines = [f"{package} {version(package)}: {licence}" for package, licence in LICENCES.items()]
-        terms.setPlainText("\n".join([GEMMA, "", "Libraries:", *lines]))
+        terms.setPlainText("\n".join([f"{STARTER_NAME} (the starter model): {TERMS}", "", "Libraries:", *lines]))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)

@@ -10,15 +10,13 @@ from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, ModelDescribed, StageChanged
 from studio.core.memory import ModelDescription
 from studio.core.runs import Home
+from studio.core.starter import STARTER, STARTER_NAME, TERMS, TERMS_URL
 from studio.supervise.jobs import Job, run_job
 from studio.ui import theme
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, ErrorPanel, named, text_label
 from studio.ui.widgets.paths import PathField
 from studio.ui.words import UNKNOWN, sentence, short_count, size
-
-STARTER = "starter"
-TERMS_URL = "https://ai.google.dev/gemma/terms"
 
 
 class ModelPicker(Card):
@@ -38,9 +36,9 @@ class ModelPicker(Card):
         self._timer = QTimer(self, interval=0, singleShot=True)
         self._timer.timeout.connect(self._read)
         self.starter = named(
-            QRadioButton("Starter: Gemma 3 270M"),
+            QRadioButton(f"Starter: {STARTER_NAME}"),
             "starterModel",
-            "Starter: Gemma 3 270M",
+            f"Starter: {STARTER_NAME}",
             "The model that comes with this app; works offline",
         )
         self.other = named(
@@ -196,7 +194,5 @@ class ModelPicker(Card):
 
     def _show_terms(self) -> None:
         colour = theme.current().accent
-        self.terms.setText(
-            "Gemma is provided under and subject to the Gemma Terms of Use found at "
-            f'<a style="color:{colour}" href="{TERMS_URL}">ai.google.dev/gemma/terms</a>. By training it you accept them.'
-        )
+        address = TERMS_URL.removeprefix("https://")
+        self.terms.setText(TERMS.replace(address, f'<a style="color:{colour}" href="{TERMS_URL}">{address}</a>'))

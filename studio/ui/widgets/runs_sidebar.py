@@ -11,8 +11,9 @@ from PySide6.QtGui import QFont, QPainter, QPen
 from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QVBoxLayout, QWidget
 
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
+from studio.core.starter import base_name
 from studio.ui import theme
-from studio.ui.models.runs_model import METHOD_NAMES, STATE_WORDS, SUMMARY_ROLE, RunsModel, base_name
+from studio.ui.models.runs_model import METHOD_NAMES, STATE_WORDS, SUMMARY_ROLE, RunsModel
 from studio.ui.theme import GRID, SMALL_FONT
 from studio.ui.widgets.basics import button, named, text_label
 from studio.ui.words import age, percent
