@@ -6,6 +6,7 @@ Each field's description is the one text that the command line, the window's too
 from __future__ import annotations
 
 import difflib
+import importlib.resources
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -164,6 +165,12 @@ def load_run_config(path: Path) -> RunConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise StudioError(f"The run file {path} cannot be read: {error}.", "Check its name and permissions.") from error
     return parse_run_config(text, path.resolve().parent)
+
+
+def sample_run_config() -> RunConfig:
+    """The preset of the sample: what the window's first Train and ``train sample`` run."""
+    preset = importlib.resources.files("studio.resources") / "presets" / "sample.toml"
+    return parse_run_config(preset.read_text("utf-8"))
 
 
 def validate_run_config(table: dict[str, Any]) -> RunConfig:

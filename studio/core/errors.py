@@ -19,3 +19,10 @@ class StudioError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".strip()
+
+
+class InterruptedByUserError(StudioError):
+    """A job was asked to stop before it could answer."""
+
+    def __init__(self) -> None:
+        super().__init__("The job was stopped before it was done.", "Start it again.", kind="stopped")

@@ -137,7 +137,8 @@ def forecast(
     """
     compute = FP32 if precision == "fp32" else 2
     if method.kind == "full":
-        trainable, weights, adapter = model.parameters, model.parameters * FP32, 0
+        # Under autocast a bf16 copy of every weight lives as long as the step.
+        trainable, weights, adapter = model.parameters, model.parameters * (FP32 if precision == "fp32" else FP32 + 2), 0
     else:
         trainable = adapter_parameters(model, method)
         adapter = trainable * FP32

@@ -75,11 +75,15 @@ def write_predictions(path: Path, labels: Sequence[str], predictions: Sequence[P
 def read_predictions(path: Path) -> PredictionTable:
     """Raises StudioError when the file is missing or damaged."""
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        return _read(path)
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise StudioError(
             f"The predictions {path.name} cannot be read: {error}.", "Evaluate the run again.", kind="damaged_run"
         ) from error
+
+
+def _read(path: Path) -> PredictionTable:
+    table = pq.read_table(path)
     metadata = table.schema.metadata or {}
     labels = json.loads(metadata.get(_LABELS_KEY, b"[]"))
     rows = [

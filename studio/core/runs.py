@@ -183,6 +183,8 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout:
             return True
+        except OSError:  # a folder that cannot be written is not being trained in
+            return False
         lock.release()
         return False
 
@@ -203,9 +205,13 @@ class RunFolder:
         return "interrupted" if self.events_path.exists() else "new"
 
     def checkpoint(self) -> Path | None:
-        """The newest complete checkpoint (one whose manifest was written), or None. Only the best one is kept."""
-        complete = [path.parent for path in self.checkpoints.glob("step-*/manifest.json")]
-        return max(complete, key=lambda path: int(path.name.removeprefix("step-")), default=None)
+        """The checkpoint that stands for the run: the best on validation, else the newest; None when none is complete."""
+        complete: list[tuple[bool, int, Path]] = []
+        for manifest in self.checkpoints.glob("step-*/manifest.json"):
+            step = manifest.parent.name.removeprefix("step-")
+            if step.isdecimal():
+                complete.append((_is_best(manifest), int(step), manifest.parent))
+        return max(complete)[2] if complete else None
 
     def summary(self) -> RunSummary:
         config = self.config()
@@ -236,6 +242,13 @@ def write_atomically(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     write_atomically(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def _is_best(manifest: Path) -> bool:
+    try:
+        return bool(json.loads(manifest.read_text("utf-8"))["best"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _created(folder: Path) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from pydantic import ValidationError
 
 from studio.core.commands import Command, command_adapter
@@ -9,6 +11,8 @@ from studio.core.errors import StudioError
 from studio.core.events import Event, ProtocolError, event_adapter
 
 PROTOCOL = 1
+# -P: a file named like a library must not be imported from the folder that happens to be the current one.
+WORKER_COMMAND = (sys.executable, "-P", "-m", "studio", "--worker")
 _SHOWN = 500
 
 

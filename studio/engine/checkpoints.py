@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import set_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from studio.core.errors import StudioError
@@ -18,39 +20,53 @@ from studio.core.runs import RunFolder, write_json
 MANIFEST = "manifest.json"
 
 
-def save_checkpoint(run: RunFolder, model: torch.nn.Module, step: int, facts: dict[str, Any]) -> Path:
-    """Write what was learnt after ``step`` and drop older checkpoints. ``facts`` go into the manifest.
+def save_checkpoint(run: RunFolder, model: torch.nn.Module, step: int, facts: dict[str, Any], best: bool) -> Path:
+    """Write what was learnt after ``step``, with ``facts`` in the manifest; older checkpoints go, but a better one stays.
 
-    The folder appears under its name only when every file in it is written; the manifest with their hashes comes last.
+    The folder appears under its name only when every file in it is on the disk; the manifest with their hashes comes last.
+    Raises StudioError when it cannot be written, and leaves the older ones as they were.
     """
     folder = run.checkpoints / f"step-{step}"
     scratch = run.checkpoints / f".step-{step}.partial"
     shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
     try:
+        scratch.mkdir(parents=True)
         write_weights(model, scratch)
         files = {path.name: _sha256(path) for path in sorted(scratch.iterdir())}
-        write_json(scratch / MANIFEST, {"step": step, **facts, "sha256": files})
+        for name in files:
+            _flush_to_disk(scratch / name)
+        write_json(scratch / MANIFEST, {"step": step, "best": best, **facts, "sha256": files})
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
-    except OSError as error:
+    # safetensors tells a full disk as an error of its own.
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(scratch, ignore_errors=True)
         raise StudioError(
-            f"The checkpoint of step {step} cannot be written: {error.strerror or error}.",
+            f"The checkpoint of step {step} cannot be written: {error}.",
             f"Free some space where {run.path} lies; the checkpoint before it is still there.",
             kind="disk_full",
         ) from error
+    kept = run.checkpoint()
     for old in run.checkpoints.glob("step-*"):
-        if old != folder:
+        if old not in (folder, kept):
             shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
 def verify_checkpoint(folder: Path) -> dict[str, Any]:
     """The manifest of an undamaged checkpoint. Raises StudioError when a file is missing or its hash is another."""
-    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
-    for name, expected in manifest["sha256"].items():
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+        hashes = dict(manifest["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StudioError(
+            f"The checkpoint {folder.name} is damaged: its manifest cannot be read.",
+            "Train again, or restore the run folder from a backup.",
+            detail=str(error),
+            kind="damaged_run",
+        ) from error
+    for name, expected in hashes.items():
         path = folder / name
         if not path.is_file() or _sha256(path) != expected:
             raise StudioError(
@@ -72,6 +88,11 @@ def write_weights(model: torch.nn.Module, folder: Path) -> None:
         saver.save_pretrained(folder)
 
 
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -80,15 +101,18 @@ def _sha256(path: Path) -> str:
 def restore_weights(model: torch.nn.Module, checkpoint: Path) -> None:
     """Put a checkpoint's weights into the model that it was saved from."""
     state = {name: tensor for path in sorted(checkpoint.glob("*.safetensors")) for name, tensor in load_file(path).items()}
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    loaded: Any
     if hasattr(model, "peft_config"):
-        set_peft_model_state_dict(model, state)
+        loaded = set_peft_model_state_dict(model, state)
     else:
-        # Weights that are tied are stored once; every other name has to be there.
-        missing = model.load_state_dict(state, strict=False)
-        if missing.unexpected_keys:
-            raise StudioError(
-                f"The checkpoint {checkpoint.name} belongs to another model.",
-                "Train again.",
-                detail=str(missing.unexpected_keys[:5]),
-                kind="damaged_run",
-            )
+        loaded = model.load_state_dict(state, strict=False)
+    # Tied weights are stored once, and named_parameters lists them once; every other trained weight has to be there.
+    missing = sorted(trained.intersection(loaded.missing_keys))
+    if missing or loaded.unexpected_keys:
+        raise StudioError(
+            f"The checkpoint {checkpoint.name} belongs to another model.",
+            "Train again.",
+            detail=f"missing {missing[:5]}, unexpected {loaded.unexpected_keys[:5]}",
+            kind="damaged_run",
+        )

@@ -20,16 +20,19 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from studio.core.errors import StudioError
+from studio.core.errors import InterruptedByUserError, StudioError
 from studio.core.events import LabelProbability, Prediction
 from studio.core.labels import LabelSet, TrieNode
 
 UNEXPLORED = 1e-5
 """The search ends when what is unexplored is less than this share of the label mass found."""
 TOP = 5
+SUPPORTED = "Choose a transformer that writes text, such as Gemma, Llama, Qwen or GPT-2."
 _EXPANDED_AT_ONCE = 4
 _SCORES_AT_ONCE = 2**24
 """Scores (positions x vocabulary) kept at once: 64 MiB in fp32."""
+_CACHE_AT_ONCE = 2**28
+"""Bytes of the prompts' keys and values copied at once."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,6 @@ def classify(
             if progress is not None:
                 progress(len(results))
     return [results[index] for index in range(len(queries))]
-
-
-class InterruptedByUserError(Exception):
-    """The classification was asked to stop."""
 
 
 @dataclass
@@ -221,11 +220,13 @@ def _run(model: torch.nn.Module, searches: list[_Search], device: torch.device) 
     last[:, -1] = True
     outputs = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=last)
     cache = outputs.past_key_values
-    _check_cache(cache)
+    check_cache(cache)
+    most_scores = max(1, _SCORES_AT_ONCE // outputs.logits.shape[-1])
+    most_rows = max(1, _CACHE_AT_ONCE // sum(layer.keys[0].nbytes + layer.values[0].nbytes for layer in cache.layers))
     _take(outputs.logits, [_Step(row, search, search.labels.root, [search.labels.root]) for row, search in enumerate(searches)])
 
     while steps := [_Step.make(row, search, node) for row, search in enumerate(searches) for node in search.wanted()]:
-        for group in _affordable(steps, outputs.logits.shape[-1]):
+        for group in _affordable(steps, most_scores, most_rows):
             _follow(model, group, cache, mask, device)
 
 
@@ -277,13 +278,12 @@ def _take(scores: torch.Tensor, steps: list[_Step]) -> None:
                 search.reach(child, value)
 
 
-def _affordable(steps: list[_Step], vocabulary: int) -> Iterator[list[_Step]]:
-    """The steps in groups of similar length whose scores fit into memory together."""
-    most = max(1, _SCORES_AT_ONCE // vocabulary)
+def _affordable(steps: list[_Step], most_scores: int, most_rows: int) -> Iterator[list[_Step]]:
+    """The steps in groups of similar length whose scores and cached prompts fit into memory together."""
     group: list[_Step] = []
     held = 0
     for step in sorted(steps, key=lambda step: step.chain[-1].depth):
-        if group and held + len(step.chain) > most:
+        if group and (held + len(step.chain) > most_scores or len(group) == most_rows):
             yield group
             group, held = [], 0
         group.append(step)
@@ -300,12 +300,13 @@ def _select(cache: DynamicCache, rows: torch.Tensor) -> DynamicCache:
     return selected
 
 
-def _check_cache(cache: Any) -> None:
+def check_cache(cache: Any) -> None:
+    """Raises StudioError for a cache whose rows cannot be copied."""
     layers = getattr(cache, "layers", None)
     if not layers or any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
         raise StudioError(
             "This model keeps no plain cache of keys and values, which classification needs.",
-            "Choose a transformer such as Gemma, Llama, Qwen or GPT-2.",
+            SUPPORTED,
             kind="unsupported_model",
         )
 

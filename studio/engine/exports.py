@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from studio.core.config import MethodConfig, PromptConfig, RunConfig
@@ -24,37 +26,50 @@ from studio.engine.predictor import Predictor
 
 LABELS = "labels.json"
 PROMPT = "prompt.json"
+VERIFICATION = "verification.json"
 
 
-def write_export(run: RunFolder, base: Path, labels: LabelSet, end_token_id: int, folder: Path) -> dict[str, int]:
-    """Write the run's checkpoint as an export into the empty ``folder``; returns bytes by file name. Raises StudioError."""
-    checkpoint = run.checkpoint()
-    assert checkpoint is not None, "the run was loaded, so it has a checkpoint"
-    config = run.config()
+@contextmanager
+def scratch_beside(folder: Path) -> Iterator[Path]:
+    """A folder to write the export in before it gets its name, so that nobody takes half of one for the whole."""
     scratch = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(scratch, ignore_errors=True)
     try:
-        shutil.rmtree(scratch, ignore_errors=True)
-        shutil.copytree(checkpoint, scratch, ignore=shutil.ignore_patterns("manifest.json"))
-        load_tokenizer(base).save_pretrained(scratch)
-        write_json(scratch / LABELS, list(labels.names))
-        write_json(scratch / PROMPT, _prompt_facts(config))
-        write_atomically(scratch / "README.md", _card(run, config, labels, base))
-        if config.method.kind == "full":
-            _set_end_token(base, scratch, end_token_id)
-        else:
-            _name_base(scratch, config, base)
-        if folder.exists():
-            folder.rmdir()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch.rename(folder)
-    except OSError as error:
-        shutil.rmtree(scratch, ignore_errors=True)
+        yield scratch
+    except (OSError, SafetensorError) as error:
         raise StudioError(
-            f"The export cannot be written to {folder}: {error.strerror or error}.",
+            f"The export cannot be written to {folder}: {error}.",
             "Choose a folder that is empty or new, on a disk with enough space.",
             kind="unwritable_export",
         ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def publish(scratch: Path, folder: Path, verification: Mapping[str, object]) -> dict[str, int]:
+    """Give the export its name, with the result of its check beside it; returns bytes by file name."""
+    write_json(scratch / VERIFICATION, verification)
+    if folder.exists():
+        folder.rmdir()
+    scratch.rename(folder)
     return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+
+
+def write_export(run: RunFolder, base: Path, labels: LabelSet, end_token_id: int, scratch: Path) -> None:
+    """Write the run's checkpoint as an export into the new folder ``scratch``."""
+    checkpoint = run.checkpoint()
+    assert checkpoint is not None, "the run was loaded, so it has a checkpoint"
+    config = run.config()
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(checkpoint, scratch, ignore=shutil.ignore_patterns("manifest.json"))
+    load_tokenizer(base).save_pretrained(scratch)
+    write_json(scratch / LABELS, list(labels.names))
+    write_json(scratch / PROMPT, _prompt_facts(config))
+    write_atomically(scratch / "README.md", _card(run, config, labels, base))
+    if config.method.kind == "full":
+        _set_end_token(base, scratch, end_token_id)
+    else:
+        _name_base(scratch, config, base)
 
 
 def check_target(folder: Path, kind: str, method: str) -> None:
@@ -74,7 +89,7 @@ def check_target(folder: Path, kind: str, method: str) -> None:
 def load_export(folder: Path, base: Path, compute: Compute) -> Predictor:
     """An export the way another program would load it: plain transformers and peft, nothing of the run."""
     facts: dict[str, Any] = json.loads((folder / PROMPT).read_text("utf-8"))
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     method = MethodConfig(kind=facts["method"])
     if method.kind == "full":
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", **options)
@@ -147,7 +162,7 @@ def _card(run: RunFolder, config: RunConfig, labels: LabelSet, base: Path) -> st
         settings += f", rank {method.rank}, alpha {method.alpha:g}, dropout {method.dropout:g}"
     lines = [
         "---",
-        *(f"{key}: {value}" for key, value in front.items()),
+        *(f"{key}: {json.dumps(value)}" for key, value in front.items()),
         "---",
         "",
         f"# {run.name}",
@@ -175,22 +190,32 @@ def _starter_note(config: RunConfig) -> str:
 
 
 def _usage(config: RunConfig, base: Path) -> list[str]:
-    name = _base_name(config, base)
+    """A program that runs as it stands once THIS_FOLDER is filled in."""
+    name = json.dumps(_base_name(config, base))
+    classes = ["AutoModelForCausalLM", "AutoTokenizer"]
     if config.method.kind == "full":
-        load = ['model = AutoModelForCausalLM.from_pretrained("THIS FOLDER")']
-    elif config.method.kind == "lora":
-        load = [f'base = AutoModelForCausalLM.from_pretrained("{name}")', 'model = PeftModel.from_pretrained(base, "THIS FOLDER")']
+        load = ["model = AutoModelForCausalLM.from_pretrained(folder)"]
     else:
+        quantised = ", quantization_config=nf4" if config.method.kind == "qlora" else ""
         load = [
-            'nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)',
-            f'base = AutoModelForCausalLM.from_pretrained("{name}", quantization_config=nf4)',
-            'model = PeftModel.from_pretrained(base, "THIS FOLDER")',
+            f"base = AutoModelForCausalLM.from_pretrained({name}{quantised})",
+            "model = PeftModel.from_pretrained(base, folder)",
         ]
+    if config.method.kind == "qlora":
+        classes.append("BitsAndBytesConfig")
+        load.insert(0, 'nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)')
+    template = config.prompt.template.rstrip()
     return [
         "```python",
+        *(["from peft import PeftModel"] if config.method.kind != "full" else []),
+        f"from transformers import {', '.join(classes)}",
+        "",
+        'folder = "THIS_FOLDER"',
         *load,
-        'tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")',
-        f"prompt = {config.prompt.template.rstrip()!r}.replace('{{text}}', message)",
-        "answer = model.generate(**tokenizer(prompt, return_tensors='pt'), max_new_tokens=32, do_sample=False)",
+        "tokenizer = AutoTokenizer.from_pretrained(folder)",
+        f"prompt = {template!r}.replace('{{text}}', 'the message')",
+        "inputs = tokenizer(prompt, return_tensors='pt').to(model.device)",
+        "written = model.generate(**inputs, max_new_tokens=32, do_sample=False)",
+        "print(tokenizer.decode(written[0, inputs['input_ids'].shape[1]:], skip_special_tokens=True).strip())",
         "```",
     ]

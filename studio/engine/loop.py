@@ -58,15 +58,14 @@ def train(
 
     order = shuffled_batches(examples, training.batch_size, training.seed)
     for step in range(1, steps + 1):
-        began = time.monotonic()
         batch = make_batch(next(order), micro_batch, compute.device)
         loss = backward(model, batch)
         norm = torch.nn.utils.clip_grad_norm_(_trained(model), training.max_grad_norm)
         rate = float(schedule.get_last_lr()[0])
-        _step_if_finite(optimizer, norm)
-        schedule.step()
+        if _step_if_finite(optimizer, norm):
+            schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        pending.add(step, loss, norm, time.monotonic() - began, batch.tokens)
+        pending.add(step, loss, norm, batch.tokens)
 
         stopping = hooks.should_stop()
         due = step % evaluate_every == 0 or step == steps or stopping
@@ -75,6 +74,7 @@ def train(
         if due:
             hooks.evaluate(step)
             model.train()
+            pending.restart_clock()
         if stopping:
             return step
     return steps
@@ -133,20 +133,21 @@ class _Pending:
     first: int = 0
     losses: list[torch.Tensor] = field(default_factory=list)
     norms: list[torch.Tensor] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
     tokens: int = 0
+    since: float = field(default_factory=time.monotonic)
 
-    def add(self, step: int, loss: torch.Tensor, norm: torch.Tensor, seconds: float, tokens: int) -> None:
+    def add(self, step: int, loss: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:
         if not self.losses:
             self.first = step
         self.losses.append(loss)
         self.norms.append(norm)
-        self.seconds.append(seconds)
         self.tokens += tokens
 
     def flush(self, steps: int, epoch: float, rate: float, memory_bytes: int) -> StepsCompleted:
         losses = torch.stack(self.losses).tolist()
         norms = torch.stack(self.norms).tolist()
+        # Only now have the steps ended: on a GPU they are queued long before they run. So they share the time evenly.
+        seconds = (time.monotonic() - self.since) / len(losses)
         for offset, (loss, norm) in enumerate(itertools.zip_longest(losses, norms)):
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise StudioError(
@@ -157,7 +158,7 @@ class _Pending:
         event = StepsCompleted(
             first_step=self.first,
             losses=losses,
-            seconds=self.seconds,
+            seconds=[seconds] * len(losses),
             steps=steps,
             epoch=epoch,
             learning_rate=rate,
@@ -165,18 +166,26 @@ class _Pending:
             tokens=self.tokens,
             memory_bytes=memory_bytes,
         )
-        self.losses, self.norms, self.seconds, self.tokens = [], [], [], 0
+        self.losses, self.norms, self.tokens = [], [], 0
+        self.restart_clock()
         return event
 
+    def restart_clock(self) -> None:
+        """What happens between steps, such as validation, is no step's time."""
+        self.since = time.monotonic()
 
-def _step_if_finite(optimizer: torch.optim.Optimizer, norm: torch.Tensor) -> None:
-    """Take the step; where the gradient is not finite the weights stay as they are, which the next report reads back."""
+
+def _step_if_finite(optimizer: torch.optim.Optimizer, norm: torch.Tensor) -> bool:
+    """Take the step, unless the gradient is not finite, which ends the run at the next report. False: known not to be taken."""
     if norm.device.type == "cuda":
         # torch's fused AdamW skips the update on the device when found_inf is set, so the host need not wait for the norm.
         optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]  # as torch.amp.GradScaler sets it
         optimizer.step()
-    elif bool(torch.isfinite(norm)):
-        optimizer.step()
+        return True
+    if not bool(torch.isfinite(norm)):
+        return False
+    optimizer.step()
+    return True
 
 
 def _trained(model: torch.nn.Module) -> list[torch.nn.Parameter]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.pytorch_utils import Conv1D
@@ -17,6 +18,7 @@ from studio.core.errors import StudioError
 from studio.core.memory import LinearShape, ModelDescription
 from studio.core.runs import Home
 from studio.core.starter import STARTER, STARTER_LICENCE, base_name
+from studio.engine.classify import SUPPORTED, check_cache, predicting
 from studio.engine.devices import Compute
 from studio.engine.starter import Progress, starter_folder
 
@@ -42,10 +44,17 @@ def base_folder(base: str, home: Home, progress: Progress) -> Path:
             "Choose a model that was saved as safetensors.",
         )
     try:
-        kind = json.loads(config.read_text("utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
+        settings: dict[str, Any] = dict(json.loads(config.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise StudioError(f"{config} cannot be read: {error}.", "Copy the model again.") from error
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if settings.get("quantization_config"):
+        raise StudioError(
+            f"{folder} holds weights that are quantised already, which cannot be trained here.",
+            "Choose the unquantised model; QLoRA quantises it while loading.",
+            kind="unsupported_model",
+        )
+    kind = settings.get("model_type")
+    if not isinstance(kind, str) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise StudioError(
             f"{folder} is no causal language model that transformers knows (model_type {kind!r}).",
             "Choose a model that writes text, such as Gemma, Llama, Qwen or GPT-2.",
@@ -55,12 +64,8 @@ def base_folder(base: str, home: Home, progress: Progress) -> Path:
 
 def load_tokenizer(folder: Path) -> Any:
     """The fast tokenizer in a model folder. Raises StudioError."""
-    try:
+    with _told(f"The tokenizer in {folder} cannot be loaded.", "Copy the model with its tokenizer files again."):
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise StudioError(
-            f"The tokenizer in {folder} cannot be loaded.", "Copy the model with its tokenizer files again.", detail=str(error)
-        ) from error
 
 
 def load_base(folder: Path, compute: Compute, *, trained: bool, quantised: bool) -> PreTrainedModel:
@@ -70,12 +75,8 @@ def load_base(folder: Path, compute: Compute, *, trained: bool, quantised: bool)
     if quantised:
         options["quantization_config"] = quantization(compute.dtype)
         options["device_map"] = {"": compute.device}
-    try:
+    with _told(f"The model in {folder} cannot be loaded.", "Copy the model again; a download may be incomplete."):
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, **options)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise StudioError(
-            f"The model in {folder} cannot be loaded.", "Copy the model again; a download may be incomplete.", detail=str(error)
-        ) from error
     if not quantised:
         model.to(compute.device)  # type: ignore[arg-type]  # transformers decorates Module.to, which hides its overloads
     model.config.use_cache = False
@@ -91,14 +92,9 @@ def quantization(compute_dtype: torch.dtype) -> BitsAndBytesConfig:
 
 def describe(folder: Path, base: str) -> ModelDescription:
     """Shapes and counts, read from the meta device: no weights are loaded. Raises StudioError."""
-    try:
+    with _told(f"The settings in {folder} describe no model that can be built.", "Copy the model again."), torch.device("meta"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise StudioError(
-            f"The settings in {folder} describe no model that can be built.", "Copy the model again.", detail=str(error)
-        ) from error
+        model = AutoModelForCausalLM.from_config(config)
     model.tie_weights()
     text = config.get_text_config()
     embedding = model.get_input_embeddings().weight
@@ -129,6 +125,36 @@ def describe(folder: Path, base: str) -> ModelDescription:
         disk_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
         context_length=getattr(text, "max_position_embeddings", 0) or 0,
     )
+
+
+def check_causal(model: torch.nn.Module, device: torch.device) -> None:
+    """Raises StudioError for a model that cannot be trained and asked the way this engine does it.
+
+    It has to score only the positions asked for, keep keys and values, and never look right: one that did would see the
+    label that it is to write, and seem perfect.
+    """
+    ids = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 9]], device=device)
+    asked = torch.zeros_like(ids, dtype=torch.bool)
+    asked[:, :3] = True
+    with predicting(model), _told("This model cannot be used: a first try with four tokens failed.", SUPPORTED):
+        outputs = model(input_ids=ids, logits_to_keep=asked, use_cache=True)
+        scores = outputs.logits.float()
+        check_cache(outputs.past_key_values)
+        if scores.shape[:-1] != (6,):
+            raise StudioError("This model scores every position, asked or not.", SUPPORTED, kind="unsupported_model")
+        if not torch.allclose(scores[:3], scores[3:], atol=1e-2, rtol=1e-2):
+            raise StudioError("This model reads to the right of a word too, so it could not learn to write.", SUPPORTED)
+
+
+@contextmanager
+def _told(message: str, remedy: str) -> Iterator[None]:
+    """What a library says of a bad model folder as a StudioError. It may raise anything; memory is another matter."""
+    try:
+        yield
+    except (StudioError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise StudioError(message, remedy, detail=f"{type(error).__name__}: {error}", kind="bad_model") from error
 
 
 def _in_out(module: torch.nn.Linear | Conv1D) -> tuple[int, int]:

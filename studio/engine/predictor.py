@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from studio.core.config import DeviceConfig
+from studio.core.config import DeviceConfig, RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Evaluated, Finished, SplitName
 from studio.core.labels import LabelSet
@@ -122,7 +122,7 @@ def run_labels(run: RunFolder) -> list[str]:
 
 
 def load_run(run: RunFolder, home: Home, device: DeviceConfig | None, progress: Progress) -> Predictor:
-    """A trained run, loaded in the number type it was trained in. ``device`` None means the run's own setting.
+    """A trained run, loaded in the number type it was trained in. ``device`` None means the run's own, where there is one.
 
     Raises StudioError when the run kept nothing, or its base or checkpoint cannot be loaded.
     """
@@ -134,10 +134,20 @@ def load_run(run: RunFolder, home: Home, device: DeviceConfig | None, progress: 
         )
     progress("checking the checkpoint", 0, 0)
     verify_checkpoint(checkpoint)
-    compute = choose_compute(device or config.device, config.training.precision, config.training.threads)
+    compute = _compute_for(config, device)
     folder = base_folder(config.model.base, home, progress)
     progress("loading the model", 0, 0)
     encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
     labels = encoder.label_set(run_labels(run))
     model = compute.prepare_model(trained_model(folder, checkpoint, config.method, compute), training=False)
     return Predictor(model, encoder, labels, compute)
+
+
+def _compute_for(config: RunConfig, device: DeviceConfig | None) -> Compute:
+    """Threads are left to torch: those of the run may belong to another computer, as its device may."""
+    try:
+        return choose_compute(device or config.device, config.training.precision)
+    except StudioError as error:
+        if device is not None or error.kind != "no_device":
+            raise
+        return choose_compute(DeviceConfig(), config.training.precision)

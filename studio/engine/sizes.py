@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from studio.core.config import RunConfig
-from studio.core.memory import MemoryForecast, forecast, micro_batch_for
+from studio.core.errors import StudioError
+from studio.core.memory import MemoryForecast, ModelDescription, forecast, micro_batch_for
 from studio.data.prompts import Encoded
 from studio.engine.devices import Compute
-from studio.engine.models import describe
 
 
-def forecast_run(folder: Path, config: RunConfig, compute: Compute, encoded: Sequence[Encoded]) -> MemoryForecast:
+def check_lengths(model: ModelDescription, encoded: Sequence[Encoded]) -> None:
+    """Raises StudioError when a row is longer than the model can read."""
+    longest = max(len(row.ids) for row in encoded)
+    if model.context_length and longest > model.context_length:
+        raise StudioError(
+            f"The longest message takes {longest} tokens with its prompt and intent; the model reads {model.context_length}.",
+            f"Set max_length to {model.context_length} or less: longer messages are then cut at their end.",
+        )
+
+
+def measurable(forecast: MemoryForecast, compute: Compute) -> int:
+    """The part of the forecast that the measured peak counts: on CUDA the allocator does not see the framework's context."""
+    return forecast.total - forecast.framework if compute.kind == "cuda" else forecast.total
+
+
+def forecast_run(model: ModelDescription, config: RunConfig, compute: Compute, encoded: Sequence[Encoded]) -> MemoryForecast:
     """The forecast for the longest micro-batch that these rows can make."""
     return forecast(
-        describe(folder, config.model.base),
+        model,
         config.method,
         micro_batch=(micro_batch := micro_batch_for(config, compute.kind)),
         tokens=max(len(row.ids) for row in encoded),

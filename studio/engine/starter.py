@@ -22,6 +22,7 @@ from studio.core.starter import TERMS
 PARTS = 4
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 FOLDER = "gemma-3-270m-starter"
+_SCRATCH = ".starter-"
 Progress = Callable[[str, int, int], None]
 """Told the stage, and how much of how much is done (0 of 0 when that is not known)."""
 
@@ -36,16 +37,11 @@ def starter_folder(models: Path, progress: Progress) -> Path:
         return target
     with FileLock(models / f".{FOLDER}.lock"):
         if not (target / "source.json").is_file():
+            # A conversion that was ended half-way (another model was chosen meanwhile) leaves what it had written.
+            for leftover in models.glob(f"{_SCRATCH}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
             _convert(target, progress)
     return target
-
-
-def starter_installed() -> bool:
-    """Whether the parts are there to be joined."""
-    try:
-        return len(_parts()) == PARTS
-    except StudioError:
-        return False
 
 
 def _parts() -> list[Path]:
@@ -67,7 +63,7 @@ def _parts() -> list[Path]:
 
 def _convert(target: Path, progress: Progress) -> None:
     parts = _parts()
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".starter-") as scratch_name:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=_SCRATCH) as scratch_name:
         scratch = Path(scratch_name)
         digest = hashlib.sha256()
         with (scratch / "starter.gguf").open("wb") as joined:
@@ -96,10 +92,11 @@ def _save_as_hugging_face(source: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file="starter.gguf")
+    safe: dict[str, Any] = {"gguf_file": "starter.gguf", "local_files_only": True, "trust_remote_code": False}
+    tokenizer = AutoTokenizer.from_pretrained(source, **safe)
     # Gemma was published in bf16. Rounding the dequantised weights to it is far below what Q4_K_M lost, and makes fp32
     # and bf16 runs start from the very same numbers.
-    model: Any = AutoModelForCausalLM.from_pretrained(source, gguf_file="starter.gguf", dtype=torch.bfloat16)
+    model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **safe)
     # transformers marks a model read from GGUF as quantised, though its weights no longer are, and refuses to save it.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):

@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from studio.core.wire import decode_command, encode
 
 HEARTBEAT_SECONDS = 2.0
 _CHUNK = 65536
+# Enough for Hello and a minute of heartbeats: what is said before a job knows where to record it.
+_EARLY_LINES = 64
 
 
 @dataclass
@@ -56,6 +59,7 @@ class Channel:
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._record: BinaryIO | None = None
+        self._early: deque[bytes] = deque(maxlen=_EARLY_LINES)
         self._listened_to = True
         self._closed = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -74,26 +78,29 @@ class Channel:
         return cls(commands, events)
 
     def record_to(self, path: Path) -> None:
-        """Append every event from now on to ``path`` too. Raises StudioError when it cannot be written."""
-        try:
-            record = path.open("ab", buffering=0)
-        except OSError as error:
-            raise _unwritable(path, error) from error
+        """Append every event to ``path`` too, those said before included. Raises StudioError when it cannot be written."""
         with self._lock:
-            self._record = record
+            try:
+                record = path.open("ab", buffering=0)
+                self._record = record
+                while self._early:
+                    _write_all(record.fileno(), self._early.popleft())
+            except OSError as error:
+                raise _unwritable(path, error) from error
 
     def emit(self, event: Event) -> None:
         """Stamp and write one event. Raises StudioError when the run's record cannot be written, e.g. on a full disk."""
-        stamped = event.model_copy(update={"time": time.time(), "elapsed": self.elapsed()})
-        line = encode(stamped)
-        with self._lock:
+        with self._lock:  # stamped inside it, so that the order of the lines is that of their times
+            line = encode(event.model_copy(update={"time": time.time(), "elapsed": self.elapsed()}))
             if self._listened_to:
                 try:
                     _write_all(self._output, line)
                 except OSError:
                     # The app is gone. The job goes on to keep what it learnt, and the record still tells the story.
                     self._listened_to = False
-            if self._record is not None:
+            if self._record is None:
+                self._early.append(line)
+            else:
                 try:
                     _write_all(self._record.fileno(), line)
                 except OSError as error:

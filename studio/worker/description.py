@@ -11,7 +11,7 @@ from studio.data.prompts import PromptEncoder
 from studio.data.splits import load_splits
 from studio.engine.devices import choose_compute
 from studio.engine.models import base_folder, describe, load_tokenizer
-from studio.engine.sizes import forecast_run
+from studio.engine.sizes import check_lengths, forecast_run
 from studio.worker.channel import Channel
 
 
@@ -35,5 +35,7 @@ def forecast(command: Command, channel: Channel) -> None:
     encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
     encoder.label_set(splits.labels)
     encoded = [encoder.encode(example) for example in splits.train]
-    result = forecast_run(folder, config, compute, encoded)
+    description = describe(folder, config.model.base)
+    check_lengths(description, encoded)
+    result = forecast_run(description, config, compute, encoded)
     channel.emit(Forecasted(forecast=result, device=compute.name, available_bytes=compute.available_bytes()))

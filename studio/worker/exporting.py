@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from studio.core.commands import Command, Export, VerifyExport
 from studio.core.config import DeviceConfig
 from studio.core.errors import StudioError
 from studio.core.events import Exported, Failed, Finished, Predicted, Prediction, StageChanged
 from studio.core.runs import Home, RunFolder
-from studio.core.wire import decode_event, encode
+from studio.core.wire import WORKER_COMMAND, decode_event, encode
 from studio.data.splits import read_split
 from studio.engine.devices import choose_compute
-from studio.engine.exports import check_target, load_export, write_export
+from studio.engine.exports import check_target, load_export, publish, scratch_beside, write_export
 from studio.engine.models import base_folder
 from studio.engine.predictor import load_run
 from studio.worker.channel import Channel
 
 COMPARED = 200
-# -P: nothing in the folder that the app was started from is imported.
-WORKER = [sys.executable, "-P", "-m", "studio", "--worker"]
 TOLERANCE = 1e-4
 """Largest difference of a probability that still counts as the same model."""
+
+
+class Agreement(TypedDict):
+    """How far the export and the run agree, as ``Exported`` tells it."""
+
+    compared: int
+    agreeing: int
+    largest_difference: float
+    verified: bool
 
 
 def export(command: Command, channel: Channel) -> None:
@@ -45,30 +53,32 @@ def export(command: Command, channel: Channel) -> None:
             should_stop=lambda: channel.stop.requested,
         )
     ]
-    channel.stage("writing the export")
-    files = write_export(run, base, predictor.labels, predictor.encoder.end_token_id, folder)
-    verify = VerifyExport(
-        folder=str(folder),
-        texts=texts,
-        base=str(base),
-        device=DeviceConfig(kind=predictor.compute.kind, index=predictor.compute.index),
-        precision=predictor.compute.precision,
-    )
-    # The second process needs the memory that this one holds.
-    del predictor
-    found = _in_clean_process(verify, channel)
-    agreeing = sum(theirs.predicted == ours.predicted for theirs, ours in zip(found, expected, strict=True))
-    difference = max((_difference(ours, theirs) for ours, theirs in zip(expected, found, strict=True)), default=0.0)
-    channel.emit(
-        Exported(
-            folder=str(folder),
-            files=files,
-            compared=len(expected),
-            agreeing=agreeing,
-            largest_difference=difference,
-            verified=agreeing == len(expected) and difference <= TOLERANCE,
+    with scratch_beside(folder) as scratch:
+        channel.stage("writing the export")
+        write_export(run, base, predictor.labels, predictor.encoder.end_token_id, scratch)
+        verify = VerifyExport(
+            folder=str(scratch),
+            texts=texts,
+            base=str(base),
+            device=DeviceConfig(kind=predictor.compute.kind, index=predictor.compute.index),
+            precision=predictor.compute.precision,
         )
-    )
+        # The second process needs the memory that this one holds.
+        del predictor
+        agreement = compare(expected, _in_clean_process(verify, channel))
+        channel.emit(Exported(folder=str(folder), files=publish(scratch, folder, agreement), **agreement))
+
+
+def compare(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> Agreement:
+    """Hold the export's predictions against the run's, message by message."""
+    agreeing = sum(left.predicted == right.predicted for left, right in zip(ours, theirs, strict=True))
+    difference = max((_difference(left, right) for left, right in zip(ours, theirs, strict=True)), default=0.0)
+    return {
+        "compared": len(ours),
+        "agreeing": agreeing,
+        "largest_difference": difference,
+        "verified": agreeing == len(ours) and difference <= TOLERANCE,
+    }
 
 
 def verify_export(command: Command, channel: Channel) -> None:
@@ -90,7 +100,7 @@ def verify_export(command: Command, channel: Channel) -> None:
 
 def _in_clean_process(command: VerifyExport, channel: Channel) -> list[Prediction]:
     # Its stdin stays open while it works: when this process is cancelled the pipe closes, and it ends too.
-    with subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(WORKER_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(encode(command))
@@ -104,14 +114,12 @@ def _in_clean_process(command: VerifyExport, channel: Channel) -> list[Predictio
                 channel.stage(event.stage, event.done, event.total)
             elif isinstance(event, Failed):
                 raise StudioError(
-                    f"The export was written but could not be reloaded: {event.message}", event.remedy, event.detail, event.kind
+                    f"The export could not be reloaded, so it was not kept: {event.message}", event.remedy, event.detail, event.kind
                 )
             if channel.stop.requested:
                 process.terminate()
     if len(predictions) != len(command.texts):
-        raise StudioError(
-            "The export was written but its check ended early.", "Export it again into a new folder.", kind="export_unverified"
-        )
+        raise StudioError("The check of the export ended early, so it was not kept.", "Export it again.", kind="export_unverified")
     return predictions
 
 

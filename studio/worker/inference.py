@@ -15,7 +15,6 @@ from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
 from studio.data.sources import Example, read_examples, read_texts
 from studio.data.splits import read_split
-from studio.engine.classify import InterruptedByUserError
 from studio.engine.predictor import Predictor, Summary, load_run
 from studio.worker.channel import Channel
 
@@ -115,12 +114,7 @@ def _in_chunks(predictor: Predictor, texts: list[str], channel: Channel) -> Iter
     for start in range(0, len(texts), _ROWS_AT_ONCE):
         chunk = texts[start : start + _ROWS_AT_ONCE]
         channel.stage("predicting", start, len(texts))
-        try:
-            scored = predictor.classify(chunk, should_stop=lambda: channel.stop.requested)
-        except InterruptedByUserError:
-            raise StudioError(
-                f"The prediction was stopped after {start} of {len(texts)} messages.", "Start it again.", kind="stopped"
-            ) from None
+        scored = predictor.classify(chunk, should_stop=lambda: channel.stop.requested)
         yield from (row.prediction for row in scored)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import importlib
 import os
@@ -33,6 +34,7 @@ JOBS = {
     "export": "studio.worker.exporting:export",
     "verify_export": "studio.worker.exporting:verify_export",
 }
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
 # CPU torch and MPS report exhausted memory as a plain RuntimeError; only its words tell.
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 
@@ -64,6 +66,13 @@ def explain(error: Exception) -> Failed:
             remedy="Close other programs, or choose LoRA or QLoRA, a smaller micro-batch or a smaller maximum length.",
             detail=detail,
         )
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return Failed(
+            kind="disk",
+            message=f"A file could not be written or read: {error.strerror}" + (f" ({error.filename})." if error.filename else "."),
+            remedy="Free some disk space or mend the permissions, then start the job again.",
+            detail=detail,
+        )
     return Failed(
         kind="bug",
         message=f"An error in the program ended the job: {_first_line(error)}",
@@ -90,7 +99,8 @@ def _run(command: Command, channel: Channel) -> None:
         traceback.print_exc()  # into the log
         with contextlib.suppress(StudioError):  # the record may be what failed
             channel.emit(failed)
-        if isinstance(command, Train):
+        # A run that is busy belongs to the process that trains it, and so does its outcome.
+        if isinstance(command, Train) and failed.kind != "busy":
             _keep_outcome(RunFolder(Path(command.run)), failed)
 
 
@@ -112,6 +122,11 @@ def _prepare_environment() -> None:
     # bitsandbytes and transformers fetch native code through the `kernels` library when it is installed.
     sys.modules["kernels"] = None  # type: ignore[assignment]  # None is how an import is refused
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    # Models come from folders; nothing here has a reason to reach the network.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    # Under torchrun or a cluster's scheduler these would make accelerate open a port and wait for other processes.
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        os.environ.pop(name, None)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     # torch's OpenMP threads wait for one another by spinning, milliseconds at a time. When another program takes a core,
     # that made a training step up to 12 times slower here; with a short spin, at most 3 times, and no slower alone.

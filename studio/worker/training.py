@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from studio.core.commands import Command, Train
 from studio.core.config import RunConfig
-from studio.core.errors import StudioError
+from studio.core.errors import InterruptedByUserError, StudioError
 from studio.core.events import CheckpointSaved, Finished, RunStarted
 from studio.core.memory import micro_batch_for
 from studio.core.predictions import write_predictions
@@ -21,14 +21,13 @@ from studio.core.starter import STARTER, TERMS
 from studio.data.prompts import Encoded, PromptEncoder
 from studio.data.splits import Splits, load_splits, write_splits
 from studio.engine.checkpoints import restore_weights, save_checkpoint
-from studio.engine.classify import InterruptedByUserError
 from studio.engine.devices import Compute, PeakMemory, choose_compute
 from studio.engine.loop import TrainingHooks, total_steps
 from studio.engine.loop import train as train_loop
 from studio.engine.methods import parameter_counts, trainable_model
-from studio.engine.models import base_folder, load_tokenizer
+from studio.engine.models import base_folder, check_causal, describe, load_tokenizer
 from studio.engine.predictor import Predictor, Summary
-from studio.engine.sizes import forecast_run
+from studio.engine.sizes import check_lengths, forecast_run, measurable
 from studio.worker.channel import Channel
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors", "finetune-studio")
@@ -89,10 +88,13 @@ class _Training:
         config = _resolved(config, compute)
         self.run.write_config(config)
         write_json(self.run.path / "environment.json", _environment(compute))
-        forecast = forecast_run(folder, config, compute, encoded)
+        description = describe(folder, config.model.base)
+        check_lengths(description, encoded)
+        forecast = forecast_run(description, config, compute, encoded)
 
         self.channel.stage("loading the model")
         bare = trainable_model(folder, config.method, compute, config.training.seed)
+        check_causal(bare, compute.device)
         trainable, total = parameter_counts(bare)
         predictor = Predictor(compute.prepare_model(bare, training=True), encoder, labels, compute)
         steps = total_steps(len(encoded), config.training)
@@ -114,7 +116,7 @@ class _Training:
         memory = PeakMemory(compute)
         # Where no peak counter exists, the heartbeats' samples between two steps are what finds it.
         self.channel.memory = memory.sample
-        finished = Finished(outcome="completed", base_accuracy=base_accuracy, forecast_bytes=forecast.total)
+        finished = Finished(outcome="completed", base_accuracy=base_accuracy, forecast_bytes=measurable(forecast, compute))
         taken = 0
         if not self.channel.stop.requested:
             self.channel.stage("training", 0, steps)
@@ -166,11 +168,14 @@ class _Training:
         if score is not None and self.best is not None and score <= self.best:
             self.channel.log(f"Step {step} is no better on validation than step {self.best_step}, which stays the one kept.")
             return
+        # Without a score nothing says that it beats a validated one, which then stays the run's model.
+        best = score is not None or self.best is None
         facts = {} if score is None else {"validation_accuracy": score[0], "validation_loss": -score[1]}
         self.channel.stage("writing a checkpoint")
-        folder = save_checkpoint(self.run, predictor.compute.accelerator.unwrap_model(predictor.model), step, facts)
-        self.best, self.best_step = score, step
-        self.channel.emit(CheckpointSaved(step=step, path=str(folder), best=score is not None))
+        folder = save_checkpoint(self.run, predictor.compute.accelerator.unwrap_model(predictor.model), step, facts, best)
+        if best:
+            self.best, self.best_step = score, step
+        self.channel.emit(CheckpointSaved(step=step, path=str(folder), best=best))
 
     def _test(self, predictor: Predictor, splits: Splits, finished: Finished, taken: int) -> Finished:
         checkpoint = self.run.checkpoint()

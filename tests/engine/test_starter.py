@@ -1,0 +1,77 @@
+"""The starter's conversion: once, from whole files, and nothing left behind."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from studio.core.errors import StudioError
+from studio.engine import starter
+
+WHOLE = b"parts of a model" * 64
+
+
+@pytest.fixture
+def conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was handed to the conversion, which here writes one small file. The parts are four pieces of ``WHOLE``."""
+    parts = [tmp_path / f"part{number}" for number in range(4)]
+    for number, part in enumerate(parts):
+        part.write_bytes(WHOLE[number * 256 : (number + 1) * 256])
+    joined: list[bytes] = []
+
+    def convert(source: Path, folder: Path) -> None:
+        joined.append((source / "starter.gguf").read_bytes())
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+
+    monkeypatch.setattr(starter, "_parts", lambda: parts)
+    monkeypatch.setattr(starter, "SHA256", hashlib.sha256(WHOLE).hexdigest())
+    monkeypatch.setattr(starter, "_save_as_hugging_face", convert)
+    return joined
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    (tmp_path / "models").mkdir()
+    return tmp_path / "models"
+
+
+def convert(models: Path) -> Path:
+    return starter.starter_folder(models, lambda _stage, _done, _total: None)
+
+
+def visible(models: Path) -> list[str]:
+    return sorted(path.name for path in models.iterdir() if not path.name.endswith(".lock"))
+
+
+def test_it_is_converted_once_from_the_joined_parts(models: Path, conversions: list[bytes]) -> None:
+    folder = convert(models)
+    assert conversions == [WHOLE]
+    assert {path.name for path in folder.iterdir()} == {"config.json", "source.json"}
+    assert "Gemma Terms of Use" in (folder / "source.json").read_text()
+    assert convert(models) == folder
+    assert len(conversions) == 1
+    assert visible(models) == [folder.name]
+
+
+def test_damaged_parts_are_refused(models: Path, conversions: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starter, "SHA256", hashlib.sha256(b"something else").hexdigest())
+    with pytest.raises(StudioError, match="checksum is not the published one"):
+        convert(models)
+    assert conversions == []
+    assert visible(models) == []
+
+
+def test_what_an_ended_conversion_left_is_removed(models: Path, conversions: list[bytes]) -> None:
+    (models / ".starter-abc" / "model").mkdir(parents=True)
+    (models / ".starter-abc" / "starter.gguf").write_bytes(b"half")
+    (models / "my-own-model").mkdir()
+    half = models / starter.FOLDER
+    half.mkdir()  # without source.json it is no model
+    (half / "old.json").write_text("{}")
+    convert(models)
+    assert conversions == [WHOLE]
+    assert visible(models) == [starter.FOLDER, "my-own-model"]
+    assert not (half / "old.json").exists()
