@@ -21,6 +21,7 @@ from studio.core.config import (
     field_description,
     load_run_config,
     parse_run_config,
+    sample_run_config,
     validate_run_config,
 )
 from studio.core.errors import StudioError
@@ -137,6 +138,14 @@ def test_unreadable_run_files_are_told(tmp_path: Path) -> None:
         load_run_config(tmp_path / "bad.toml")
     with pytest.raises(StudioError, match=r"not valid TOML: .*line 2"):
         parse_run_config("[dataset]\nsource = \n")
+
+
+def test_the_sample_s_preset_trains_the_starter_on_hundreds_of_messages() -> None:
+    preset = sample_run_config()
+    assert (preset.dataset.source, preset.model.base, preset.method.kind) == ("sample", "starter", "lora")
+    assert preset.dataset.limit is not None
+    assert preset.dataset.limit >= 400
+    assert preset.warnings() == []
 
 
 def test_learning_rate_follows_the_method() -> None:
