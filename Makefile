@@ -13,7 +13,7 @@ INSTALLED_FOR_TESTS := $(INSTALLED)-test
 
 export PYTHON
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-real lint tree licences pins wheel clean
+.PHONY: help run setup test test-real bench lint tree licences pins wheel clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ test: $(INSTALLED_FOR_TESTS) ## run the tests but those on the real model; ARGS=
 
 test-real: $(INSTALLED_FOR_TESTS) ## train the starter model on the sample, for real (minutes)
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m real -o timeout=2400 $(ARGS)
+
+bench: $(INSTALLED_FOR_TESTS) ## measure how soon the window is there
+	$(BIN)/python -m tests.benchmarks.startup
 
 lint: $(INSTALLED_FOR_TESTS) ## style, types, import rules
 	$(BIN)/ruff check .

@@ -86,7 +86,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out a parsed command; returns the exit code. Problems are told on stderr, in words."""
-    output = Output(arguments.json)
+    output = Output(arguments.json, streaming=arguments.command == "train")
     try:
         code = COMMANDS[arguments.command](arguments, output)
         sys.stdout.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.resources
 import shlex
 import signal
 from collections.abc import Callable
@@ -12,9 +11,9 @@ from types import FrameType
 from typing import TypeVar
 
 from studio import doctor
-from studio.cli_output import PROGRAM, Output, plain, write_confusion
+from studio.cli_output import PROGRAM, Output, plain, to_json, write_confusion
 from studio.core.commands import Command, Evaluate, Export, Forecast, Predict
-from studio.core.config import RunConfig, load_run_config, parse_run_config
+from studio.core.config import ExportKind, RunConfig, check_export_kind, export_kind, load_run_config, sample_run_config
 from studio.core.errors import StudioError
 from studio.core.events import Event, Exported, Finished, Forecasted, Predicted
 from studio.core.predictions import PredictionTable, read_predictions
@@ -47,9 +46,11 @@ def evaluate(arguments: argparse.Namespace, output: Output) -> int:
     finished, code = _ask(Evaluate(run=str(run.path), home=str(home.path), data=data, out=str(predictions)), Finished, output)
     if finished is None:
         return code
+    if data is None:
+        run.record_scores(finished)
     table = _confusion(predictions, matrix)
     if output.json:
-        output.document({**finished.model_dump(mode="json"), "predictions": str(predictions), "confusion": str(matrix)})
+        output.document({**to_json(finished), "predictions": str(predictions), "confusion": str(matrix)})
     else:
         output.scores(finished, table)
         output.say(f"Confusion matrix: {matrix}")
@@ -81,7 +82,7 @@ def predict(arguments: argparse.Namespace, output: Output) -> int:
     predictions = [answer.prediction for answer in sorted(answers, key=lambda answer: answer.request)]
     if output.json:
         out = command.out if arguments.out else None
-        output.document({"predictions": [prediction.model_dump(mode="json") for prediction in predictions], "out": out})
+        output.document({"predictions": [to_json(prediction) for prediction in predictions], "out": out})
     elif arguments.out:
         output.say(f"Predictions: {arguments.out}")
     else:
@@ -95,7 +96,7 @@ def export(arguments: argparse.Namespace, output: Output) -> int:
     if exported is None:
         return code
     if output.json:
-        output.document(exported.model_dump(mode="json"))
+        output.document(to_json(exported))
     else:
         output.exported(exported)
     return code if exported.verified else FAILED
@@ -109,7 +110,7 @@ def forecast(arguments: argparse.Namespace, output: Output) -> int:
     if answer is None:
         return code
     if output.json:
-        output.document(answer.model_dump(mode="json"))
+        output.document(to_json(answer))
     else:
         output.forecast(answer)
     return code
@@ -141,13 +142,13 @@ def demo(arguments: argparse.Namespace, output: Output) -> int:
     table = _confusion(run.predictions_path, matrix)
     if not output.json:
         output.training(run, finished, table)
-    kind = _export_kind(run)
+    kind = export_kind(run.config().method.kind)
     exported, code = _export(home, run, kind, home.path / "exports" / f"{run.name}-{kind}", output)
     if exported is None:
         return code
     if output.json:
         parts = {"finished": finished, "exported": exported}
-        shown = {name: part.model_dump(mode="json") for name, part in parts.items()}
+        shown = {name: to_json(part) for name, part in parts.items()}
         output.document({"run": str(run.path), "confusion": str(matrix), **shown})
     else:
         output.exported(exported)
@@ -168,10 +169,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Output], int]] = {
 
 
 def _load_config(name: str) -> RunConfig:
-    if name == "sample":
-        preset = importlib.resources.files("studio.resources") / "presets" / "sample.toml"
-        return parse_run_config(preset.read_text("utf-8"))
-    return load_run_config(Path(name).expanduser())
+    return sample_run_config() if name == "sample" else load_run_config(Path(name).expanduser())
 
 
 def _warn(config: RunConfig, output: Output) -> None:
@@ -231,7 +229,7 @@ def _listen(
     try:
         for event in process.events():
             if interruptions and on_interrupt is not None and not told:
-                output.warn("Stopping after this step; what was learnt is kept. Press Ctrl-C again to end at once.")
+                output.warn("Stopping after this step, to keep what was learnt. Press Ctrl-C again to end at once.")
                 told = True
             on_event(event)
     finally:
@@ -247,22 +245,9 @@ def _confusion(predictions: Path, matrix: Path) -> PredictionTable:
     return table
 
 
-def _export_kind(run: RunFolder) -> str:
-    return "model" if run.config().method.kind == "full" else "adapter"
-
-
-def _export(home: Home, run: RunFolder, kind: str, folder: Path, output: Output) -> tuple[Exported | None, int]:
-    method = run.config().method.kind
-    if kind == "adapter" and method == "full":
-        raise StudioError(f"{run.name} trained every weight, so it has no adapter.", "Use --as model.")
-    if kind == "model" and method != "full":
-        raise StudioError(f"{run.name} trained an adapter ({method}); its base was not changed.", "Use --as adapter.")
-    command = Export(
-        run=str(run.path),
-        home=str(home.path),
-        folder=str(folder.expanduser().resolve()),
-        kind="model" if kind == "model" else "adapter",
-    )
+def _export(home: Home, run: RunFolder, kind: ExportKind, folder: Path, output: Output) -> tuple[Exported | None, int]:
+    check_export_kind(kind, run.config().method.kind)
+    command = Export(run=str(run.path), home=str(home.path), folder=str(folder.expanduser().resolve()), kind=kind)
     return _ask(command, Exported, output)
 
 
@@ -273,6 +258,6 @@ def _next_commands(arguments: argparse.Namespace, run: RunFolder, evaluated: boo
     if not evaluated:
         commands.append(f"{PROGRAM} evaluate {name}{home}")
     if not exported:
-        kind = _export_kind(run)
+        kind = export_kind(run.config().method.kind)
         commands.append(f"{PROGRAM} export {name} --as {kind} --to my-{kind}{home}")
     return [*commands, f"{PROGRAM} runs{home}"]

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import io
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from studio.core.events import Crashed, Event, Exported, Failed, Finished, Forec
 from studio.core.memory import verdict
 from studio.core.predictions import PredictionTable
 from studio.core.runs import RunFolder, RunSummary, write_atomically
+from studio.core.words import CRASHED, percent, size, spoken_duration
 from studio.doctor import Check
 
 PROGRAM = "finetune-studio"
@@ -36,23 +36,19 @@ def plain(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def percent(share: float | None) -> str:
-    return "unknown" if share is None or math.isnan(share) else f"{share:.1%}"
-
-
-def gigabytes(size: int) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
-
-
 class Output:
-    """Results on stdout, problems on stderr. With ``json``, stdout holds JSON and nothing else."""
+    """Results on stdout, problems on stderr.
 
-    def __init__(self, as_json: bool) -> None:
+    With ``json``, stdout holds JSON and nothing else: one document, or with ``streaming`` one event a line.
+    """
+
+    def __init__(self, as_json: bool, streaming: bool = False) -> None:
         self.json = as_json
+        self._streaming = streaming
         self._out = Console(highlight=False, markup=False, emoji=False)
         self._problems = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._progress: TerminalProgress | None = None
-        self._streamed = False
+        self._last_event: Event | None = None
         self._warnings: set[str] = set()
 
     def say(self, text: str = "") -> None:
@@ -65,33 +61,36 @@ class Output:
 
     def fail(self, problem: Event, log: Path | None = None) -> None:
         """Tell why a command failed and what to do. ``problem`` is a Failed or a Crashed."""
-        if self.json and not self._streamed:
+        if self.json and not self._streaming:
             self.document(to_json(problem))
+        elif self.json and problem != self._last_event:
+            self.event(problem)
         if isinstance(problem, Failed):
-            self._problems.print(problem.message, style="red")
+            self._problems.print(plain(problem.message), style="red")
             if problem.kind == "bug" and not self.json:
-                self._problems.print(problem.detail)
-            self._problems.print(problem.remedy)
+                for line in problem.detail.splitlines():
+                    self._problems.print(plain(line))
+            self._problems.print(plain(problem.remedy))
         elif isinstance(problem, Crashed):
             how = problem.signal or f"exit code {problem.exit_code}"
-            self._problems.print(f"The worker ended without a last word ({how}). {problem.likely_cause}", style="red")
+            self._problems.print(f"{CRASHED} ({how}). {problem.likely_cause}", style="red")
             self._problems.print(problem.remedy)
             for line in problem.log_tail.splitlines()[-_LOG_LINES:]:
                 self._problems.print(f"  {plain(line)}")
         else:
-            self._problems.print("The worker ended without an answer.", style="red")
+            self._problems.print("The process ended without an answer.", style="red")
         if log is not None and log.exists():
             self._problems.print(f"Log: {log}")
 
     def document(self, content: object) -> None:
         """One JSON document."""
-        print(json.dumps(content, indent=1))
+        print(json.dumps(content, indent=1, allow_nan=False))
 
     def event(self, event: Event) -> None:
         """A training event: a line of JSON, or progress."""
         if self.json:
-            self._streamed = True
-            print(json.dumps(to_json(event)), flush=True)
+            self._last_event = event
+            print(event.model_dump_json(), flush=True)
         else:
             self.progress(event)
 
@@ -113,13 +112,18 @@ class Output:
 
     def training(self, run: RunFolder, finished: Finished, table: PredictionTable | None) -> None:
         """What a training run ended with."""
-        how = "Stopped early; what was learnt is kept" if finished.outcome == "stopped" else "Trained"
-        self.say(f"\n{how} in {_duration(finished.seconds)}.")
+        if finished.outcome == "completed":
+            how = "Trained in"
+        elif run.checkpoint() is not None:
+            how = "Stopped early; what was learnt is kept. It took"
+        else:
+            how = "Stopped before anything was learnt. It took"
+        self.say(f"\n{how} {spoken_duration(finished.seconds)}.")
         self.scores(finished, table)
         if finished.base_accuracy is not None:
             self.say(f"Untrained base: accuracy {percent(finished.base_accuracy)}")
         if finished.peak_bytes:
-            self.say(f"Memory: peak {gigabytes(finished.peak_bytes)}, forecast {gigabytes(finished.forecast_bytes)}")
+            self.say(f"Memory: peak {size(finished.peak_bytes)}, forecast {size(finished.forecast_bytes)}")
         self.say(f"Run folder: {run.path}")
         if table is not None:
             self.say(f"Confusion matrix: {run.path / 'confusion.csv'}")
@@ -169,7 +173,7 @@ class Output:
         self._out.print(listing)
 
     def exported(self, exported: Exported) -> None:
-        self.say(f"Export: {exported.folder} ({gigabytes(sum(exported.files.values()))})")
+        self.say(f"Export: {exported.folder} ({size(sum(exported.files.values()))})")
         compared = f"{exported.agreeing} of {exported.compared} messages predicted alike, largest difference"
         result = "Verified in a clean process" if exported.verified else "NOT verified: a clean process predicts otherwise"
         self.say(f"{result}: {compared} {exported.largest_difference:.1g}")
@@ -178,13 +182,13 @@ class Output:
         listing = Table("memory", "size", box=None)
         listing.columns[1].justify = "right"
         for part, part_size in answer.forecast.parts.items():
-            listing.add_row(part, gigabytes(part_size))
-        listing.add_row("expected peak", gigabytes(answer.forecast.total), style="bold")
+            listing.add_row(part, size(part_size))
+        listing.add_row("expected peak", size(answer.forecast.total), style="bold")
         self._out.print(listing)
-        self.say(f"{answer.device}: {gigabytes(answer.available_bytes)} available")
+        self.say(f"{answer.device}: {size(answer.available_bytes)} available")
         self.say(f"Verdict: {verdict(answer.forecast.total, answer.available_bytes)}")
-        trainable, size = answer.forecast.trainable_parameters, gigabytes(answer.forecast.output_bytes)
-        self.say(f"Trains {trainable:,} parameters; the result takes {size} on disk.")
+        trainable, disk = answer.forecast.trainable_parameters, size(answer.forecast.output_bytes)
+        self.say(f"Trains {trainable:,} parameters; the result takes {disk} on disk.")
 
     def runs(self, summaries: Sequence[RunSummary]) -> None:
         if self.json:
@@ -246,8 +250,3 @@ def _count(count: int, right: bool) -> Text:
     if not count:
         return Text("·", style="dim")
     return Text(str(count), style="green" if right else "red")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

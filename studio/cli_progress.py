@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from studio.core.events import Evaluated, Event, LogLine, ProtocolError, RunStarted, StageChanged, StepsCompleted
+from studio.core.words import percent, sentence, size, spoken_duration
 
 _LINE_SECONDS = 10.0
 """On a pipe, at most one line of progress in this time, but always the last step."""
@@ -35,23 +36,23 @@ class TerminalProgress:
                 share = event.trainable_parameters / max(1, event.total_parameters)
                 self._say(
                     f"{event.device}, {event.precision}; training {event.trainable_parameters:,} of {event.total_parameters:,} "
-                    f"parameters ({share:.1%}) on {event.train_rows} messages; memory forecast {event.forecast_bytes / 1e9:.2f} GB"
+                    f"parameters ({percent(share)}) on {event.train_rows} messages; memory forecast {size(event.forecast_bytes)}"
                 )
             case StepsCompleted():
                 self._show_steps(event)
             case Evaluated():
                 model = f"step {event.step}" if event.step else "untrained base"
                 self._say(
-                    f"{event.split} ({model}): accuracy {event.accuracy:.1%}, macro-F1 {event.macro_f1:.3f}, "
-                    f"loss {event.loss:.4f}, left the label set {event.outside_rate:.1%}"
+                    f"{event.split} ({model}): accuracy {percent(event.accuracy)}, macro-F1 {event.macro_f1:.3f}, "
+                    f"loss {event.loss:.4f}, left the label set {percent(event.outside_rate)}"
                 )
             case LogLine():
                 self._say(event.text if event.level == "info" else f"{event.level}: {event.text}")
             case ProtocolError():
-                self._say(f"warning: the worker wrote a line that is no event: {event.line}")
+                self._say(f"warning: a line that could not be read came from the background process: {event.line}")
 
     def _show_stage(self, event: StageChanged) -> None:
-        title = event.stage[:1].upper() + event.stage[1:]
+        title = sentence(event.stage)
         if self._bar is None or self._task is None:
             if event.stage != self._stage:
                 self._say(title)
@@ -70,8 +71,8 @@ class TerminalProgress:
                 self._bar.reset(self._task, description="Training", total=event.steps, completed=event.first_step - 1)
             self._bar.update(self._task, completed=step, note=note)
         elif step == event.steps or time.monotonic() - self._said >= _LINE_SECONDS:
-            left = round((event.steps - step) * sum(self._seconds) / max(1, len(self._seconds)))
-            self._say(f"step {step}/{event.steps}  epoch {event.epoch:.2f}  {note}  about {left} s left")
+            left = (event.steps - step) * sum(self._seconds) / max(1, len(self._seconds))
+            self._say(f"step {step}/{event.steps}  epoch {event.epoch:.2f}  {note}  about {spoken_duration(left)} left")
         self._stage = "training"
 
     def _say(self, line: str) -> None:

@@ -19,11 +19,13 @@ import psutil
 import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
 
 from studio.core.errors import StudioError
+from studio.core.machine import bf16_units
 from studio.core.runs import Home
+from studio.core.words import size, size_of
 
 _PROBE_SECONDS = 120
-_MEMORY_BYTES = 4e9
-_DISK_BYTES = 5e9
+_MEMORY_BYTES = 4 * 2**30
+_DISK_BYTES = 5 * 2**30
 
 _TORCH = """
 import json, torch
@@ -110,7 +112,7 @@ def display_problem() -> str | None:
         return None
     missing = missing_libraries(tried.stderr)
     if missing:
-        return f"Qt needs system libraries that are missing ({', '.join(missing)}). Install them with: {install_command(missing)}"
+        return f"Qt needs system libraries that are missing ({', '.join(missing)}). {install_advice(missing)}"
     if "No module named" in tried.stderr:
         return "PySide6 is not installed. Install it with: pip install 'pyside6-essentials>=6.8,!=6.12.0'"
     reason = next((line for line in tried.stderr.splitlines() if line.strip()), f"exit code {tried.returncode}")
@@ -132,11 +134,13 @@ def missing_libraries(qt_words: str = "") -> list[str]:
     return sorted(found)
 
 
-def install_command(libraries: list[str]) -> str:
-    """The command that installs these shared libraries with this system's package manager."""
+def install_advice(libraries: list[str]) -> str:
+    """How these shared libraries get here: a command where the package manager is known, else their names."""
     fedora = shutil.which("apt-get") is None and shutil.which("dnf") is not None
+    if not fedora and shutil.which("apt-get") is None:
+        return f"Install the packages of this system that hold these libraries: {', '.join(libraries)}"
     packages = {_PACKAGES.get(name.split(".so")[0] + ".so", (name, f"'*/{name}*'"))[fedora] for name in libraries}
-    return f"sudo {'dnf' if fedora else 'apt-get'} install {' '.join(sorted(packages))}"
+    return f"Install them with: sudo {'dnf' if fedora else 'apt-get'} install {' '.join(sorted(packages))}"
 
 
 def _check_python() -> Check:
@@ -155,8 +159,8 @@ def _check_torch() -> Iterator[Check]:
     cards = found["cards"]
     build = f"CUDA {found['cuda']}" if found["cuda"] else f"ROCm {found['hip']}" if found["hip"] else "without CUDA"
     yield Check("ok", f"torch {found['version']} ({build})")
-    for index, (name, size) in enumerate(cards):
-        yield Check("ok", f"cuda:{index} {name}, {size / 1e9:.1f} GB")
+    for index, (name, total) in enumerate(cards):
+        yield Check("ok", f"cuda:{index} {name}, {size(total)}")
     if found["mps"]:
         yield Check("ok", "MPS: the GPU of this Mac is used")
     if cards or found["mps"]:
@@ -184,17 +188,13 @@ def _nvidia_card() -> str | None:
 
 def _check_cpu() -> Iterator[Check]:
     cores = psutil.cpu_count(logical=False) or os.cpu_count()
-    fast = []
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        flags = set(information.read_text().split())
-        fast = [name for flag, name in (("avx512_bf16", "AVX512-BF16"), ("amx_bf16", "AMX-BF16")) if flag in flags]
+    fast = bf16_units()
     yield Check("ok", f"CPU: {cores} cores" + (f", fast bf16 ({', '.join(fast)})" if fast else ""))
 
 
 def _check_memory() -> Check:
     memory = psutil.virtual_memory()
-    what = f"memory: {memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB available"
+    what = f"memory: {size_of(memory.available, memory.total)} available"
     if memory.available < _MEMORY_BYTES:
         return Check("warning", what, "Training the starter model takes about 4 GB; close other programs.")
     return Check("ok", what)
@@ -208,7 +208,7 @@ def _check_home(given: str | None) -> Iterator[Check]:
         return
     yield Check("ok", f"data folder: {home.path}")
     free = psutil.disk_usage(str(home.path)).free
-    what = f"disk: {free / 1e9:.1f} GB free"
+    what = f"disk: {size(free)} free"
     if free < _DISK_BYTES:
         yield Check("warning", what, "The starter model and a full run take about 5 GB; free some or choose another --home.")
     else:
@@ -228,7 +228,7 @@ def _check_qt() -> Iterator[Check]:
         what, _, remedy = problem.partition(". ")
         yield Check("warning", f"window: {what[0].lower()}{what[1:]}", f"{remedy} The command line works without.")
         if missing := missing_libraries():
-            yield Check("warning", f"window: missing system libraries: {', '.join(missing)}", f"Run: {install_command(missing)}")
+            yield Check("warning", f"window: missing system libraries: {', '.join(missing)}", install_advice(missing))
     else:
         what, _, remedy = problem.partition(": ")
         yield Check("wrong", f"window: {what}", remedy)

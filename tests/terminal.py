@@ -33,6 +33,7 @@ FINISHED = """
 say("finished", outcome="completed", rows=4, accuracy=0.75, accuracy_low=0.3, accuracy_high=0.95, macro_f1=0.7, outside_rate=0.25,
     base_accuracy=0.125, peak_bytes=1_900_000_000, forecast_bytes=2_000_000_000, seconds=83)
 """
+FAILURE = "say('failed', kind='bad_input', message='The file has no rows.', remedy='Add some.', detail='Traceback')"
 
 
 def predictions() -> list[Prediction]:
@@ -63,7 +64,7 @@ class Terminal:
         monkeypatch.setenv("COLUMNS", "200")
 
     def worker_is(self, body: str) -> None:
-        self._monkeypatch.setattr("studio.supervise.process.WORKER", write_worker(self.folder, body))
+        self._monkeypatch.setattr("studio.supervise.process.WORKER_COMMAND", write_worker(self.folder, body))
 
     def run(self, *arguments: str) -> int:
         code = cli.run(cli.parse([*arguments, "--home", str(self.home.path)]))

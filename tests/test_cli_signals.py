@@ -19,7 +19,7 @@ CODE = """
 import sys
 from studio import cli
 from studio.supervise import process
-process.WORKER = tuple(sys.argv[1:4])
+process.WORKER_COMMAND = tuple(sys.argv[1:4])
 sys.exit(cli.run(cli.parse(sys.argv[4:])))
 """
 
@@ -59,7 +59,7 @@ say("finished", outcome="stopped")
         code, out, err = self.interrupt(tmp_path, self.STOPPING, ["train", "sample"], 1)
         assert code == 130
         assert '"closing": true' in out
-        assert "Stopped early; what was learnt is kept" in out
+        assert "Stopped before anything was learnt" in out
         assert "Traceback" not in err
         assert Home.locate(tmp_path / "home").list_runs()[0].state() == "stopped"
 

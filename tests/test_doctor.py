@@ -99,6 +99,11 @@ def test_missing_system_libraries_come_with_the_command_that_installs_them(
     assert problem.endswith(command)
 
 
+def test_where_no_package_manager_is_known_the_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda _name: None)
+    assert doctor.install_advice(["libEGL.so.1"]).endswith("libraries: libEGL.so.1")
+
+
 def test_an_unreachable_display_is_told_in_qts_words(answers: dict[str, tuple[int, str, str]]) -> None:
     answers["QGuiApplication"] = (-6, "", "qt.qpa.xcb: could not connect to display :0\nmore\n")
     assert doctor.display_problem() == "Qt could not start: qt.qpa.xcb: could not connect to display :0"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from studio.core.config import DatasetConfig, DeviceConfig, MethodConfig, RunConfig
+from studio.core.config import DatasetConfig, DeviceConfig, ExportKind, MethodConfig, RunConfig
 
 
 class _Command(BaseModel):
@@ -99,7 +99,7 @@ class Export(_Command):
     run: str
     home: str
     folder: str
-    kind: Literal["adapter", "model"]
+    kind: ExportKind
 
 
 class VerifyExport(_Command):

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from studio.core.errors import StudioError
 
 MethodKind = Literal["full", "lora", "qlora"]
+ExportKind = Literal["adapter", "model"]
 DeviceKind = Literal["auto", "cuda", "mps", "cpu"]
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -192,6 +193,23 @@ def dump_run_config(config: RunConfig) -> str:
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
+def export_kind(method: MethodKind) -> ExportKind:
+    """What a run of this method leaves to be exported."""
+    return "model" if method == "full" else "adapter"
+
+
+def check_export_kind(kind: ExportKind, method: MethodKind) -> None:
+    """Raises StudioError when a run of this method has nothing of that kind."""
+    fits = export_kind(method)
+    if kind != fits:
+        why = "changed every weight, so there is no adapter" if method == "full" else "left the base as it was"
+        raise StudioError(
+            f"A {kind} cannot be exported from this run: {method} training {why}.",
+            f"Export it as {fits} (--as {fits}).",
+            kind="wrong_export",
+        )
+
+
 def field_description(table: type[BaseModel], name: str) -> str:
     """The documentation of one field, for tooltips and help texts."""
     return table.model_fields[name].description or ""
@@ -230,7 +248,7 @@ def _explain(error: ValidationError) -> list[str]:
             near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.0)
             reasons[f"unknown key {path}"] = [f"the nearest known key is {near[0]}"] if near else []
         else:
-            message = problem["msg"].removeprefix("Value error, ")
+            message = "must be a table" if problem["type"] == "model_type" else problem["msg"].removeprefix("Value error, ")
             # A value that fits no branch of a union has a reason for each branch.
             reasons.setdefault(path, []).append(f"{message[:1].lower()}{message[1:]}")
             given[path] = f" (given: {problem['input']!r})"

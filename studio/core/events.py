@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from studio.core.memory import MemoryForecast, ModelDescription
+from studio.core.memory import DeviceName, MemoryForecast, ModelDescription
 
 SplitName = Literal["train", "validation", "test"]
 RunOutcome = Literal["completed", "stopped", "failed", "crashed"]
@@ -39,6 +39,8 @@ class Heartbeat(_Event):
     """Resident bytes of the process on a CPU, bytes held by the allocator on CUDA and MPS."""
     host_bytes: int = 0
     """Resident bytes of the process, whatever the device."""
+    device: DeviceName = "cpu"
+    """What ``memory_bytes`` is the memory of."""
 
 
 class StageChanged(_Event):

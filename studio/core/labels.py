@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from studio.core.errors import StudioError
 
@@ -60,7 +61,8 @@ class LabelSet:
 
     def index(self, name: str) -> int:
         """The position of a label. Raises KeyError for a name outside the set."""
-        try:
-            return self.names.index(name)
-        except ValueError:
-            raise KeyError(name) from None
+        return self.positions[name]
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        return {name: position for position, name in enumerate(self.names)}

@@ -26,7 +26,6 @@ class LabelScores:
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
     f1: NDArray[np.float64]
-    support: NDArray[np.int64]
 
 
 def label_scores(counts: NDArray[np.int64]) -> LabelScores:
@@ -34,7 +33,7 @@ def label_scores(counts: NDArray[np.int64]) -> LabelScores:
     true, predicted = counts.sum(axis=1), counts.sum(axis=0)
     precision = _ratio(hits, predicted)
     recall = _ratio(hits, true)
-    return LabelScores(precision, recall, _ratio(2 * hits, true + predicted), true)
+    return LabelScores(precision, recall, _ratio(2 * hits, true + predicted))
 
 
 def accuracy(counts: NDArray[np.int64]) -> float:

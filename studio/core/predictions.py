@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,22 @@ class PredictionTable:
     labels: list[str]
     predictions: list[Prediction]
 
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """The index of each label."""
+        return {name: position for position, name in enumerate(self.labels)}
+
     def true_indices(self) -> list[int]:
         """The label index of each row. Raises KeyError when a row has no label or one outside the set."""
-        index = {name: position for position, name in enumerate(self.labels)}
-        return [index[row.label or ""] for row in self.predictions]
+        return [self.positions[row.label or ""] for row in self.predictions]
+
+    def predicted_indices(self) -> list[int]:
+        """The label index that each row was predicted as. Raises KeyError when one is outside the set."""
+        return [self.positions[row.predicted] for row in self.predictions]
 
     def confusion(self) -> NDArray[np.int64]:
         """(labels, labels) counts: row = true intent, column = predicted intent."""
-        index = {name: position for position, name in enumerate(self.labels)}
-        return confusion_counts(self.true_indices(), [index[row.predicted] for row in self.predictions], len(self.labels))
+        return confusion_counts(self.true_indices(), self.predicted_indices(), len(self.labels))
 
 
 def write_predictions(path: Path, labels: Sequence[str], predictions: Sequence[Prediction]) -> None:

@@ -197,11 +197,29 @@ class RunFolder:
     def write_outcome(self, final: Finished | Failed | Crashed) -> None:
         write_atomically(self.path / "outcome.json", Outcome(final=final).model_dump_json(indent=1))
 
+    def record_scores(self, scores: Finished) -> None:
+        """Keep the figures of the test split when it was predicted after training; how the run ended stays as it was.
+
+        Nothing is kept of a run that did not finish: its outcome is a failure, or unknown. Raises StudioError.
+        """
+        outcome = self.outcome()
+        if outcome is None or not isinstance(outcome.final, Finished):
+            return
+        figures = ("rows", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "outside_rate")
+        try:
+            self.write_outcome(outcome.final.model_copy(update={name: getattr(scores, name) for name in figures}))
+        except OSError as error:
+            raise StudioError(
+                f"The scores of {self.name} cannot be kept: {error.strerror or error}.", "Free some space or mend permissions."
+            ) from error
+
     def state(self) -> RunState:
         if (outcome := self.outcome()) is not None:
             return outcome.state
         if self.is_running():
             return "running"
+        if (outcome := self.outcome()) is not None:  # it ended between the two looks
+            return outcome.state
         return "interrupted" if self.events_path.exists() else "new"
 
     def checkpoint(self) -> Path | None:

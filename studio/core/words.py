@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 CRASHED = "The background process ended unexpectedly"
+REPORT = "Copy the details into a bug report to the project."
 UNKNOWN = "—"
 _SHOWN = 5
 

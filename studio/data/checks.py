@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from studio.core.words import counted, listed
 from studio.data.sources import Example
-from studio.data.words import counted, listed
 
 
 def check_examples(examples: Sequence[Example]) -> list[str]:

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple, Protocol
 from studio.core.config import PromptConfig
 from studio.core.errors import StudioError
 from studio.core.labels import LabelSet
+from studio.core.words import counted
 from studio.data.sources import Example
-from studio.data.words import counted
 
 _SLOT = "{text}"
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from studio.core.errors import StudioError
 from studio.core.events import ColumnGuess
+from studio.core.words import counted, listed, nearest
 from studio.data.tables import SourceTable, load_table, read_table
-from studio.data.words import counted, listed, nearest
 
 __all__ = ["Example", "guess_columns", "read_examples", "read_table", "read_texts"]
 

@@ -6,6 +6,7 @@ of a message with the same intent stay together, so that none is trained on and 
 
 from __future__ import annotations
 
+import heapq
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +23,9 @@ from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import ColumnGuess, SplitName
 from studio.core.runs import RunFolder
+from studio.core.words import counted, listed, nearest
 from studio.data.checks import check_examples, check_overlap
 from studio.data.sources import Example, read_examples
-from studio.data.words import counted, listed, nearest
 
 _SCHEMA = pa.schema([pa.field("text", pa.string(), nullable=False), pa.field("label", pa.string(), nullable=False)])
 _HELD_OUT: tuple[SplitName, ...] = ("test", "validation")
@@ -89,7 +90,7 @@ def load_splits(dataset: DatasetConfig) -> Splits:
         held_out = {name: [row for row in rows if row.label in dataset.labels] for name, rows in held_out.items()}
     if len({row.label for row in train}) < 2:
         raise StudioError(
-            f"All {counted(len(train), 'row')} have the intent {train[0].label!r}; telling messages apart needs at least two.",
+            f"The data has only one intent, {train[0].label!r}; telling messages apart needs at least two.",
             f"Check that {guess.label_column!r} is the column of the intents.",
         )
     problems += check_examples(train)
@@ -172,9 +173,15 @@ def _set_aside(
         # A generator for each intent: new rows of one intent do not move the others' rows.
         for copies in _shuffled(list(texts.values()), f"{seed} {name} {label}")[: shares[label]]:
             chosen.update(copies)
-    absent = sorted(label for label, share in shares.items() if share == 0)
+    single = sorted(label for label, texts in groups.items() if len(texts) == 1)
+    if single:
+        problems.append(f"{counted(len(single), 'intent')} with too few rows to be in the {name} split: {listed(single)}.")
+    absent = sorted(label for label, share in shares.items() if share == 0 and len(groups[label]) > 1)
     if absent:
-        problems.append(f"{counted(len(absent), 'intent')} with too few rows to be in the {name} split: {listed(absent)}.")
+        problems.append(
+            f"A share of {fraction:g} is too small for every intent to be in the {name} split; "
+            f"{counted(len(absent), 'is', 'are')} missing: {listed(absent)}."
+        )
     stay = [row for position, row in enumerate(rows) if position not in chosen]
     return stay, [rows[position] for position in sorted(chosen)]
 
@@ -188,14 +195,26 @@ def _group(rows: Sequence[Example]) -> dict[str, dict[str, list[int]]]:
 
 
 def _shares(sizes: Mapping[str, int], fraction: float, generator: random.Random) -> dict[str, int]:
-    """How many messages each intent gives: its quota rounded down, then one more for the largest remainders (Hamilton)."""
+    """How many messages each intent gives: its quota rounded down, then one more for the largest remainders (Hamilton).
+
+    Where the whole is enough for it, every intent that can gives at least one.
+    """
     able = [label for label in sorted(sizes) if sizes[label] > 1]
-    shares = dict.fromkeys(sizes, 0) | {label: int(fraction * sizes[label]) for label in able}
     wanted = max(1, round(fraction * sum(sizes[label] for label in able)))
+    least = 1 if wanted >= len(able) else 0
+    shares = dict.fromkeys(sizes, 0) | {label: max(least, int(fraction * sizes[label])) for label in able}
     generator.shuffle(able)
     able.sort(key=lambda label: shares[label] - fraction * sizes[label])
-    for label in [label for label in able if shares[label] < sizes[label] - 1][: wanted - sum(shares.values())]:
+    for label in [label for label in able if shares[label] < sizes[label] - 1][: max(0, wanted - sum(shares.values()))]:
         shares[label] += 1
+    # What small intents give beyond their quota, those that are furthest above theirs give less.
+    givers = [(fraction * sizes[label] - shares[label], label) for label in able if shares[label] > least]
+    heapq.heapify(givers)
+    for _ in range(sum(shares.values()) - wanted):
+        lacking, label = heapq.heappop(givers)
+        shares[label] -= 1
+        if shares[label] > least:
+            heapq.heappush(givers, (lacking + 1, label))
     return shares
 
 

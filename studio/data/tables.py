@@ -17,9 +17,11 @@ from typing import NoReturn
 import pyarrow as pa
 
 from studio.core.errors import StudioError
-from studio.data.words import counted
+from studio.core.words import counted
 
 _LARGEST_FILE = 2**30
+# Otherwise a message of more than 131,072 characters is refused.
+csv.field_size_limit(_LARGEST_FILE)
 _READ_TODAY = "CSV (.csv), TSV (.tsv) and JSON Lines (.jsonl) files are read"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}
@@ -176,7 +178,7 @@ def _records(text: str, delimiter: str, quoted: bool) -> list[list[str]]:
                 rows.append(record)
             line = reader.line_num + 1
     except csv.Error as error:
-        never_closed = "unexpected end" in str(error) or "field limit" in str(error)
+        never_closed = "unexpected end" in str(error)
         reason = "a quotation mark opens here and is never closed" if never_closed else "a quotation mark ends in mid-field"
         raise _BadLineError(line, width, reason, _QUOTE_ADVICE) from error
     return rows

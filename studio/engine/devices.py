@@ -11,6 +11,7 @@ from typing import Literal
 import psutil
 import torch
 from accelerate import Accelerator
+from accelerate.utils.memory import clear_device_cache
 
 from studio.core.config import DeviceConfig, Precision
 from studio.core.errors import StudioError
@@ -63,6 +64,12 @@ class Compute:
         prepared: torch.nn.Module = self.accelerator.prepare_model(model, evaluation_mode=not training)
         return prepared
 
+    def release_models(self) -> None:
+        """Give back the memory of prepared models that nobody else holds; accelerate remembers each of them."""
+        self.accelerator.free_memory()
+        # accelerate collects garbage before it forgets the models, which prepared ones are: they refer to themselves.
+        clear_device_cache(garbage_collection=True)
+
 
 def choose_compute(device: DeviceConfig, precision: Precision = "auto", threads: int | Literal["auto"] = "auto") -> Compute:
     """Pick the device that is asked for, or the best there is. Raises StudioError when it is not there."""
@@ -78,7 +85,15 @@ def choose_compute(device: DeviceConfig, precision: Precision = "auto", threads:
     if threads != "auto":
         torch.set_num_threads(threads)
     chosen = _choose_precision(kind, precision)
-    accelerator = Accelerator(cpu=kind == "cpu", mixed_precision="bf16" if chosen == "bf16" else "no")
+    try:
+        accelerator = Accelerator(cpu=kind == "cpu", mixed_precision="bf16" if chosen == "bf16" else "no")
+    except ValueError as error:
+        raise StudioError(
+            f"This {kind.upper()} device cannot compute in {chosen}.",
+            "Set training.precision to 'fp32' or 'auto'.",
+            detail=str(error),
+            kind="unsupported_precision",
+        ) from error
     return Compute(accelerator, kind, device.index, chosen)
 
 

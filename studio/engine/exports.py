@@ -13,7 +13,7 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from studio.core.config import MethodConfig, PromptConfig, RunConfig
+from studio.core.config import ExportKind, MethodConfig, MethodKind, PromptConfig, RunConfig, check_export_kind
 from studio.core.errors import StudioError
 from studio.core.events import Finished
 from studio.core.labels import LabelSet
@@ -72,14 +72,9 @@ def write_export(run: RunFolder, base: Path, labels: LabelSet, end_token_id: int
         _name_base(scratch, config, base)
 
 
-def check_target(folder: Path, kind: str, method: str) -> None:
+def check_target(folder: Path, kind: ExportKind, method: MethodKind) -> None:
     """Raises StudioError when the kind does not fit the run's method or the folder holds something already."""
-    fits = "model" if method == "full" else "adapter"
-    if kind != fits:
-        why = "changed every weight, so there is no adapter" if method == "full" else "left the base as it was"
-        raise StudioError(
-            f"A {kind} cannot be exported from this run: {method} training {why}.", f"Export it as {fits}.", kind="wrong_export"
-        )
+    check_export_kind(kind, method)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StudioError(
             f"The folder {folder} is not empty.", "Choose a new or empty folder, so that nothing is overwritten.", kind="not_empty"

@@ -75,8 +75,18 @@ def load_base(folder: Path, compute: Compute, *, trained: bool, quantised: bool)
     if quantised:
         options["quantization_config"] = quantization(compute.dtype)
         options["device_map"] = {"": compute.device}
-    with _told(f"The model in {folder} cannot be loaded.", "Copy the model again; a download may be incomplete."):
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, **options)
+    remedy = "Copy the model again; a download may be incomplete."
+    with _told(f"The model in {folder} cannot be loaded.", remedy):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
+    model: PreTrainedModel = loaded[0]
+    if missing := sorted(loaded[1]["missing_keys"]):
+        # transformers fills them with random numbers and only logs it.
+        raise StudioError(
+            f"The model in {folder} cannot be loaded: {len(missing)} of its weights are not in its files.",
+            remedy,
+            detail=", ".join(missing[:20]),
+            kind="bad_model",
+        )
     if not quantised:
         model.to(compute.device)  # type: ignore[arg-type]  # transformers decorates Module.to, which hides its overloads
     model.config.use_cache = False

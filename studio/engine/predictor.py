@@ -43,8 +43,7 @@ class Predictor:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> list[Scored]:
         """Classify ``texts``, whose true ``labels`` may be known. Raises InterruptedByUserError on a stop."""
-        index = {name: position for position, name in enumerate(self.labels.names)}
-        true = [None] * len(texts) if labels is None else [index[name] for name in labels]
+        true = [None] * len(texts) if labels is None else [self.labels.index(name) for name in labels]
         queries = [Query(text, self.encoder.prompt_ids(text), label) for text, label in zip(texts, true, strict=True)]
         return classify(self.model, self.labels, queries, self.compute.device, progress=progress, should_stop=should_stop)
 
@@ -75,9 +74,8 @@ class Summary:
     @classmethod
     def of(cls, scored: Sequence[Scored], labels: LabelSet) -> Summary:
         """``scored`` must have true labels. The loss is the mean over supervised tokens, as in training."""
-        index = {name: position for position, name in enumerate(labels.names)}
-        true = [index[row.prediction.label or ""] for row in scored]
-        predicted = [index[row.prediction.predicted] for row in scored]
+        true = [labels.index(row.prediction.label or "") for row in scored]
+        predicted = [labels.index(row.prediction.predicted) for row in scored]
         counts = confusion_counts(true, predicted, len(labels.names))
         tokens = sum(len(labels.token_ids[label]) for label in true)
         low, high = wilson_interval(int(counts.trace()), len(scored))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 
 from studio.core.events import Crashed
+from studio.core.words import REPORT
 
 _LESS_MEMORY = "Close other programs, or choose LoRA or QLoRA, a smaller micro-batch or a smaller maximum length."
 _DOCTOR = "Run `finetune-studio doctor`; it names what is missing and how to install it."
-_REPORT = "Report this with the end of the log."
 
 _SIGNALS = {
     "SIGKILL": ("The operating system ended it, most likely because memory ran out.", _LESS_MEMORY),
@@ -37,7 +37,7 @@ def explain_crash(exit_code: int, log_tail: str, ended_because: str = "") -> Cra
     name = _signal_name(exit_code)
     cause, remedy = _likely_cause(exit_code, name, log_tail)
     if ended_because:
-        cause, remedy = ended_because, "Start it again; if that repeats, report it with the end of the log."
+        cause, remedy = ended_because, f"Start it again. If that repeats: {REPORT}"
     return Crashed(exit_code=exit_code, signal=name, log_tail=log_tail, likely_cause=cause, remedy=remedy)
 
 
@@ -57,5 +57,5 @@ def _likely_cause(exit_code: int, name: str | None, log_tail: str) -> tuple[str,
         if sign in log_tail:
             return cause, remedy
     if exit_code == 0:
-        return "It ended in good order but gave no answer.", _REPORT
-    return "An unexpected error ended it.", _REPORT
+        return "It ended in good order but gave no answer.", REPORT
+    return "An unexpected error ended it.", REPORT

@@ -6,12 +6,16 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
-from studio.core.events import FINAL_EVENTS, Event, Heartbeat, ModelLoaded, RunStarted
+from studio.core.events import Crashed, Event, Heartbeat, ModelLoaded, RunStarted
+from studio.core.machine import device_kind
+from studio.core.memory import DeviceName
+from studio.supervise.process import LAST_WORDS
 
 INTERVAL_MS = 1000
 # A worker sends a heartbeat every two seconds; one that has missed this many is gone or its memory is unknown.
@@ -37,6 +41,7 @@ class MemorySample:
 class _Worker:
     memory_bytes: int
     host_bytes: int
+    device: DeviceName
     seen: float
 
 
@@ -70,11 +75,16 @@ class MemoryGauge(QObject):
     def watch(self, event: Event, worker: str = "") -> None:
         """Learn from a worker's event. ``worker`` tells several workers apart, e.g. training and chat."""
         if isinstance(event, Heartbeat):
-            self._workers[worker] = _Worker(event.memory_bytes, event.host_bytes or event.memory_bytes, time.monotonic())
+            host_bytes = event.host_bytes or event.memory_bytes
+            self._workers[worker] = _Worker(event.memory_bytes, host_bytes, event.device, time.monotonic())
         elif isinstance(event, RunStarted | ModelLoaded):
             self._device = event.device.lower()
-        elif isinstance(event, FINAL_EVENTS):
-            self._workers.pop(worker, None)
+        elif isinstance(event, (*LAST_WORDS, Crashed)):
+            self.forget(worker)
+
+    def forget(self, worker: str) -> None:
+        """The worker is gone, or was told to go."""
+        self._workers.pop(worker, None)
 
     @Slot()
     def take(self) -> MemorySample:
@@ -83,20 +93,24 @@ class MemoryGauge(QObject):
         self._workers = {name: worker for name, worker in self._workers.items() if worker.seen >= oldest}
         ram = psutil.virtual_memory()
         ours_host = int(self._app.memory_info().rss) + sum(worker.host_bytes for worker in self._workers.values())
-        ours_device = sum(worker.memory_bytes for worker in self._workers.values())
         host = (int(ram.total), int(ram.total - ram.available), ours_host)
         # Before the first run the card is shown, where there is one.
         card = self._card() if not self._device or self._device.startswith("cuda") else None
         if card is not None:
             name, total, used = card
-            sample = _sample(name, total, used, ours_device, host)
-        elif "mps" in self._device:
+            sample = _sample(name, total, used, self._held_on("cuda"), host)
+        elif device_kind(self._device) == "mps":
             # One memory for CPU and GPU: what the allocator holds is not in the worker's resident bytes.
-            sample = _sample("unified memory", host[0], host[1], int(self._app.memory_info().rss) + ours_device, host)
+            on_cpu = sum(worker.host_bytes for worker in self._workers.values() if worker.device != "mps")
+            ours = int(self._app.memory_info().rss) + on_cpu + self._held_on("mps")
+            sample = _sample("unified memory", host[0], host[1], ours, host)
         else:
             sample = _sample("RAM", host[0], host[1], ours_host, host)
         self.sampled.emit(sample)
         return sample
+
+    def _held_on(self, device: DeviceName) -> int:
+        return sum(worker.memory_bytes for worker in self._workers.values() if worker.device == device)
 
     def _card(self) -> tuple[str, int, int] | None:
         """Name, total and used bytes of the CUDA card in use, or of the first; None without a card or driver."""
@@ -107,7 +121,9 @@ class MemoryGauge(QObject):
                 pynvml.nvmlInit()
                 self._nvml = True
             index = _card_index(self._device)
-            handle = pynvml.nvmlDeviceGetHandleByIndex(_physical_index(index))
+            handle = _card_handle(self._device)
+            if handle is None:
+                return None
             memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
             return f"cuda:{index} {pynvml.nvmlDeviceGetName(handle)}", int(memory.total), int(memory.used)
         except pynvml.NVMLError:
@@ -127,7 +143,30 @@ def _card_index(device: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _physical_index(index: int) -> int:
-    """NVML counts all cards, CUDA those that CUDA_VISIBLE_DEVICES leaves."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    return int(visible[index]) if index < len(visible) and visible[index].strip().isdigit() else index
+def _visible_cards() -> list[Any]:
+    """NVML's handles of the cards that CUDA sees: NVML counts all of them, CUDA those that CUDA_VISIBLE_DEVICES leaves."""
+    cards = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return cards
+    visible = []
+    for entry in map(str.strip, chosen.split(",")):
+        if entry.isdigit():
+            found = cards[int(entry) : int(entry) + 1]
+        else:
+            found = [card for card in cards if entry and pynvml.nvmlDeviceGetUUID(card).startswith(entry)]
+        if not found:  # CUDA leaves out an entry it does not know, and all after it
+            break
+        visible.append(found[0])
+    return visible
+
+
+def _card_handle(device: str) -> Any | None:
+    """NVML's handle of "cuda:1 name", or None when CUDA sees no such card."""
+    cards, index = _visible_cards(), _card_index(device)
+    if index >= len(cards):
+        return None
+    # CUDA counts the fastest card first and NVML goes by slot, so among different cards the name decides.
+    name = device.partition(" ")[2]
+    names = [pynvml.nvmlDeviceGetName(card).lower() for card in cards]
+    return cards[names.index(name) if name in names and names[index] != name else index]

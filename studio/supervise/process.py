@@ -1,4 +1,4 @@
-"""Start a worker, read its events, stop it in good order, and say what happened when it ended without a word."""
+"""Start a worker, read its events, stop it in good order, and say what happened when it ended unexpectedly."""
 
 from __future__ import annotations
 
@@ -32,11 +32,9 @@ from studio.core.events import (
     Predicted,
 )
 from studio.core.runs import Home, RunFolder
-from studio.core.wire import decode_event, encode
+from studio.core.wire import WORKER_COMMAND, decode_event, encode
 from studio.supervise.crashes import explain_crash
 
-# -P: a file named like a library must not be imported from the folder that happens to be the current one.
-WORKER = (sys.executable, "-P", "-m", "studio", "--worker")
 # These end a job. The others answer one question of several: enough when the process then ends in good order.
 LAST_WORDS = (Finished, Failed, DataInspected, ModelDescribed, Forecasted, Exported)
 _PARTIAL_ANSWERS = (Predicted, ModelLoaded)
@@ -83,7 +81,7 @@ class WorkerProcess:
         self._end_mark = b"end-of-worker-" + secrets.token_hex(16).encode()
         try:
             self._process = subprocess.Popen(
-                list(command or WORKER),
+                list(command or WORKER_COMMAND),
                 stdin=subprocess.PIPE,
                 stdout=self._marker,
                 stderr=self._log,
@@ -94,7 +92,11 @@ class WorkerProcess:
         except OSError as error:
             for stream in (self._events, self._marker, self._log):
                 stream.close()
-            raise StudioError(f"The worker could not be started: {error}.", "Check the installation with `doctor`.") from error
+            raise StudioError(
+                f"The background process could not be started: {error}.",
+                "Check the installation with `finetune-studio doctor`.",
+                kind="worker_missing",
+            ) from error
         self._input_lock = threading.RLock()
         self._mark_lock = threading.Lock()
         self._gone = threading.Event()
@@ -259,13 +261,15 @@ def _open_log(path: Path | None) -> BinaryIO:
     try:
         return path.open("a+b") if path else tempfile.TemporaryFile()
     except OSError as error:
-        raise StudioError(f"The worker's log cannot be written: {error}.", "Free some space or mend permissions.") from error
+        raise StudioError(
+            f"The log of the background process cannot be written: {error}.", "Free some space or mend permissions."
+        ) from error
 
 
 def start_training(home: Home, config: RunConfig) -> tuple[RunFolder, WorkerProcess]:
     """Make a run folder and start a worker that trains in it. Raises StudioError.
 
-    The run's outcome.json is written here when the worker could not.
+    The run's outcome.json is written here when the worker could not, or could not be started.
     """
     run = home.create_run(config)
 
@@ -274,7 +278,11 @@ def start_training(home: Home, config: RunConfig) -> tuple[RunFolder, WorkerProc
             with contextlib.suppress(OSError):  # the disk is full: the list of runs shows it as interrupted
                 run.write_outcome(final)
 
-    process = WorkerProcess(run.log_path, on_end=keep_outcome)
+    try:
+        process = WorkerProcess(run.log_path, on_end=keep_outcome)
+    except StudioError as error:
+        keep_outcome(Failed(kind=error.kind, message=error.message, remedy=error.remedy, detail=error.detail))
+        raise
     process.send(Train(run=str(run.path), home=str(home.path)))
     return run, process
 

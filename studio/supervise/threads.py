@@ -47,10 +47,6 @@ class WorkerThread(QThread):
     def send(self, command: Command) -> None:
         self._process.send(command)
 
-    def close(self) -> None:
-        """Close the worker's stdin, so that it ends by itself."""
-        self._process.close()
-
     def stop(self, closing: bool = False) -> None:
         """Ask for a good end: see ``WorkerProcess.stop``."""
         self._process.stop(closing)
@@ -130,11 +126,6 @@ class TrainingSession(QObject):
         """Keep what was learnt and end the run, after predicting the test split unless ``closing``."""
         if self._thread is not None:
             self._thread.stop(closing)
-
-    def cancel(self) -> None:
-        """End the run now; only its last checkpoint is kept."""
-        if self._thread is not None:
-            self._thread.cancel()
 
     def shut_down(self, seconds: float = SHUT_DOWN_SECONDS) -> None:
         """For closing the window: stop the run and wait ``seconds`` for its worker; a slower one saves by itself."""

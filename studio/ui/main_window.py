@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
-from PySide6.QtCore import QByteArray, QEvent, QSettings, QTimer
+from PySide6.QtCore import QEvent, QSettings, QTimer, SignalInstance
 from PySide6.QtGui import QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import QMainWindow
 
@@ -13,16 +13,17 @@ from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, Finished
 from studio.core.runs import Home, RunFolder
+from studio.core.words import REPORT
 from studio.supervise.gauges import MemoryGauge, MemorySample
-from studio.supervise.threads import TrainingSession
+from studio.supervise.threads import SHUT_DOWN_SECONDS, TrainingSession
 from studio.ui.menus import add_action, add_themes
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.setup import SetupPage
 from studio.ui.widgets.about import AboutDialog
 from studio.ui.widgets.bottom_bar import BottomBar
-from studio.ui.widgets.questions import may_stop
+from studio.ui.widgets.questions import end_work, may_stop
 from studio.ui.widgets.runs_sidebar import RunsSidebar
-from studio.ui.widgets.shell import Shell
+from studio.ui.widgets.shell import Shell, restore_layout, save_layout
 
 if TYPE_CHECKING:
     from studio.ui.pages.chat import ChatPage
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 Tab = Literal["Setup", "Training", "Results", "Chat", "Export"]
 TABS: tuple[Tab, ...] = get_args(Tab)
-_CLOSING_SECONDS = 20
 _REFRESH_SECONDS = 60
 
 
@@ -58,13 +58,13 @@ class MainWindow(QMainWindow):
         self.bottom = BottomBar()
         self.session = TrainingSession(home, self)
         self.gauge = MemoryGauge(self)
-        shell = Shell(TABS, self.sidebar, self.bottom)
+        self._shell = shell = Shell(TABS, self.sidebar, self.bottom)
         self.tabs, self.stack, self.splitter, self.error = shell.tabs, shell.stack, shell.splitter, shell.error
         self.stack.addWidget(self.setup)
         self.setCentralWidget(shell)
         self._build_menus()
         self._connect()
-        self._restore()
+        restore_layout(self, shell, settings)
         self.sidebar.refresh()
         self.setup.start(str(settings.value("source", "sample")), str(settings.value("base", "starter")))
         self.gauge.start()
@@ -86,7 +86,7 @@ class MainWindow(QMainWindow):
 
     def show_fault(self, message: str, detail: str) -> None:
         """Show an error of the program itself."""
-        self.error.show_error(message, "You can go on; report this with the details if it happens again.", detail)
+        self.error.show_error(message, f"You can go on. If it happens again: {REPORT}", detail)
 
     def open_folder(self, folder: RunFolder) -> None:
         """Open a run on its pages."""
@@ -115,13 +115,14 @@ class MainWindow(QMainWindow):
             self.session.start(config)
         except StudioError as error:
             self.error.show_problem(error)
+            self.sidebar.refresh()
             return
         self._settings.setValue("source", config.dataset.source)
         self._settings.setValue("base", config.model.base)
 
     def _run_started(self, folder: RunFolder) -> None:
         self.sidebar.model.running = folder.path
-        self._live = OpenRun(folder, self)
+        self._live = OpenRun(folder, self, ours=True)
         self.sidebar.refresh()
         self._show_run(self._live)
         self.setup.show_running(folder.name)
@@ -151,6 +152,10 @@ class MainWindow(QMainWindow):
         elif isinstance(final, Finished) and self.open_run is live and self.current_tab not in ("Setup", "Chat"):
             # Somebody who is typing on Setup or Chat is not torn away.
             self.show_tab("Results")
+
+    def _stop_open_run(self) -> None:
+        if self.open_run is not None and self.open_run is self._live:
+            self.session.stop()
 
     def _show_run(self, run: OpenRun) -> None:
         previous, self.open_run = self.open_run, run
@@ -184,17 +189,20 @@ class MainWindow(QMainWindow):
         from studio.ui.pages.results import ResultsPage
         from studio.ui.pages.training import TrainingPage
 
-        self.training, self.results = TrainingPage(), ResultsPage()
+        self.training, self.results = TrainingPage(), ResultsPage(self._home)
         self.chat, self.export = ChatPage(self._home), ExportPage(self._home)
         for page in self._run_pages():
             self.stack.addWidget(page)
             page.setup_requested.connect(lambda: self.show_tab("Setup"))
             page.show_run(self.open_run)
         self.stack.setCurrentIndex(self.tabs.currentIndex())
-        self.training.stop_requested.connect(lambda: self.session.stop())
+        self.training.stop_requested.connect(self._stop_open_run)
         self.training.results_requested.connect(lambda: self.show_tab("Results"))
         self.results.message_chosen.connect(self._ask_chat)
-        self.chat.session.event_received.connect(lambda event: self.gauge.watch(event, "chat"))
+        self.results.evaluation.evaluated.connect(self.sidebar.refresh)
+        self._watch("evaluation", self.results.evaluation.event_received, self.results.evaluation.worker_ended)
+        self._watch("chat", self.chat.session.event_received, self.chat.session.unloaded)
+        self._watch("export", self.export.event_received, self.export.worker_ended)
 
     def _build_menus(self) -> None:
         bar = self.menuBar()
@@ -209,14 +217,15 @@ class MainWindow(QMainWindow):
             add_action(view, f"&{tab}", partial(self.show_tab, tab), f"Ctrl+{number + 1}")
         view.addSeparator()
         self.theme_actions = add_themes(view, self._settings)
-        add_action(help_menu, "&About Finetune Studio", self._show_about)
+        add_action(help_menu, "&About Finetune Studio", lambda: AboutDialog(self._home, self).exec())
 
     def _connect(self) -> None:
         self.tabs.currentChanged.connect(self._tab_changed)
         self.sidebar.run_chosen.connect(self.open_folder)
         self.sidebar.new_run_requested.connect(self.new_run)
         self.setup.train_requested.connect(self.train)
-        self.setup.model.event_received.connect(lambda event: self.gauge.watch(event, "model"))
+        self._watch("model", self.setup.model.event_received)
+        self._watch("data", self.setup.dataset.event_received)
         self.session.run_started.connect(self._run_started)
         self.session.event_received.connect(self._event_received)
         self.session.run_ended.connect(self._run_ended)
@@ -225,6 +234,12 @@ class MainWindow(QMainWindow):
         self._refresh_timer = QTimer(self, interval=_REFRESH_SECONDS * 1000)
         self._refresh_timer.timeout.connect(self.sidebar.refresh)
         self._refresh_timer.start()
+
+    def _watch(self, worker: str, event_received: SignalInstance, ended: SignalInstance | None = None) -> None:
+        """Count what a worker takes as ours."""
+        event_received.connect(lambda event: self.gauge.watch(event, worker))
+        if ended is not None:
+            ended.connect(lambda: self.gauge.forget(worker))
 
     def _tab_changed(self, number: int) -> None:
         if number > 0:
@@ -238,9 +253,6 @@ class MainWindow(QMainWindow):
     def _train_from_menu(self) -> None:
         self.show_tab("Setup")
         self.setup.request_training()
-
-    def _show_about(self) -> None:
-        AboutDialog(self._home, self).exec()
 
     # The window itself
 
@@ -260,13 +272,14 @@ class MainWindow(QMainWindow):
             if not self._closing and may_stop(self):
                 self._stop_and_close()
             return
+        if not end_work(self, {"export": self.export, "evaluation": self.results.evaluation if self.results else None}):
+            event.ignore()
+            return
         self.gauge.stop()
         self._refresh_timer.stop()
         if self.chat is not None:
             self.chat.unload()
-        self._settings.setValue("geometry", self.saveGeometry())
-        self._settings.setValue("splitter", self.splitter.saveState())
-        self._settings.sync()
+        save_layout(self, self._shell, self._settings)
         event.accept()
 
     def _stop_and_close(self) -> None:
@@ -279,19 +292,8 @@ class MainWindow(QMainWindow):
         self.menuBar().setEnabled(False)
         self.session.stop(closing=True)
         # A worker that is slower than this saves by itself after the window is gone.
-        QTimer.singleShot(_CLOSING_SECONDS * 1000, self, self._close_without_waiting)
+        QTimer.singleShot(round(SHUT_DOWN_SECONDS * 1000), self, self._close_without_waiting)
 
     def _close_without_waiting(self) -> None:
         self.session.shut_down(0)
         self.close()
-
-    def _restore(self) -> None:
-        geometry, splitter = self._settings.value("geometry"), self._settings.value("splitter")
-        if isinstance(splitter, QByteArray):
-            self.splitter.restoreState(splitter)
-        if not (isinstance(geometry, QByteArray) and self.restoreGeometry(geometry)):
-            self._resize_to_screen()
-
-    def _resize_to_screen(self) -> None:
-        room = self.screen().availableGeometry()
-        self.resize(min(1440, room.width()), min(920, room.height()))

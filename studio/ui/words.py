@@ -1,84 +1,9 @@
-"""Numbers as a person reads them."""
+"""Text as Qt shows it."""
 
 from __future__ import annotations
 
-import math
-import time
-
-UNKNOWN = "—"
-
-
-def percent(share: float | None, places: int = 1) -> str:
-    """0.9642 → "96.4 %"; a dash for None and NaN."""
-    if share is None or not math.isfinite(share):
-        return UNKNOWN
-    return f"{100 * share:.{places}f} %"
-
-
-def points(difference: float | None) -> str:
-    """A difference of shares in percentage points, signed: 0.0123 → "+1.2 points"."""
-    if difference is None or not math.isfinite(difference):
-        return UNKNOWN
-    return f"{100 * difference:+.1f} points".replace("-", "\N{MINUS SIGN}")
-
-
-def size(amount: float) -> str:
-    """Bytes in the largest unit that leaves at least one; 1 GB = 2**30 bytes, as memory is sold."""
-    for unit, power in (("GB", 30), ("MB", 20), ("kB", 10)):
-        if amount >= 2**power:
-            value = amount / 2**power
-            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
-    return f"{amount:.0f} bytes"
-
-
-def duration(seconds: float | None) -> str:
-    """A time span: "0:07", "6:41", "1:02:03"; a dash for None and NaN."""
-    if seconds is None or not math.isfinite(seconds):
-        return UNKNOWN
-    whole = max(0, round(seconds))
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def count(number: int, singular: str, plural: str | None = None) -> str:
-    """ "1 message", "1,234 messages"."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
-
-
-def short_count(number: float) -> str:
-    """268M, 1.7B, 12.3k, 77."""
-    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
-        if number >= limit:
-            scaled = number / (1e3 if unit == "k" else limit)
-            return f"{scaled:.0f}{unit}" if scaled >= 100 else f"{scaled:.1f}{unit}"
-    return f"{number:,.0f}"
-
-
-def size_of(used: float, total: float) -> str:
-    """A share of a memory: "3.1 of 24 GB"."""
-    return f"{used / 2**30:.1f} of {total / 2**30:.{0 if total >= 10 * 2**30 else 1}f} GB"
-
-
-def age(then: float, now: float) -> str:
-    """How long ago a Unix time was: just now, 5 min ago, 3 h ago, 2 days ago, or the date."""
-    seconds = now - then
-    if seconds < 60:
-        return "just now"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min ago"
-    if seconds < 86400:
-        return f"{seconds // 3600:.0f} h ago"
-    if seconds < 7 * 86400:
-        return f"{count(int(seconds // 86400), 'day')} ago"
-    return time.strftime("%d %b %Y", time.localtime(then))
-
 
 def plain_tooltip(text: str) -> str:
-    """A tooltip that Qt wraps and never reads as markup, whatever the text holds."""
+    """A tooltip that Qt wraps and never reads as markup, whatever the text holds; none for no text."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", "<br>")
-    return f"<qt>{escaped}</qt>"
-
-
-def sentence(text: str) -> str:
-    """The same words with a capital at the start."""
-    return text[:1].upper() + text[1:]
+    return f"<qt>{escaped}</qt>" if text else ""

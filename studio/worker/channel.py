@@ -19,6 +19,7 @@ import psutil
 from studio.core.commands import Command, Stop
 from studio.core.errors import StudioError
 from studio.core.events import Event, Heartbeat, LogLine, StageChanged
+from studio.core.memory import DeviceName
 from studio.core.wire import decode_command, encode
 
 HEARTBEAT_SECONDS = 2.0
@@ -52,6 +53,8 @@ class Channel:
         self.stop = StopRequest()
         self.memory: Callable[[], int] = resident_bytes
         """Bytes that the job holds on its device; a job on CUDA or MPS puts its own function here."""
+        self.device: DeviceName = "cpu"
+        """What ``memory`` measures; set together with it."""
         self._began = time.monotonic()
         self._input = input
         self._output = output
@@ -114,6 +117,10 @@ class Channel:
         """Say something that a person should read."""
         self.emit(LogLine(level=level, text=text))
 
+    def measure(self, device: DeviceName, memory: Callable[[], int]) -> None:
+        """From now on heartbeats say what ``memory`` counts on ``device``."""
+        self.device, self.memory = device, memory
+
     def elapsed(self) -> float:
         """Seconds since the job began."""
         return time.monotonic() - self._began
@@ -137,7 +144,7 @@ class Channel:
     def _beat(self) -> None:
         while not self._closed.wait(self._heartbeat_seconds):
             with contextlib.suppress(StudioError):  # the job meets the same full disk at its next event
-                self.emit(Heartbeat(memory_bytes=self.memory(), host_bytes=resident_bytes()))
+                self.emit(Heartbeat(memory_bytes=self.memory(), host_bytes=resident_bytes(), device=self.device))
 
     def _read(self) -> None:
         # Read with os.read: a daemon thread inside sys.stdin's lock aborts the interpreter when it shuts down.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -40,8 +42,10 @@ def export(command: Command, channel: Channel) -> None:
     run, home, folder = RunFolder(Path(command.run)), Home(Path(command.home)), Path(command.folder).expanduser().resolve()
     config = run.config()
     check_target(folder, command.kind, config.method.kind)
+    # A cancelled export is terminated; leaving through an exception takes the half-written folder away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     predictor = load_run(run, home, None, channel.stage)
-    channel.memory = predictor.compute.memory_bytes
+    channel.measure(predictor.compute.kind, predictor.compute.memory_bytes)
     base = base_folder(config.model.base, home, channel.stage)
     texts = [example.text for example in read_split(run, "test")[:COMPARED]]
     # Without the true labels, as the clean process does it: what is computed together moves the last digits in bf16.
@@ -64,7 +68,9 @@ def export(command: Command, channel: Channel) -> None:
             precision=predictor.compute.precision,
         )
         # The second process needs the memory that this one holds.
+        compute = predictor.compute
         del predictor
+        compute.release_models()
         agreement = compare(expected, _in_clean_process(verify, channel))
         channel.emit(Exported(folder=str(folder), files=publish(scratch, folder, agreement), **agreement))
 
@@ -85,7 +91,7 @@ def verify_export(command: Command, channel: Channel) -> None:
     """Run ``VerifyExport``."""
     assert isinstance(command, VerifyExport)
     compute = choose_compute(command.device, command.precision)
-    channel.memory = compute.memory_bytes
+    channel.measure(compute.kind, compute.memory_bytes)
     channel.stage("reloading the export in a clean process")
     predictor = load_export(Path(command.folder), Path(command.base), compute)
     scored = predictor.classify(

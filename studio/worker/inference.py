@@ -71,7 +71,7 @@ def chat(command: Command, channel: Channel) -> None:
     assert isinstance(command, LoadModel)
     run = RunFolder(Path(command.run))
     predictor = load_run(run, Home(Path(command.home)), command.device, channel.stage)
-    channel.memory = predictor.compute.memory_bytes
+    channel.measure(predictor.compute.kind, predictor.compute.memory_bytes)
     channel.emit(ModelLoaded(run=run.name, device=predictor.compute.name, labels=list(predictor.labels.names)))
     while (asked := channel.next_command()) is not None:
         if not isinstance(asked, Ask):
@@ -84,7 +84,7 @@ def chat(command: Command, channel: Channel) -> None:
 
 def _load(run: RunFolder, home: str, channel: Channel) -> Predictor:
     predictor = load_run(run, Home(Path(home)), None, channel.stage)
-    channel.memory = predictor.compute.memory_bytes
+    channel.measure(predictor.compute.kind, predictor.compute.memory_bytes)
     return predictor
 
 

@@ -77,7 +77,7 @@ class _Training:
             self.channel.log(TERMS)
 
         compute = choose_compute(config.device, config.training.precision, config.training.threads)
-        self.channel.memory = compute.memory_bytes
+        self.channel.measure(compute.kind, compute.memory_bytes)
         folder = base_folder(config.model.base, self.home, self.channel.stage)
         self.channel.stage("tokenising")
         encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
@@ -115,7 +115,7 @@ class _Training:
         base_accuracy = self._evaluate_base(predictor, splits) if config.training.evaluate_base else None
         memory = PeakMemory(compute)
         # Where no peak counter exists, the heartbeats' samples between two steps are what finds it.
-        self.channel.memory = memory.sample
+        self.channel.measure(compute.kind, memory.sample)
         finished = Finished(outcome="completed", base_accuracy=base_accuracy, forecast_bytes=measurable(forecast, compute))
         taken = 0
         if not self.channel.stop.requested:

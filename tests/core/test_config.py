@@ -148,6 +148,11 @@ def test_the_sample_s_preset_trains_the_starter_on_hundreds_of_messages() -> Non
     assert preset.warnings() == []
 
 
+def test_a_table_that_is_none_is_told_in_words() -> None:
+    with pytest.raises(StudioError, match="training: must be a table \\(given: 3\\)"):
+        validate_run_config({"training": 3})
+
+
 def test_learning_rate_follows_the_method() -> None:
     assert validate_run_config({"method": {"kind": "full"}}).learning_rate == 5e-5
     assert validate_run_config({"method": {"kind": "lora"}}).learning_rate == 2e-4

@@ -106,6 +106,23 @@ def test_outcome_comes_back(home: Home, final: Finished | Failed | Crashed, stat
     assert (summary.name, summary.method, summary.base, summary.source) == (run.name, "lora", "starter", "sample")
 
 
+def test_later_scores_leave_the_rest_of_an_outcome_as_it_was(home: Home) -> None:
+    run = home.create_run(RunConfig())
+    run.record_scores(FINISHED)
+    assert run.outcome() is None, "a run that did not finish has none to add them to"
+    stopped = Finished(outcome="stopped", peak_bytes=7, forecast_bytes=8, seconds=3.0, base_accuracy=0.1, best_step=5)
+    run.write_outcome(stopped)
+    scores = Finished(
+        outcome="completed", rows=9, accuracy=0.8, accuracy_low=0.7, accuracy_high=0.9, macro_f1=0.6, outside_rate=0.1
+    )
+    run.record_scores(scores)
+    outcome = run.outcome()
+    assert outcome is not None
+    kept = {"outcome", "peak_bytes", "forecast_bytes", "seconds", "base_accuracy", "best_step"}
+    assert outcome.final.model_dump(include=kept) == stopped.model_dump(include=kept)
+    assert outcome.final.model_dump(exclude=kept) == scores.model_dump(exclude=kept)
+
+
 def test_a_damaged_outcome_counts_as_none(home: Home) -> None:
     run = home.create_run(RunConfig())
     for content in (b"", b"{", b'{"final": {}}', b"\xff"):
@@ -139,6 +156,18 @@ def test_state_follows_the_worker(home: Home) -> None:
     with run.lock():
         pass
     assert not run.is_running()
+
+
+def test_a_run_that_ends_while_one_looks_is_not_interrupted(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = home.create_run(RunConfig())
+    run.events_path.touch()
+
+    def end(self: RunFolder) -> bool:
+        self.write_outcome(Finished(outcome="completed"))
+        return False
+
+    monkeypatch.setattr(RunFolder, "is_running", end)
+    assert run.state() == "completed"
 
 
 def test_only_complete_checkpoints_count(home: Home) -> None:

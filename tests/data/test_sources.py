@@ -169,6 +169,13 @@ def test_quotation_marks_that_enclose_nothing_are_kept(tmp_path: Path) -> None:
     assert "quotation marks" in problems[0]
 
 
+@pytest.mark.parametrize("mark", ["", '"'])
+def test_a_very_long_message_is_read(tmp_path: Path, mark: str) -> None:
+    message = "word " * 40_000 + "end"
+    examples, _, _ = read_examples(write(tmp_path, f"text,intent\n{mark}{message}{mark},a\nshort,b\n"))
+    assert examples[0] == Example(message, "a")
+
+
 def test_delimiter_is_found_despite_others_in_the_text(tmp_path: Path) -> None:
     path = write(tmp_path, "text;label\nOne, two, three;a\nOne, two, three;b\nNo comma;a\n")
     assert [example.label for example in read_examples(path)[0]] == ["a", "b", "a"]

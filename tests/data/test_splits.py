@@ -47,15 +47,18 @@ def test_splits_are_a_stratified_partition(tmp_path: Path, counts: dict[str, int
     assert sorted(row for part in parts for row in part_rows(part)) == sorted(rows)
     assert splits.labels == sorted(counts)
     train, validation, test = map(counted, parts)
-    for label, count in counts.items():
-        assert train[label] >= 1
-        if count > 1:
-            assert abs(test[label] - fraction * count) < 1
-        rest = count - test[label]
-        if rest > 1:
-            assert abs(validation[label] - fraction * rest) < 1
-    able = sum(count for count in counts.values() if count > 1)
-    assert sum(test.values()) == max(1, round(fraction * able))
+    assert all(train[label] >= 1 for label in counts)
+    rest = {label: count - test[label] for label, count in counts.items()}
+    for part, sizes in ((test, counts), (validation, rest)):
+        able = {label: count for label, count in sizes.items() if count > 1}
+        wanted = max(1, round(fraction * sum(able.values())))
+        assert sum(part.values()) == wanted
+        everyone = wanted >= len(able)
+        # An intent that is due less than one row takes the rest of it from larger ones.
+        given_up = sum(1 for count in able.values() if fraction * count < 1) if everyone else 0
+        for label, count in able.items():
+            assert part[label] >= (1 if everyone else 0)
+            assert -1 - given_up < part[label] - fraction * count < 1
     assert load_splits(dataset) == splits
 
 
@@ -96,7 +99,19 @@ def test_copies_of_a_message_stay_together(tmp_path: Path) -> None:
 def test_intents_too_small_for_a_split_are_named(tmp_path: Path) -> None:
     splits = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows_of(big=40, one=1, small=2))))
     assert counted(splits.train)["one"] == 1
-    assert "2 intents with too few rows to be in the test split: 'one', 'small'." in splits.problems
+    assert "1 intent with too few rows to be in the test split: 'one'." in splits.problems
+    assert counted(splits.test)["small"] == 1
+
+
+def test_every_intent_is_in_a_split_that_is_large_enough(tmp_path: Path) -> None:
+    four = load_splits(DatasetConfig(source=write(tmp_path / "four.csv", rows_of(a=10, b=10, c=10, d=10))))
+    assert counted(four.test) == dict.fromkeys("abcd", 2)
+    assert len(four.validation) == 3, "a tenth of what is left"
+    (problem,) = four.problems
+    assert problem.startswith("A share of 0.1 is too small for every intent to be in the validation split; 1 is missing: ")
+    small = load_splits(DatasetConfig(source=write(tmp_path / "small.csv", rows_of(a=100, b=60, c=3, d=3, e=3))))
+    assert set(counted(small.test)) == set(counted(small.validation)) == set("abcde")
+    assert (len(small.test), len(small.validation)) == (34, 14)
 
 
 def test_a_large_share_leaves_every_intent_a_training_row(tmp_path: Path) -> None:
@@ -113,7 +128,7 @@ def test_no_row_to_set_aside(tmp_path: Path) -> None:
 
 
 def test_one_intent_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudioError, match="All 5 rows have the intent 'a'"):
+    with pytest.raises(StudioError, match="only one intent, 'a'"):
         load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows_of(a=5))))
 
 
@@ -177,7 +192,7 @@ def test_limit_takes_evenly_from_training_alone(tmp_path: Path) -> None:
     source = write(tmp_path / "data.csv", rows_of(a=100, b=100, c=5))
     whole = load_splits(DatasetConfig(source=source))
     thin = load_splits(DatasetConfig(source=source, limit=30))
-    assert counted(thin.train) == {"a": 13, "b": 13, "c": 4}
+    assert counted(thin.train) == {"a": 14, "b": 13, "c": 3}
     assert (thin.validation, thin.test) == (whole.validation, whole.test)
     assert set(thin.train) < set(whole.train)
     assert load_splits(DatasetConfig(source=source, limit=30)) == thin

@@ -1,37 +1,22 @@
-"""The real window on a real (virtual) display: a person starts it, trains with the keyboard, reads the results and quits."""
+"""The real program on a real (virtual) display: started as a person starts it, used by the keyboard alone, and quit."""
 
 from __future__ import annotations
 
 import csv
 import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from studio.core.runs import Home
+from tests.displays import needs
 
-TOOLS = ("Xvfb", "xdotool")
-MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
-# In continuous integration a missing tool is a failure, not a reason to look away.
-pytestmark = [
-    pytest.mark.skipif(bool(MISSING) and not os.environ.get("CI"), reason=f"not installed: {', '.join(MISSING)}"),
-    pytest.mark.timeout(300),
-]
-
-
-@pytest.fixture
-def display() -> Iterator[str]:
-    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        assert server.stdout is not None
-        yield f":{server.stdout.readline().strip()}"
-        server.terminate()
+pytestmark = [needs("Xvfb", "xdotool"), pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -74,7 +59,7 @@ def _wait_until(
 ) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
-        assert window.poll() is None, "the window closed by itself"
+        assert window.poll() is None, f"the window closed by itself, with exit code {window.returncode}"
         assert time.monotonic() < deadline, "it took too long"
         do()
         time.sleep(0.5)

@@ -31,7 +31,7 @@ def the_worker_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     """From now on every job is done by the program ``body``: see ``write_worker``."""
 
     def replace(body: str) -> None:
-        monkeypatch.setattr("studio.supervise.process.WORKER", write_worker(tmp_path, body))
+        monkeypatch.setattr("studio.supervise.process.WORKER_COMMAND", write_worker(tmp_path, body))
 
     return replace
 

@@ -9,7 +9,7 @@ import pynvml
 import pytest
 from pytestqt.qtbot import QtBot
 
-from studio.core.events import Finished, Heartbeat, RunStarted
+from studio.core.events import Crashed, Exported, Finished, Heartbeat, RunStarted
 from studio.supervise import gauges
 from studio.supervise.gauges import MemoryGauge
 
@@ -42,7 +42,10 @@ def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 2)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle: f"GPU-{handle}abc")
     monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: f"Card {handle}")
     monkeypatch.setattr(
         pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: SimpleNamespace(total=24 * GIB, used=(handle + 1) * 5 * GIB)
@@ -81,7 +84,8 @@ def test_two_workers_are_added_and_forgotten(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_card_shows_the_workers_own_figure() -> None:
     gauge = MemoryGauge()
     gauge.watch(started("cuda:1 Card 1"))
-    gauge.watch(Heartbeat(memory_bytes=3 * GIB, host_bytes=GIB))
+    gauge.watch(Heartbeat(memory_bytes=3 * GIB, host_bytes=GIB, device="cuda"))
+    gauge.watch(Heartbeat(memory_bytes=GIB // 2, host_bytes=GIB // 2), worker="data")
     sample = gauge.take()
     assert sample.device == "cuda:1 Card 1"
     assert (sample.total, sample.ours, sample.others, sample.free) == (24 * GIB, 3 * GIB, 7 * GIB, 14 * GIB)
@@ -90,9 +94,33 @@ def test_a_card_shows_the_workers_own_figure() -> None:
 
 
 @pytest.mark.usefixtures("two_cards")
-def test_hidden_cards_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert MemoryGauge().take().device == "cuda:0 Card 1"
+@pytest.mark.parametrize(
+    ("visible", "shown"),
+    [("1", "cuda:0 Card 1"), ("1,0", "cuda:0 Card 1"), ("GPU-1", "cuda:0 Card 1"), ("", "RAM"), ("-1", "RAM"), ("7", "RAM")],
+)
+def test_hidden_cards_are_not_counted(visible: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert MemoryGauge().take().device == shown
+
+
+@pytest.mark.usefixtures("two_cards")
+def test_a_card_is_known_by_its_name_where_cuda_counts_otherwise() -> None:
+    gauge = MemoryGauge()
+    gauge.watch(started("cuda:0 Card 1"))
+    assert gauge.take().ours + gauge.take().others == 10 * GIB
+
+
+@pytest.mark.usefixtures("no_card")
+def test_a_worker_that_is_told_to_go_no_longer_counts() -> None:
+    gauge = MemoryGauge()
+    alone = gauge.take().ours
+    for ending in (Exported.model_construct(), Crashed.model_construct()):
+        gauge.watch(Heartbeat(memory_bytes=GIB), worker="export")
+        gauge.watch(ending, worker="export")
+        assert gauge.take().ours == pytest.approx(alone, rel=0.2)
+    gauge.watch(Heartbeat(memory_bytes=GIB), worker="chat")
+    gauge.forget("chat")
+    assert gauge.take().ours == pytest.approx(alone, rel=0.2)
 
 
 @pytest.mark.usefixtures("two_cards")
@@ -106,7 +134,7 @@ def test_a_run_on_the_cpu_shows_ram_beside_a_card() -> None:
 def test_a_mac_shows_what_the_allocator_holds() -> None:
     gauge = MemoryGauge()
     gauge.watch(started("Apple GPU (mps)"))
-    gauge.watch(Heartbeat(memory_bytes=4 * GIB, host_bytes=GIB))
+    gauge.watch(Heartbeat(memory_bytes=4 * GIB, host_bytes=GIB, device="mps"))
     sample = gauge.take()
     assert sample.device == "unified memory"
     assert 4 * GIB < sample.ours < 6 * GIB

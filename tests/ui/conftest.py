@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QCoreApplication, QEvent, QObject
 from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
 from studio.core.commands import Command, DescribeModel, InspectData
 from studio.core.events import ColumnGuess, DataInspected, Event, ModelDescribed
 from studio.core.memory import LinearShape, ModelDescription
 from studio.core.runs import Home
+from studio.supervise.gauges import MemorySample
+from studio.supervise.threads import WorkerThread
 from studio.ui import theme
+from studio.ui.application import window_settings
+from studio.ui.main_window import MainWindow
+from studio.ui.pages.setup import SetupPage
+from tests.fake_workers import write_worker
 
 GIB = 2**30
 
@@ -73,7 +80,7 @@ class FakeJobs:
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> FakeJobs:
     fake = FakeJobs()
-    for module in ("dataset_picker", "model_picker"):
+    for module in ("dataset_picker", "model_picker", "evaluate_now"):
         monkeypatch.setattr(f"studio.ui.widgets.{module}.run_job", fake.run_job)
     return fake
 
@@ -123,3 +130,57 @@ def answer_all(jobs: FakeJobs, inspected: DataInspected, description: ModelDescr
             job.answer(ModelDescribed(description=description))
 
     return answer
+
+
+@pytest.fixture
+def the_worker_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """From now on runs are trained by the program ``body``."""
+
+    def replace(body: str) -> None:
+        monkeypatch.setattr("studio.supervise.process.WORKER_COMMAND", write_worker(tmp_path, body))
+
+    return replace
+
+
+@pytest.fixture
+def make_window(home: Home, jobs: FakeJobs, light: QApplication, qtbot: QtBot) -> Iterator[Callable[[], MainWindow]]:
+    assert light.styleSheet()
+
+    def make() -> MainWindow:
+        window = MainWindow(home, window_settings(home))
+        qtbot.addWidget(window, before_close_func=lambda window: window.session.shut_down(0))
+        window.show()
+        window.activateWindow()
+        qtbot.waitUntil(window.isActiveWindow)
+        qtbot.waitUntil(lambda: window.export is not None)
+        qtbot.waitUntil(lambda: bool(jobs.open(InspectData)))
+        return window
+
+    yield make
+    qtbot.waitUntil(lambda: not WorkerThread._running, timeout=20_000)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def window(make_window: Callable[[], MainWindow]) -> MainWindow:
+    return make_window()
+
+
+@pytest.fixture
+def page(home: Home, jobs: FakeJobs, light: QApplication, qtbot: QtBot) -> SetupPage:
+    assert light.styleSheet()
+    page = SetupPage(home)
+    qtbot.addWidget(page)
+    page.resize(1024, 700)
+    page.show_machine(MemorySample("RAM", 32 * GIB, GIB, 7 * GIB, 24 * GIB, 32 * GIB, 8 * GIB, 0))
+    page.start()
+    page.show()
+    qtbot.waitUntil(lambda: bool(jobs.open(InspectData) and jobs.open(DescribeModel)))
+    return page
+
+
+@pytest.fixture
+def ready(page: SetupPage, answer_all: Callable[[], None]) -> SetupPage:
+    answer_all()
+    page.refresh()
+    return page

@@ -179,7 +179,7 @@ def test_a_full_disk_is_refused(page: ExportPage, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_run_is_offered_once_it_has_ended(page: ExportPage, home: Home) -> None:
-    run = OpenRun(make_run(home, []))
+    run = OpenRun(make_run(home, []), ours=True)
     page.show_run(run)
     run.add(started(run.name))
     assert button(page, "exportWaitingButton").isVisible()

@@ -14,7 +14,8 @@ from pytestqt.qtbot import QtBot
 from studio.core.events import Crashed, Failed, Heartbeat, LogLine, StageChanged
 from studio.core.runs import Home
 from studio.core.wire import encode
-from studio.ui.models.open_run import LOG_LINES, OpenRun, Series, StepSeries
+from studio.ui.models.open_run import LOG_LINES, OpenRun
+from studio.ui.models.step_series import Series, StepSeries
 from tests.ui.sample_runs import GB, finished, history, labels, make_run, predictions, stamped, started, step
 
 
@@ -77,7 +78,8 @@ class TestReplay:
 @pytest.mark.usefixtures("qapp")
 class TestState:
     def test_follows_the_events(self, home: Home) -> None:
-        run = OpenRun(make_run(home, []))
+        assert not OpenRun(make_run(home, [])).active, "nobody is about to train it"
+        run = OpenRun(make_run(home, []), ours=True)
         assert (run.state, run.active) == ("new", True)
         run.add(started("r"))
         assert (run.state, run.active) == ("running", True)
@@ -147,6 +149,16 @@ class TestFigures:
             run.add(event)
         assert run.steps.memory.values.tolist() == [3 * GB, GB]
         assert run.steps.memory_elapsed.values.tolist() == [1, 2]
+
+    def test_memory_is_that_of_the_device_the_run_computes_on(self, home: Home) -> None:
+        run = OpenRun(make_run(home, []))
+        on_card = started("r").model_copy(update={"device": "cuda:0 A card"})
+        early = [Heartbeat(memory_bytes=5 * GB), Heartbeat(memory_bytes=GB, device="cuda")]
+        late = [Heartbeat(memory_bytes=6 * GB), Heartbeat(memory_bytes=2 * GB, device="cuda")]
+        for event in stamped([*early, on_card, *late]):
+            run.add(event)
+        assert run.steps.memory.values.tolist() == [GB, 2 * GB]
+        assert run.steps.memory_elapsed.values.tolist() == [2, 5]
 
     def test_the_log_is_bounded(self, home: Home) -> None:
         run = OpenRun(make_run(home, []))

@@ -32,7 +32,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def page(qtbot: QtBot, home: Home) -> ResultsPage:
-    page = ResultsPage()
+    page = ResultsPage(home)
     qtbot.addWidget(page)
     page.resize(1100, 700)
     page.show()
@@ -64,7 +64,7 @@ def test_without_a_run_it_says_what_to_do_next(page: ResultsPage, qtbot: QtBot) 
 
 def test_results_appear_when_the_run_ends(page: ResultsPage, home: Home) -> None:
     folder = make_run(home, [])
-    run = OpenRun(folder)
+    run = OpenRun(folder, ours=True)
     page.show_run(run)
     run.add(started(run.name))
     assert button(page, "resultsWaitingButton").isVisible()
@@ -250,7 +250,7 @@ def test_a_damaged_file_is_told_in_words(page: ResultsPage, home: Home) -> None:
 
 
 def test_a_failed_run_without_predictions_says_so(page: ResultsPage, home: Home) -> None:
-    page.show_run(OpenRun(make_run(home, final=Failed(kind="x", message="m", remedy="r"))))
+    page.show_run(OpenRun(make_run(home, final=Failed(kind="x", message="m", remedy="r"), checkpoint=False)))
     assert button(page, "resultsWaitingButton").isVisible()
 
 

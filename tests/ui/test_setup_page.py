@@ -2,63 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLabel, QLineEdit, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLabel, QLineEdit, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import DescribeModel, InspectData
-from studio.core.config import RunConfig, TrainingConfig, field_description
+from studio.core.config import RunConfig, sample_run_config
 from studio.core.events import DataInspected, Failed, StageChanged
-from studio.core.memory import ModelDescription
-from studio.core.runs import Home
-from studio.supervise.gauges import MemorySample
 from studio.ui.pages.setup import SetupPage
 from studio.ui.widgets.fields import Field
-from tests.ui.conftest import GIB, FakeJobs
+from tests.ui.conftest import FakeJobs
+from tests.ui.staging import editor, reread
 
 FAILURE = Failed(kind="bad_input", message="The file is empty.", remedy="Choose another.", detail="byte 0")
-
-
-def ram(free_gib: float) -> MemorySample:
-    total, free = 32 * GIB, round(free_gib * GIB)
-    return MemorySample("RAM", total, GIB, total - GIB - free, free, total, total - free, 0)
-
-
-@pytest.fixture
-def page(home: Home, jobs: FakeJobs, light: QApplication, qtbot: QtBot) -> SetupPage:
-    assert light.styleSheet()
-    page = SetupPage(home)
-    qtbot.addWidget(page)
-    page.resize(1024, 700)
-    page.show_machine(ram(24))
-    page.start()
-    page.show()
-    qtbot.waitUntil(lambda: bool(jobs.open(InspectData) and jobs.open(DescribeModel)))
-    return page
-
-
-@pytest.fixture
-def ready(page: SetupPage, answer_all: Callable[[], None]) -> SetupPage:
-    answer_all()
-    page.refresh()
-    return page
-
-
-def editor(page: SetupPage, path: str) -> QWidget:
-    return page.settings.fields[path].editor
-
-
-def reread(page: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> InspectData:
-    """The one question about data that is now open."""
-    qtbot.waitUntil(lambda: len(jobs.open(InspectData)) == 1)
-    command = jobs.open(InspectData)[0].command
-    assert isinstance(command, InspectData)
-    assert page.dataset.reading
-    return command
 
 
 def test_it_starts_with_the_sample_and_the_starter(page: SetupPage, jobs: FakeJobs) -> None:
@@ -85,8 +44,31 @@ def test_train_hands_over_what_was_set_up(ready: SetupPage, qtbot: QtBot) -> Non
     assert (config.dataset.source, config.model.base) == ("sample", "starter")
 
 
-def test_untouched_settings_are_the_defaults(ready: SetupPage) -> None:
-    assert ready.config() == RunConfig()
+class TestPreset:
+    def test_the_sample_is_trained_as_the_command_line_trains_it(self, ready: SetupPage) -> None:
+        assert ready.config() == sample_run_config()
+
+    def test_a_file_takes_the_defaults(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
+        ready.dataset.file.choose("/some.csv")
+        assert reread(ready, jobs, qtbot).dataset.limit is None
+        defaults = RunConfig()
+        config = ready.config()
+        assert (config.method, config.prompt, config.training) == (defaults.method, defaults.prompt, defaults.training)
+        qtbot.mouseClick(ready.dataset.sample_button, Qt.MouseButton.LeftButton)
+        assert ready.config() == sample_run_config()
+
+    def test_what_a_person_changed_stays(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
+        limit = editor(ready, "dataset.limit")
+        assert isinstance(limit, QLineEdit)
+        limit.selectAll()
+        qtbot.keyClicks(limit, "130")
+        ready.settings.fields["training.epochs"].set_value(1)
+        ready.dataset.open_source("sample")
+        command = reread(ready, jobs, qtbot)
+        assert command.dataset.limit == 130
+        assert ready.config().training.epochs == 1
+        ready.dataset.file.choose("/some.csv")
+        assert ready.config().dataset.limit == 130
 
 
 def test_the_preview_is_plain_and_the_intents_are_counted(ready: SetupPage) -> None:
@@ -163,6 +145,15 @@ def test_the_starter_shows_its_terms_and_a_folder_does_not(ready: SetupPage, qtb
     assert "Choose a model folder." in ready.missing()
 
 
+def test_a_folder_that_is_yet_to_be_chosen_is_not_read(page: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
+    page.model.read_again()
+    page.model.other.setChecked(True)
+    qtbot.wait(20)
+    assert not jobs.open(DescribeModel)
+    assert not page.model.reading
+    assert "Choose a model folder." in page.missing()
+
+
 def test_a_model_folder_is_described(ready: SetupPage, jobs: FakeJobs, tmp_path: Path, qtbot: QtBot) -> None:
     ready.model.open_base(str(tmp_path))
     qtbot.waitUntil(lambda: len(jobs.open(DescribeModel)) == 1)
@@ -170,86 +161,6 @@ def test_a_model_folder_is_described(ready: SetupPage, jobs: FakeJobs, tmp_path:
     assert isinstance(command, DescribeModel)
     assert command.base == str(tmp_path)
     assert ready.model.description is None
-
-
-class TestForecast:
-    def test_all_three_methods_are_forecast_at_once(self, ready: SetupPage, description: ModelDescription) -> None:
-        found = ready.method.forecasts
-        assert found["full"].trainable_parameters == description.parameters
-        assert found["lora"].total < found["full"].total
-        assert found["qlora"].weights < found["lora"].weights
-        assert {card.badge.text() for card in ready.method.cards.values()} == {"fits"}
-
-    def test_the_badges_follow_the_memory_of_the_machine(self, ready: SetupPage) -> None:
-        full = ready.method.forecasts["full"].total / GIB
-        badge = ready.method.cards["full"].badge
-        ready.show_machine(ram(full * 1.05))
-        assert badge.text() == "tight"
-        ready.show_machine(ram(full * 0.9))
-        assert badge.text() == "too big"
-        assert ready.train_button.isEnabled()
-
-    def test_a_higher_rank_trains_more(self, ready: SetupPage, qtbot: QtBot) -> None:
-        before = ready.method.forecasts["lora"].trainable_parameters
-        ready.settings.fields["method.rank"].set_value(32)
-        qtbot.waitUntil(lambda: ready.method.forecasts["lora"].trainable_parameters == 2 * before)
-
-    def test_a_cuda_card_is_measured_by_its_own_memory(self, ready: SetupPage) -> None:
-        ready.show_machine(MemorySample("cuda:0 Card", 2 * GIB, 0, GIB, GIB, 64 * GIB, 0, 0))
-        assert ready.method.cards["full"].badge.text() == "too big"
-        ready.settings.fields["device.kind"].set_value("cpu")
-        ready.refresh()
-        assert ready.method.cards["full"].badge.text() == "fits"
-
-    def test_without_a_model_nothing_is_made_up(self, page: SetupPage) -> None:
-        page.refresh()
-        assert page.method.forecasts == {}
-        assert not page.method.cards["full"].badge.isVisibleTo(page)
-
-
-class TestSettings:
-    def test_a_learning_rate_too_high_for_full_is_told(self, ready: SetupPage, qtbot: QtBot) -> None:
-        ready.method.choose("full")
-        assert not ready.settings.warning.isVisibleTo(ready)
-        qtbot.keyClicks(editor(ready, "training.learning_rate"), "2e-4")
-        qtbot.waitUntil(lambda: "Use 5e-5" in ready.settings.warning.text())
-        assert ready.train_button.isEnabled()
-
-    def test_the_placeholder_is_the_default_of_the_method(self, ready: SetupPage) -> None:
-        rate = editor(ready, "training.learning_rate")
-        assert isinstance(rate, QLineEdit)
-        assert rate.placeholderText() == "2e-4 (LoRA)"
-        ready.method.choose("full")
-        assert rate.placeholderText() == "5e-5 (Full)"
-        assert not editor(ready, "method.rank").isEnabled()
-
-    def test_a_template_without_its_slot_is_refused_in_words(self, ready: SetupPage) -> None:
-        ready.settings.fields["prompt.template"].set_value("Intent:")
-        ready.refresh()
-        assert "{text} exactly once" in ready.settings.fields["prompt.template"].error
-        assert editor(ready, "prompt.template").isVisibleTo(ready)
-        assert not ready.train_button.isEnabled()
-        assert ready.method.forecasts == {}
-
-    def test_a_learning_rate_that_is_no_number_is_refused(self, ready: SetupPage, qtbot: QtBot) -> None:
-        qtbot.keyClicks(editor(ready, "training.learning_rate"), "fast")
-        ready.refresh()
-        assert "number" in ready.settings.fields["training.learning_rate"].error
-        ready.settings.fields["training.learning_rate"].set_value(None)
-        ready.refresh()
-        assert ready.settings.fields["training.learning_rate"].error == ""
-
-    def test_a_row_limit_is_read_again(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
-        qtbot.keyClicks(editor(ready, "dataset.limit"), "50")
-        assert reread(ready, jobs, qtbot).dataset.limit == 50
-
-    def test_tooltips_are_the_documentation_of_the_settings(self, ready: SetupPage) -> None:
-        assert field_description(TrainingConfig, "batch_size") in editor(ready, "training.batch_size").toolTip()
-
-    def test_a_config_can_be_shown(self, ready: SetupPage) -> None:
-        config = RunConfig().with_training(epochs=7, learning_rate=3e-4, scheduler="linear", max_steps=9)
-        ready.settings.show_config(config)
-        assert ready.config() == config
 
 
 def test_one_run_at_a_time(ready: SetupPage, qtbot: QtBot) -> None:

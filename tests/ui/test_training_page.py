@@ -73,7 +73,7 @@ def test_a_finished_run_is_rebuilt_from_its_folder(page: TrainingPage, home: Hom
 
 
 def test_live_events_reach_plots_and_header_on_the_timer(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
-    run = OpenRun(make_run(home, [], checkpoint=False))
+    run = OpenRun(make_run(home, [], checkpoint=False), ours=True)
     page.show_run(run)
     assert page._badge.text() == "starting"
     for event in history(run.name)[:8]:
@@ -90,7 +90,7 @@ def test_live_events_reach_plots_and_header_on_the_timer(page: TrainingPage, hom
 
 
 def test_the_stage_is_shown_when_no_step_is_being_taken(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
-    run = OpenRun(make_run(home, [], checkpoint=False))
+    run = OpenRun(make_run(home, [], checkpoint=False), ours=True)
     page.show_run(run)
     run.add(StageChanged(stage="predicting the test split", done=30, total=200))
     qtbot.waitUntil(lambda: page._stage.text() == "Predicting the test split 30 of 200")
@@ -100,7 +100,7 @@ def test_the_stage_is_shown_when_no_step_is_being_taken(page: TrainingPage, home
 
 
 def test_stop_asks_once_and_says_so(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
-    run = OpenRun(make_run(home, [], checkpoint=False))
+    run = OpenRun(make_run(home, []), ours=True)
     run.add(started(run.name))
     page.show_run(run)
     stop = button(page, "stopButton")
@@ -113,6 +113,30 @@ def test_stop_asks_once_and_says_so(page: TrainingPage, home: Home, qtbot: QtBot
     assert page._badge.text() == "stopped, kept"
 
 
+def test_a_run_that_is_trained_elsewhere_cannot_be_stopped_here(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    folder = make_run(home, history("r")[:8], checkpoint=False)
+    with folder.lock():
+        page.show_run(OpenRun(folder))
+        stop = button(page, "stopButton")
+        assert stop.isVisible()
+        with qtbot.assertNotEmitted(page.stop_requested):
+            qtbot.mouseClick(stop, Qt.MouseButton.LeftButton)
+    assert stop.text() == "Stop and keep"
+    assert "stop it there" in stop.toolTip()
+
+
+def test_a_run_that_never_began_waits_for_nothing(page: TrainingPage, home: Home) -> None:
+    page.show_run(OpenRun(make_run(home, [], checkpoint=False)))
+    assert page._badge.text() == "not started"
+    assert not button(page, "stopButton").isVisible()
+    assert not page._progress.isVisible()
+
+
+def test_nothing_is_said_to_be_kept_where_nothing_is(page: TrainingPage, home: Home) -> None:
+    page.show_run(OpenRun(make_run(home, final=finished(outcome="stopped"), checkpoint=False)))
+    assert page._badge.text() == "stopped"
+
+
 FAILED = Failed(kind="out_of_memory", message="Memory ran out.", remedy="Use a smaller batch.", detail="the traceback")
 CRASHED = Crashed(exit_code=-11, signal="SIGSEGV", log_tail="last words", likely_cause="A driver crashed.", remedy="Run doctor.")
 
@@ -123,7 +147,7 @@ CRASHED = Crashed(exit_code=-11, signal="SIGSEGV", log_tail="last words", likely
 def test_a_bad_end_says_what_happened_and_what_to_do(
     page: TrainingPage, home: Home, qtbot: QtBot, final: Failed | Crashed, words: str, detail: str
 ) -> None:
-    run = OpenRun(make_run(home, [], checkpoint=False))
+    run = OpenRun(make_run(home, [], checkpoint=False), ours=True)
     run.add(started(run.name))
     page.show_run(run)
     panel = page.findChild(ErrorPanel, "trainingError")
@@ -189,7 +213,7 @@ def test_the_legend_reads_out_what_is_under_the_pointer(page: TrainingPage, home
 
 
 def test_hidden_pages_do_not_draw(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
-    run = OpenRun(make_run(home, [], checkpoint=False))
+    run = OpenRun(make_run(home, [], checkpoint=False), ours=True)
     page.show_run(run)
     page.hide()
     run.add(step(1))

@@ -1,15 +1,16 @@
-"""Runs that worker processes have trained, shared by all tests of this room."""
+"""Trained runs, shared by all tests of this room."""
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from studio.core.runs import Home
+from studio.core.runs import Home, RunFolder
 from tests.tiny import save_tiny
-from tests.worker.jobs import RUNS, Trained, config_for, train_to_the_end, two_at_a_time, write_messages
+from tests.worker.jobs import RUNS, Trained, config_for, train_here, train_to_the_end, two_at_a_time, write_messages
 
 CHAT_TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
 
@@ -34,6 +35,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="session")
 def trained(home: Home, base: Path, messages: Path) -> dict[str, Trained]:
-    """Every run of ``RUNS``, each from a worker process of its own. Tests only read them."""
-    jobs = [partial(train_to_the_end, home, config_for(messages, base, *name.split("-"))) for name in RUNS]
-    return dict(zip(RUNS, two_at_a_time(jobs), strict=True))
+    """Every run of ``RUNS``: those in fp32 from worker processes, those in bf16 from this one. Tests only read them."""
+    configs = {name: config_for(messages, base, *name.split("-")) for name in RUNS}
+    apart = [name for name in RUNS if name.endswith("fp32")]
+    done = dict(zip(apart, two_at_a_time([partial(train_to_the_end, home, configs[name]) for name in apart]), strict=True))
+    return {name: done[name] if name in done else train_here(home, configs[name]) for name in RUNS}
+
+
+@pytest.fixture
+def own_run(trained: dict[str, Trained], tmp_path: Path) -> RunFolder:
+    """A copy of a trained run that a test may change."""
+    return RunFolder(Path(shutil.copytree(trained["lora-bf16"].run.path, tmp_path / "own-run")))

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import torch
 from accelerate.state import AcceleratorState
 
-from studio.core.commands import Command
+from studio.core.commands import Command, Train
 from studio.core.config import RunConfig
-from studio.core.events import Event
+from studio.core.events import Event, Hello
 from studio.core.runs import Home, RunFolder
-from studio.core.wire import decode_event
+from studio.core.wire import PROTOCOL, decode_event, encode
 from studio.supervise.process import WorkerProcess, start_job, start_training
 from studio.worker import main as worker
 from studio.worker.channel import Channel
@@ -93,6 +93,12 @@ def train_to_the_end(home: Home, config: RunConfig, act: Callable[[WorkerProcess
     return Trained(home, run, _hear(process, act))
 
 
+def train_here(home: Home, config: RunConfig) -> Trained:
+    """Train in this process, which has imported everything already."""
+    run = home.create_run(config)
+    return Trained(home, run, work_here(Train(run=str(run.path), home=str(home.path))))
+
+
 def work(command: Command, act: Callable[[WorkerProcess, Event], object] | None = None) -> list[Event]:
     """Everything that a worker process with this one job says."""
     return _hear(start_job(command), act)
@@ -115,13 +121,18 @@ def two_at_a_time(jobs: Sequence[Callable[[], Item]]) -> list[Item]:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
 
 
-def work_here(command: Command) -> list[Event]:
-    """Everything that the job says when this process runs it: no seconds of importing, and nothing else is different."""
+def work_here(command: Command, *more: Command) -> list[Event]:
+    """Everything that the job says when this process runs it: no seconds of importing, and nothing else is different.
+
+    ``more`` commands are sent before it begins.
+    """
     commands, app = os.pipe()
+    os.write(app, b"".join(map(encode, more)))
     with tempfile.TemporaryFile() as said:
         channel = Channel(commands, said.fileno())
         threads = torch.get_num_threads()
         try:
+            channel.emit(Hello(protocol=PROTOCOL, pid=os.getpid()))
             worker._run(command, channel)
         finally:
             channel.close()

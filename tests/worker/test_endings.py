@@ -28,6 +28,7 @@ from studio.engine.checkpoints import verify_checkpoint
 from studio.supervise.process import WorkerProcess, start_job
 from tests.worker.jobs import Trained, config_for, train_to_the_end, two_at_a_time, work_here
 
+pytestmark = pytest.mark.timeout(300)  # the first test waits for all the runs
 Act = Callable[[WorkerProcess, Event], object]
 
 

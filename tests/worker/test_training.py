@@ -27,6 +27,7 @@ from studio.core.wire import encode
 from studio.data.splits import load_splits, read_split
 from tests.worker.jobs import RUNS, Trained, config_for, work_here
 
+pytestmark = pytest.mark.timeout(300)  # the first test waits for all the runs
 every_run = pytest.mark.parametrize("name", RUNS)
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from studio.core.metrics import label_scores, normalised
-from studio.ui.words import UNKNOWN, count, percent, plain_tooltip
+from studio.core.words import UNKNOWN, counted, percent
+from studio.ui.words import plain_tooltip
 
 Mode = Literal["counts", "row", "column"]
 Index = QModelIndex | QPersistentModelIndex
@@ -103,10 +104,10 @@ class ConfusionModel(QAbstractTableModel):
         if orientation == Qt.Orientation.Vertical:
             total = int(self.counts[section].sum())
             recall = percent(float(self._recall[section])) if total else UNKNOWN
-            return f"True intent {name}\n{hits} of {count(total, 'message')} found: recall {recall}"
+            return f"True intent {name}\n{hits} of {counted(total, 'message')} found: recall {recall}"
         total = int(self.counts[:, section].sum())
         precision = percent(float(self._precision[section])) if total else UNKNOWN
-        return f"Predicted intent {name}\n{hits} of {count(total, 'prediction')} right: precision {precision}"
+        return f"Predicted intent {name}\n{hits} of {counted(total, 'prediction')} right: precision {precision}"
 
     def describe(self, row: int, column: int) -> str:
         """One cell in words."""
@@ -115,7 +116,7 @@ class ConfusionModel(QAbstractTableModel):
         share_of_column = percent(number / total) if (total := int(self.counts[:, column].sum())) else UNKNOWN
         return (
             f"True intent {self.labels[row]}\nPredicted intent {self.labels[column]}\n"
-            f"{count(number, 'message')}: {share_of_row} of the row, {share_of_column} of the column"
+            f"{counted(number, 'message')}: {share_of_row} of the row, {share_of_column} of the column"
         )
 
     def _compute(self) -> None:

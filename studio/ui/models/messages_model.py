@@ -11,9 +11,10 @@ from PySide6.QtGui import QColor
 
 from studio.core.events import Prediction
 from studio.core.predictions import PredictionTable
+from studio.core.words import percent
 from studio.ui import theme
 from studio.ui.models.confusion_model import EVERYTHING, Scope
-from studio.ui.words import percent, plain_tooltip
+from studio.ui.words import plain_tooltip
 
 Index = QModelIndex | QPersistentModelIndex
 RIGHT, TRUE, PREDICTED, PROBABILITY, TEXT = range(5)
@@ -39,11 +40,10 @@ class MessagesModel(QAbstractTableModel):
 
     def show_table(self, table: PredictionTable) -> None:
         """Raises KeyError when a row has no label or one outside the table's set."""
-        index = {name: position for position, name in enumerate(table.labels)}
         self.beginResetModel()
         self.rows = table.predictions
         self.true = np.array(table.true_indices(), dtype=np.int64)
-        self.predicted = np.array([index[row.predicted] for row in table.predictions], dtype=np.int64)
+        self.predicted = np.array(table.predicted_indices(), dtype=np.int64)
         self._lines = [" ".join(row.text.split()) for row in table.predictions]
         self.endResetModel()
 

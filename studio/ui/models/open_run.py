@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from studio.core.config import RunConfig
@@ -28,78 +26,17 @@ from studio.core.events import (
     StageChanged,
     StepsCompleted,
 )
+from studio.core.machine import device_kind
+from studio.core.memory import DeviceName
 from studio.core.predictions import PredictionTable, read_predictions
 from studio.core.runs import Outcome, RunFolder, RunState
-from studio.ui.words import percent, sentence
+from studio.core.words import CRASHED, percent, sentence
+from studio.ui.models.step_series import StepSeries
 
 LOG_LINES = 5000
 RECENT = 50
 
 Level = Literal["stage", "info", "warning", "error"]
-
-
-class Series:
-    """A growing column of numbers: appending costs O(1) on average, ``values`` is a view and copies nothing."""
-
-    def __init__(self) -> None:
-        self._room = np.empty(256, dtype=np.float64)
-        self._used = 0
-
-    def __len__(self) -> int:
-        return self._used
-
-    def append(self, value: float) -> None:
-        if self._used == len(self._room):
-            self._room = np.concatenate([self._room, np.empty_like(self._room)])
-        self._room[self._used] = value
-        self._used += 1
-
-    @property
-    def values(self) -> NDArray[np.float64]:
-        """All numbers so far, shape (n,)."""
-        return self._room[: self._used]
-
-    @property
-    def last(self) -> float:
-        """The newest number; NaN when there is none."""
-        return float(self._room[self._used - 1]) if self._used else math.nan
-
-
-class StepSeries:
-    """What is known of each optimizer step, column by column; every column but ``memory*`` has one entry a step."""
-
-    def __init__(self) -> None:
-        self.step = Series()
-        self.loss = Series()
-        self.smoothed = Series()
-        """Exponential mean of the finite losses, corrected for its start (Kingma & Ba 2015, section 3)."""
-        self.seconds = Series()
-        self.learning_rate = Series()
-        self.gradient_norm = Series()
-        self.memory_elapsed = Series()
-        """Seconds since the run began, for each entry of ``memory``."""
-        self.memory = Series()
-        """Bytes: of the worker process on a CPU, of the allocator on CUDA and MPS."""
-        self._mean = 0.0
-        self._weight = 0.0
-
-    def add(self, event: StepsCompleted) -> None:
-        decay = 1 - 1 / min(100, max(4, event.steps / 100))
-        for offset, (loss, seconds) in enumerate(zip(event.losses, event.seconds, strict=False)):
-            if math.isfinite(loss):
-                self._mean = decay * self._mean + (1 - decay) * loss
-                self._weight = decay * self._weight + (1 - decay)
-            self.step.append(event.first_step + offset)
-            self.loss.append(loss)
-            self.smoothed.append(self._mean / self._weight if self._weight else math.nan)
-            self.seconds.append(seconds)
-            self.learning_rate.append(event.learning_rate)
-            self.gradient_norm.append(event.gradient_norm)
-
-    def add_memory(self, elapsed: float, memory: int) -> None:
-        if memory > 0:
-            self.memory_elapsed.append(elapsed)
-            self.memory.append(memory)
 
 
 @dataclass(frozen=True)
@@ -121,10 +58,11 @@ class OpenRun(QObject):
     changed = Signal(object)
     """Emitted with each event that was taken in."""
 
-    def __init__(self, folder: RunFolder, parent: QObject | None = None) -> None:
-        """Raises StudioError for an unreadable run.toml."""
+    def __init__(self, folder: RunFolder, parent: QObject | None = None, *, ours: bool = False) -> None:
+        """``ours``: this window trains it, and can stop it. Raises StudioError for an unreadable run.toml."""
         super().__init__(parent)
         self.folder = folder
+        self.ours = ours
         self.config: RunConfig = folder.config()
         self.started: RunStarted | None = None
         self.steps = StepSeries()
@@ -136,6 +74,7 @@ class OpenRun(QObject):
         self.final: Finished | Failed | Crashed | None = None
         self._recent: deque[StepsCompleted] = deque(maxlen=RECENT)
         self._tables: dict[str, tuple[int, PredictionTable]] = {}
+        self._early: list[Heartbeat] = []
         self._replayed_until = 0.0
         self._elapsed = 0.0
         self._heard: float | None = None
@@ -171,8 +110,8 @@ class OpenRun(QObject):
 
     @property
     def active(self) -> bool:
-        """A worker trains it, or is about to."""
-        return self.state in ("running", "new")
+        """A worker trains it; for a run of this window, also when one is about to."""
+        return self.state == "running" or (self.ours and self.state == "new")
 
     @property
     def step(self) -> int:
@@ -234,6 +173,7 @@ class OpenRun(QObject):
         match event:
             case RunStarted():
                 self.started = event
+                self._measure_only(device_kind(event.device))
                 self._write(event, "info", _opening(event))
             case StepsCompleted():
                 if event.first_step > self.step:
@@ -242,7 +182,10 @@ class OpenRun(QObject):
                     self._recent.append(event)
                 self.stage = None
             case Heartbeat():
-                self.steps.add_memory(event.elapsed, event.memory_bytes)
+                if self.started is None:
+                    self._early.append(event)
+                if self.started is None or event.device == device_kind(self.started.device):
+                    self.steps.add_memory(event.elapsed, event.memory_bytes)
             case Evaluated():
                 self.evaluations.append(event)
                 self._write(event, "info", _evaluation(event))
@@ -255,11 +198,19 @@ class OpenRun(QObject):
             case LogLine():
                 self._write(event, event.level, event.text)
             case ProtocolError():
-                self._write(event, "warning", f"The worker wrote a line that is no event: {event.line}")
+                self._write(event, "warning", f"A line that could not be read came from the background process: {event.line}")
             case Finished() | Failed() | Crashed():
                 self.final = event
                 self.stage = None
                 self._write(event, *_ending(event))
+
+    def _measure_only(self, device: DeviceName) -> None:
+        """Of the time before the run's device was known, keep what was measured on it."""
+        self.steps.forget_memory()
+        for event in self._early:
+            if event.device == device:
+                self.steps.add_memory(event.elapsed, event.memory_bytes)
+        self._early.clear()
 
     def _write(self, event: Event, level: Level, text: str) -> None:
         self.log.append(LogEntry(event.elapsed or self._elapsed, level, text))
@@ -288,4 +239,4 @@ def _ending(event: Finished | Failed | Crashed) -> tuple[Level, str]:
         return "stage", f"Run {event.outcome}: test accuracy {percent(event.accuracy)} of {event.rows:,} messages."
     if isinstance(event, Failed):
         return "error", f"{event.message} {event.remedy}".strip()
-    return "error", f"The worker ended without a last word. {event.likely_cause}"
+    return "error", f"{CRASHED}. {event.likely_cause}"

@@ -11,7 +11,8 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from studio.core.errors import StudioError
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
 from studio.core.starter import base_name
-from studio.ui.words import age, percent, plain_tooltip
+from studio.core.words import age, percent
+from studio.ui.words import plain_tooltip
 
 Index = QModelIndex | QPersistentModelIndex
 NO_PARENT = QModelIndex()
@@ -42,12 +43,12 @@ class RunsModel(QAbstractListModel):
         super().__init__(parent)
         self._home = home
         self._rows: list[RunSummary] = []
-        self._settled: dict[Path, RunSummary] = {}
+        self._settled: dict[Path, tuple[int, RunSummary]] = {}
         self.running: Path | None = None
         """The folder of the run that this window trains."""
 
     def refresh(self) -> None:
-        """Read the folders again. Runs that have ended are read only once."""
+        """Read the folders again; a run that has ended only when its outcome was written anew."""
         rows = [self._summary(run) for run in self._home.list_runs()]
         if rows == self._rows:
             return
@@ -85,16 +86,25 @@ class RunsModel(QAbstractListModel):
         if run.path == self.running:
             # Not asked for its state: that would take the lock which its worker is about to take.
             return _running_summary(run)
-        if run.path in self._settled:
-            return self._settled[run.path]
+        ended = _outcome_time(run)
+        if ended and run.path in self._settled and self._settled[run.path][0] == ended:
+            return self._settled[run.path][1]
         try:
             summary = run.summary()
         except (StudioError, OSError):
             created = run.path.stat().st_mtime if run.path.exists() else 0.0
             return RunSummary(run.name, run.path, "failed", "", "settings unreadable", "", None, created)
         if run.outcome() is not None:
-            self._settled[run.path] = summary
+            self._settled[run.path] = (ended, summary)
         return summary
+
+
+def _outcome_time(run: RunFolder) -> int:
+    """When the outcome was written, in nanoseconds; 0 for none. An evaluation writes it again."""
+    try:
+        return (run.path / "outcome.json").stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _running_summary(run: RunFolder) -> RunSummary:

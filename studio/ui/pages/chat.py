@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QProgressBar, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
 from studio.core.errors import StudioError
 from studio.core.events import FINAL_EVENTS, Crashed, Event, Failed, Heartbeat, ModelLoaded, Predicted, StageChanged
 from studio.core.runs import Home
+from studio.core.words import sentence, size
 from studio.supervise.jobs import ChatSession
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID, restyle
-from studio.ui.widgets.basics import EmptyState, ErrorPanel, button, named, primary_button, text_label
+from studio.ui.widgets.basics import ErrorPanel, button, named, primary_button, text_label
 from studio.ui.widgets.chat_bubble import AnswerBubble
 from studio.ui.widgets.conversation import Conversation
-from studio.ui.words import sentence, size
+from studio.ui.widgets.page_stack import PageStack
 
 _EXAMPLES = 3
 _LONGEST_EXAMPLE = 140
@@ -33,22 +34,16 @@ class ChatPage(QWidget):
         self._run: OpenRun | None = None
         self._waiting: dict[int, AnswerBubble] = {}
         self._device = ""
-        self._stack = QStackedWidget()
-        for title, words, name in (
+        states = (
             ("No run is open", "Train a model, or open a run from the list. Then ask it about any message here.", "chatEmpty"),
             (
                 "No trained model yet",
                 "The model can be asked once training has ended and something was learnt.",
                 "chatWaiting",
             ),
-        ):
-            empty = EmptyState(title, words, "Set up a run", name)
-            empty.activated.connect(self.setup_requested)
-            self._stack.addWidget(empty)
-        self._stack.addWidget(self._build())
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._stack)
+        )
+        self._stack = PageStack(self, states, self._build())
+        self._stack.setup_requested.connect(self.setup_requested)
         self.session.loading.connect(self._show_stage)
         self.session.loaded.connect(self._show_loaded)
         self.session.answered.connect(self._show_answer)
@@ -92,7 +87,7 @@ class ChatPage(QWidget):
             self._problem.show_problem(error)
             return
         self._show_state("Loading", "muted", loading=True)
-        self._stage.setText("Starting the worker")
+        self._stage.setText("Starting")
 
     def unload(self) -> None:
         """Give the model's memory back."""

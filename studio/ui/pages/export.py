@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Literal
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
 from studio.core.commands import Export
+from studio.core.config import ExportKind, export_kind
 from studio.core.errors import StudioError
 from studio.core.events import FINAL_EVENTS, Crashed, Event, Exported, Failed, StageChanged
 from studio.core.runs import Home
 from studio.core.starter import base_name
+from studio.core.words import counted, sentence, size
 from studio.supervise.jobs import Job, run_job
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID, restyle
-from studio.ui.widgets.basics import Card, EmptyState, ErrorPanel, button, named, primary_button, text_label
+from studio.ui.widgets.basics import Card, ErrorPanel, button, named, primary_button, text_label
 from studio.ui.widgets.export_result import ExportResult
+from studio.ui.widgets.page_stack import PageStack
 from studio.ui.widgets.paths import PathField
-from studio.ui.words import count, sentence, size
 
 EXPORTS = "finetune-studio-exports"
 _MANIFEST = "manifest.json"
@@ -33,6 +34,9 @@ class ExportPage(QWidget):
     """What, where and how big; then the export itself, verified in a clean process."""
 
     setup_requested = Signal()
+    event_received = Signal(object)
+    """Each Event of the worker that exports."""
+    worker_ended = Signal()
 
     def __init__(self, home: Home, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -41,22 +45,16 @@ class ExportPage(QWidget):
         self._run: OpenRun | None = None
         self._job: Job | None = None
         self._needed = 0
-        self._stack = QStackedWidget()
-        for title, words, name in (
+        states = (
             ("No run is open", "Train a model, or open a run from the list. Then take the result with you here.", "exportEmpty"),
             (
                 "Nothing to export yet",
                 "The model can be exported once training has ended and something was learnt.",
                 "exportWaiting",
             ),
-        ):
-            empty = EmptyState(title, words, "Set up a run", name)
-            empty.activated.connect(self.setup_requested)
-            self._stack.addWidget(empty)
-        self._stack.addWidget(self._build())
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._stack)
+        )
+        self._stack = PageStack(self, states, self._build())
+        self._stack.setup_requested.connect(self.setup_requested)
 
     def show_run(self, run: OpenRun | None) -> None:
         """Offer what this run's method allows. An export of another run that still works is cancelled."""
@@ -86,16 +84,19 @@ class ExportPage(QWidget):
         except StudioError as error:
             self._problem.show_problem(error)
             return
-        self._stage.setText("Starting the worker")
+        self._stage.setText("Starting")
         self._bar.setRange(0, 0)
         self._look()
+
+    @property
+    def working(self) -> bool:
+        return self._job is not None
 
     def cancel(self) -> None:
         """End an export that is being written; what it has written so far is no export."""
         if self._job is not None:
             self._job.cancel()
-            self._job = None
-            self._look()
+            self._end()
 
     def _build(self) -> QWidget:
         inner = QWidget()
@@ -129,7 +130,7 @@ class ExportPage(QWidget):
         self._refusal = named(text_label("", "bad", wrap=True), "exportRefusal", "Why this folder cannot be used")
         self._size = named(text_label("", wrap=True), "exportSize", "Size of the export")
         self._go = primary_button("Export", "exportButton", _GO_TIP, self.export)
-        self._cancel = button("Cancel", "exportCancel", "Stop writing; nothing is kept", self.cancel)
+        self._cancel = button("Cancel", "exportCancel", "End the export; its folder is not made", self.cancel)
         self._progress = QWidget()
         self._stage = named(text_label(), "exportStage", "Stage of the export")
         self._bar = named(QProgressBar(), "exportProgress", "Progress of the stage", "How much of this stage is done")
@@ -194,35 +195,39 @@ class ExportPage(QWidget):
         self._size.setText(f"{size(self._needed)} of weights, and a few files of tokenizer, labels and prompt{room}.")
         return bool(refusal) or done
 
-    def _kind(self) -> Literal["adapter", "model"]:
-        return "model" if self._run is not None and self._run.config.method.kind == "full" else "adapter"
+    def _kind(self) -> ExportKind:
+        return export_kind(self._run.config.method.kind) if self._run is not None else "adapter"
 
     def _hear_run(self, event: Event) -> None:
         if isinstance(event, FINAL_EVENTS):
             self._look()
 
     def _hear_worker(self, event: Event) -> None:
+        self.event_received.emit(event)
         if isinstance(event, StageChanged):
-            counted = f" {event.done:,} of {count(event.total, 'message')}" if event.total else ""
-            self._stage.setText(sentence(event.stage) + counted)
+            progress = f" {event.done:,} of {counted(event.total, 'message')}" if event.total else ""
+            self._stage.setText(sentence(event.stage) + progress)
             self._bar.setRange(0, event.total)
             self._bar.setValue(event.done)
 
     def _succeed(self, answer: Event) -> None:
-        self._job = None
         if isinstance(answer, Exported):
             self._result.show_exported(answer)
             QTimer.singleShot(0, self, self._show_result)
-        self._look()
+        self._end()
 
     def _show_result(self) -> None:
         self._area.ensureWidgetVisible(self._result)
 
     def _fail(self, problem: Event) -> None:
-        self._job = None
         if isinstance(problem, Failed | Crashed):
             self._problem.show_problem(problem)
+        self._end()
+
+    def _end(self) -> None:
+        self._job = None
         self._look()
+        self.worker_ended.emit()
 
 
 _KINDS: dict[str, tuple[str, str]] = {

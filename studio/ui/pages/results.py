@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QPushButton,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -19,17 +18,20 @@ from studio.core.errors import StudioError
 from studio.core.events import FINAL_EVENTS, Event, Finished
 from studio.core.metrics import accuracy, macro_f1, wilson_interval
 from studio.core.predictions import PredictionTable
+from studio.core.runs import Home
+from studio.core.words import UNKNOWN, duration, percent, points, size
 from studio.ui.models.confusion_model import EVERYTHING, ConfusionModel, Mode, Scope
 from studio.ui.models.messages_model import MessageFilter, MessagesModel
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import EmptyState, ErrorPanel, button, named, text_label
+from studio.ui.widgets.basics import ErrorPanel, button, named, text_label
 from studio.ui.widgets.confusion_view import ConfusionView, HeatLegend
+from studio.ui.widgets.evaluate_now import EvaluateNow
 from studio.ui.widgets.figures import Figure
 from studio.ui.widgets.frames import ElidedLabel, framed, split
 from studio.ui.widgets.message_detail import MessageDetail
 from studio.ui.widgets.messages_table import MessagesTable
-from studio.ui.words import UNKNOWN, duration, percent, points, size
+from studio.ui.widgets.page_stack import PageStack
 
 _MODES: dict[Mode, tuple[str, str]] = {
     "counts": ("Counts", "Number of messages in each cell"),
@@ -52,15 +54,16 @@ class ResultsPage(QWidget):
     message_chosen = Signal(str)
     setup_requested = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, home: Home, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("resultsPage")
         self._run: OpenRun | None = None
         self._confusion = ConfusionModel(self)
         self._messages = MessagesModel(self)
         self._filter = MessageFilter(self._messages, self)
-        self._stack = QStackedWidget()
-        for title, words, name in (
+        self.evaluation = EvaluateNow(home)
+        self.evaluation.evaluated.connect(self._load)
+        states = (
             (
                 "No run is open",
                 "Train a model, or open a run from the list. What it gets right and wrong appears here.",
@@ -68,17 +71,12 @@ class ResultsPage(QWidget):
             ),
             (
                 "No predictions yet",
-                "The test messages are predicted when training ends. A run that failed before that has no results.",
+                "The test messages are predicted when training ends. A run that learnt nothing has no results.",
                 "resultsWaiting",
             ),
-        ):
-            empty = EmptyState(title, words, "Set up a run", name)
-            empty.activated.connect(self.setup_requested)
-            self._stack.addWidget(empty)
-        self._stack.addWidget(self._build())
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._stack)
+        )
+        self._stack = PageStack(self, states, self.evaluation, self._build())
+        self._stack.setup_requested.connect(self.setup_requested)
 
     def show_run(self, run: OpenRun | None) -> None:
         """Show a run's test predictions; None and a run without any show what to do next."""
@@ -100,13 +98,15 @@ class ResultsPage(QWidget):
 
     def _load(self) -> None:
         self._problem.clear()
+        self.evaluation.show_run(self._run.folder if self._run is not None else None)
         if self._run is None:
             self._stack.setCurrentIndex(0)
             return
         try:
             table = self._run.predictions()
             if table is None:
-                self._stack.setCurrentIndex(1)
+                learnt = not self._run.active and self._run.folder.checkpoint() is not None
+                self._stack.setCurrentIndex(2 if learnt else 1)
                 return
             self._show_table(self._run, table)
         except StudioError as error:
@@ -116,7 +116,7 @@ class ResultsPage(QWidget):
                 f"The predictions name an intent that is not in their label set: {error}.", "Evaluate the run again."
             )
         self._body.setVisible(self._problem.isHidden())
-        self._stack.setCurrentIndex(2)
+        self._stack.setCurrentIndex(3)
 
     def _show_table(self, run: OpenRun, table: PredictionTable) -> None:
         counts = table.confusion()

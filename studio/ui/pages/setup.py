@@ -9,19 +9,20 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from studio.core.config import MethodKind, RunConfig, validate_run_config
+from studio.core.config import MethodKind, RunConfig, sample_run_config, validate_run_config
 from studio.core.errors import StudioError
 from studio.core.machine import cpu_has_bf16
 from studio.core.memory import DeviceName, estimate_lengths, forecast
 from studio.core.runs import Home
+from studio.core.words import size
 from studio.supervise.gauges import MemorySample
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import primary_button, text_label
-from studio.ui.widgets.dataset_picker import DatasetPicker
+from studio.ui.widgets.dataset_picker import SAMPLE, DatasetPicker
 from studio.ui.widgets.method_selector import KINDS, MethodSelector
 from studio.ui.widgets.model_picker import ModelPicker
 from studio.ui.widgets.settings_form import SettingsForm
-from studio.ui.words import size
+from studio.ui.words import plain_tooltip
 
 TWO_COLUMNS_FROM = 1180
 _DELAY_MS = 120
@@ -40,6 +41,7 @@ class SetupPage(QWidget):
         self.model = ModelPicker(home)
         self.method = MethodSelector()
         self.settings = SettingsForm()
+        self._preset = RunConfig()
         self._running: str | None = None
         self._sample: MemorySample | None = None
         self._shown_available = 0
@@ -48,6 +50,7 @@ class SetupPage(QWidget):
         self._build()
         for signal in (self.dataset.reading_started, self.dataset.inspected, self.model.reading_started, self.model.described):
             signal.connect(self._delay.start)
+        self.dataset.source_opened.connect(self._source_opened)
         self.method.kind_changed.connect(self._method_changed)
         self.settings.changed.connect(self._settings_changed)
 
@@ -119,7 +122,7 @@ class SetupPage(QWidget):
         missing = self.missing()
         self.train_button.setEnabled(not missing)
         self.train_button.setText("Training…" if self._running is not None else "Train")
-        self.train_button.setToolTip("Start training (Ctrl+Return)" if not missing else "\n".join(missing))
+        self.train_button.setToolTip(plain_tooltip("\n".join(missing) or "Start training (Ctrl+Return)"))
         self._status.setText(missing[0] if missing else self._ready_words())
 
     def _ready_words(self) -> str:
@@ -169,6 +172,11 @@ class SetupPage(QWidget):
             return "cuda", sample.total - sample.others
         kind: DeviceName = "mps" if wanted == "mps" or (wanted == "auto" and sys.platform == "darwin") else "cpu"
         return kind, sample.host_total - sample.host_used + sample.ours_host
+
+    def _source_opened(self) -> None:
+        """The sample comes with settings of its own, a file takes the defaults."""
+        before, self._preset = self._preset, sample_run_config() if self.dataset.source == SAMPLE else RunConfig()
+        self.settings.replace_preset(before, self._preset)
 
     def _method_changed(self, kind: MethodKind) -> None:
         self.settings.show_method(kind)

@@ -12,31 +12,33 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QProgressBar,
     QSplitter,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from studio.core.events import Crashed, Failed
 from studio.core.starter import base_name
+from studio.core.words import sentence
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import Badge, EmptyState, ErrorPanel, Tone, button, named, primary_button, text_label
+from studio.ui.widgets.basics import Badge, ErrorPanel, Tone, button, named, primary_button, text_label
 from studio.ui.widgets.frames import ElidedLabel, framed, split
 from studio.ui.widgets.log_view import LogView
+from studio.ui.widgets.page_stack import PageStack
 from studio.ui.widgets.run_facts import RunFacts
-from studio.ui.words import sentence
+from studio.ui.words import plain_tooltip
 
 if TYPE_CHECKING:
     from studio.ui.widgets.plots import RunPlot
 
 _REDRAW_MS = 100
 _STOP_TIP = "Finish this step, keep what was learnt, and predict the test messages with it"
+_ELSEWHERE_TIP = "This run is trained by another program, such as the command line; stop it there"
 _STATES: dict[str, tuple[str, Tone]] = {
-    "new": ("starting", "neutral"),
+    "new": ("not started", "neutral"),
     "running": ("running", "neutral"),
     "completed": ("completed", "good"),
-    "stopped": ("stopped, kept", "good"),
+    "stopped": ("stopped", "neutral"),
     "failed": ("failed", "bad"),
     "crashed": ("crashed", "bad"),
     "interrupted": ("interrupted", "warning"),
@@ -57,23 +59,18 @@ class TrainingPage(QWidget):
         self._run: OpenRun | None = None
         self._dirty = False
         self._problem_of = ""
+        self._stopping = ""
         self._plots: dict[str, RunPlot] = {}
         self._timer = QTimer(self)
         self._timer.setInterval(_REDRAW_MS)
         self._timer.timeout.connect(self._tick)
-        empty = EmptyState(
+        empty = (
             "No run is open",
             "Choose data, a model and a method, then train. Loss, scores and memory appear here while the model learns.",
-            "Set up a run",
             "trainingEmpty",
         )
-        empty.activated.connect(self.setup_requested)
-        self._stack = QStackedWidget()
-        self._stack.addWidget(empty)
-        self._stack.addWidget(self._build())
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._stack)
+        self._stack = PageStack(self, [empty], self._build())
+        self._stack.setup_requested.connect(self.setup_requested)
 
     def show_run(self, run: OpenRun | None) -> None:
         """Show a run from its beginning, live or finished; None shows what to do next."""
@@ -82,8 +79,7 @@ class TrainingPage(QWidget):
         self._run = run
         self._stack.setCurrentIndex(0 if run is None else 1)
         self._log.show_run(run)
-        self._stop.setText("Stop and keep")
-        self._stop.setEnabled(True)
+        self._stopping = ""
         if run is not None:
             run.changed.connect(self._mark)
             self._name.show_text(run.name)
@@ -202,9 +198,10 @@ class TrainingPage(QWidget):
             self._facts.show_elapsed(self._run)
 
     def _ask_stop(self) -> None:
-        self._stop.setEnabled(False)
-        self._stop.setText("Stopping…")
-        self.stop_requested.emit()
+        if self._run is not None and self._run.ours:
+            self._stopping = self._run.name
+            self._show_stop(self._run)
+            self.stop_requested.emit()
 
     def _fit_plots(self) -> None:
         for plot in self._plots.values():
@@ -212,10 +209,21 @@ class TrainingPage(QWidget):
 
     def _show_header(self, run: OpenRun) -> None:
         state, tone = _STATES[run.state]
+        if run.state == "new" and run.active:
+            state = "starting"
+        elif run.state == "stopped" and run.folder.checkpoint() is not None:
+            state = "stopped, kept"
         self._badge.show_state(state, tone)
-        self._stop.setVisible(run.active)
+        self._show_stop(run)
         self._results.setVisible(not run.active and run.folder.predictions_path.exists())
         self._facts.show_run(run)
+
+    def _show_stop(self, run: OpenRun) -> None:
+        stopping = self._stopping == run.name
+        self._stop.setVisible(run.active)
+        self._stop.setText("Stopping…" if stopping else "Stop and keep")
+        self._stop.setEnabled(run.ours and not stopping)
+        self._stop.setToolTip(plain_tooltip(_STOP_TIP if run.ours else _ELSEWHERE_TIP))
 
     def _show_stage(self, run: OpenRun) -> None:
         self._stage_row.setVisible(run.active)
@@ -230,7 +238,7 @@ class TrainingPage(QWidget):
             self._progress.setRange(0, run.total_steps)
             self._progress.setValue(run.step)
         else:
-            self._stage.setText("Starting the worker")
+            self._stage.setText("Starting")
             self._progress.setRange(0, 0)
 
     def _show_problem(self, run: OpenRun) -> None:
@@ -243,7 +251,7 @@ class TrainingPage(QWidget):
             self._problem.show_problem(run.final)
         elif shown:
             self._problem.show_error(
-                "This run ended without a last word: the computer was switched off, or the app was closed by force.",
+                "This run ended unexpectedly: the computer was switched off, or the app was closed by force.",
                 "Train again with the same settings; what is in the run folder stays as it is.",
             )
         else:

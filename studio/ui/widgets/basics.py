@@ -1,4 +1,4 @@
-"""The small parts every page is made of: texts, buttons, cards, errors and empty states.
+"""The small parts every page is made of: texts, buttons, cards and errors.
 
 A control gets its object name, tooltip and accessible name in one place, ``named``; what comes from data or from a
 process is always shown as plain text, because Qt's rich text would load the files it names.
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Failed
+from studio.core.words import CRASHED
 from studio.ui.theme import GRID, restyle
 from studio.ui.words import plain_tooltip
 
@@ -102,8 +103,6 @@ class Card(QFrame):
 class ErrorPanel(QFrame):
     """What happened, what to do, and the details to copy. Hidden until ``show_error``."""
 
-    dismissed = Signal()
-
     def __init__(self, object_name: str = "errorPanel", *, closable: bool = True) -> None:
         super().__init__()
         self.setObjectName(object_name)
@@ -116,7 +115,7 @@ class ErrorPanel(QFrame):
         self._detail.setMaximumHeight(18 * GRID)
         self._show_detail = button("Show details", f"{object_name}Toggle", "Show what helps to report this", self._toggle, "link")
         copy = button("Copy", f"{object_name}Copy", "Copy the message and its details", self._copy, "link")
-        close = button("Dismiss", f"{object_name}Close", "Hide this message", self._dismiss, "link")
+        close = button("Dismiss", f"{object_name}Close", "Hide this message", self.clear, "link")
         # Not setVisible(closable): what has no parent yet would come up as a window of its own.
         if not closable:
             close.hide()
@@ -154,17 +153,13 @@ class ErrorPanel(QFrame):
         """Show a failure as the rest of the app hands it over."""
         if isinstance(problem, Crashed):
             ending = problem.signal or f"exit code {problem.exit_code}"
-            self.show_error(f"The worker ended without a word ({ending}). {problem.likely_cause}", problem.remedy, problem.log_tail)
+            self.show_error(f"{CRASHED} ({ending}). {problem.likely_cause}", problem.remedy, problem.log_tail)
         else:
             self.show_error(problem.message, problem.remedy, problem.detail)
 
     def clear(self) -> None:
         self._message.clear()
         self.hide()
-
-    def _dismiss(self) -> None:
-        self.clear()
-        self.dismissed.emit()
 
     def _toggle(self) -> None:
         shown = self._detail.isHidden()
@@ -174,33 +169,6 @@ class ErrorPanel(QFrame):
     def _copy(self) -> None:
         parts = (self._message.text(), self._remedy.text(), self._detail.toPlainText())
         QGuiApplication.clipboard().setText("\n\n".join(part for part in parts if part))
-
-
-class EmptyState(QWidget):
-    """What a page shows while it has nothing: a title, what to do next, and one button."""
-
-    activated = Signal()
-
-    def __init__(self, title: str, text: str, button_text: str, object_name: str) -> None:
-        super().__init__()
-        self.setObjectName(object_name)
-        words = text_label(text, "muted", wrap=True)
-        words.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        words.setFixedWidth(52 * GRID)
-        words.setMinimumHeight(words.heightForWidth(52 * GRID))
-        column = QVBoxLayout(self)
-        column.setSpacing(2 * GRID)
-        column.addStretch(2)
-        column.addWidget(text_label(title, "title"), 0, Qt.AlignmentFlag.AlignHCenter)
-        # In a row of its own, because a label that is aligned in a column is not given the height of its wrapped text.
-        row = QHBoxLayout()
-        row.addStretch(1)
-        row.addWidget(words)
-        row.addStretch(1)
-        column.addLayout(row)
-        action = primary_button(button_text, f"{object_name}Button", text, self.activated.emit)
-        column.addWidget(action, 0, Qt.AlignmentFlag.AlignHCenter)
-        column.addStretch(3)
 
 
 class _WheelGuard(QObject):

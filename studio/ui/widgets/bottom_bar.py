@@ -6,12 +6,13 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
+from studio.core.words import duration, sentence, size, size_of
 from studio.supervise.gauges import MemorySample
 from studio.ui import theme
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import text_label
-from studio.ui.words import duration, plain_tooltip, sentence, size, size_of
+from studio.ui.words import plain_tooltip
 
 
 class GaugeBar(QWidget):

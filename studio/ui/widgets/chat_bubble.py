@@ -9,12 +9,12 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.events import Predicted
+from studio.core.words import percent
 from studio.ui import theme
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import named, text_label
 from studio.ui.widgets.frames import ElidedLabel
 from studio.ui.widgets.probability_bars import ProbabilityBars
-from studio.ui.words import percent
 
 _PADDING = GRID + GRID // 2
 _WIDEST = 80 * GRID

@@ -6,12 +6,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractItemView, QBoxLayout, QHeaderView, QLabel, QTableView, QVBoxLayout, QWidget
 
 from studio.core.events import DataInspected
+from studio.core.words import counted
 from studio.ui import theme
 from studio.ui.models.preview_model import PreviewModel
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import button, named, text_label
 from studio.ui.widgets.intent_bars import SPLIT_COLOURS, IntentBars
-from studio.ui.words import count
 
 _PROBLEMS_SHOWN = 3
 _VIEW_HEIGHT = 19 * GRID
@@ -80,7 +80,7 @@ class DataViews(QWidget):
             sum(table.values()) for table in (answer.train_counts, answer.validation_counts, answer.test_counts)
         )
         self.summary.setText(
-            f"{count(train + validation + test, 'message')}, {count(len(answer.train_counts), 'intent')}: "
+            f"{counted(train + validation + test, 'message')}, {counted(len(answer.train_counts), 'intent')}: "
             f"{train:,} to train on, {validation:,} for validation, {test:,} to test"
         )
         self._found = answer.problems

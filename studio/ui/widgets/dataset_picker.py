@@ -35,7 +35,11 @@ _DELAY_MS = 250
 class DatasetPicker(Card):
     """Every change has the data read again in a worker; ``answer`` is what it said, None until then."""
 
+    source_opened = Signal()
+    """Another source was chosen, or the same one anew."""
     reading_started = Signal()
+    event_received = Signal(object)
+    """Each Event of the worker that reads the data."""
     inspected = Signal()
     """The answer, or the problem, has come."""
 
@@ -83,6 +87,7 @@ class DatasetPicker(Card):
         if self._source == SAMPLE:
             self.test_file.show_path("")
         self._show_source()
+        self.source_opened.emit()
         self.read_again()
 
     def set_limit(self, limit: int | None) -> None:
@@ -104,7 +109,7 @@ class DatasetPicker(Card):
         self.sample_button = button(
             "Use the sample",
             "useSample",
-            "Load the sample: real bank messages in 77 intents",
+            "Load the built-in sample: messages to a bank, in 13 intents about cards and accounts",
             lambda: self.open_source(SAMPLE),
             "link",
         )
@@ -188,7 +193,7 @@ class DatasetPicker(Card):
     def _read(self) -> None:
         dataset = DatasetConfig.model_validate(self.table())
         try:
-            self._job = run_job(self, InspectData(dataset=dataset), self._succeeded, self._failed)
+            self._job = run_job(self, InspectData(dataset=dataset), self._succeeded, self._failed, self.event_received.emit)
         except StudioError as error:
             self._show_failure(error)
 

@@ -9,10 +9,10 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from studio.core.events import Exported
+from studio.core.words import REPORT, size
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Badge, Card, button, named, text_label
 from studio.ui.widgets.frames import ElidedLabel
-from studio.ui.words import size
 
 _MOST_ROWS = 16
 
@@ -84,7 +84,7 @@ def verification(exported: Exported) -> str:
         return f"Reloaded in a clean process: {same}; {largest}."
     return (
         f"Reloaded in a clean process, the export is not the same model: {same}; {largest}. "
-        "Don't use it; export again into a new folder, and report this if it stays so."
+        f"Don't use it; export again into a new folder. If it stays so: {REPORT}"
     )
 
 

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from studio.core.config import RunConfig, field_description
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import guard_wheel, named, text_label
+from studio.ui.words import plain_tooltip
 
 LARGEST_INTEGER = 2**31 - 1
 
@@ -68,7 +69,7 @@ class Field(QWidget):
         if not isinstance(editor, QCheckBox):
             label = text_label(title, "field")
             label.setBuddy(editor)
-            label.setToolTip(editor.toolTip())
+            label.setToolTip(plain_tooltip(tooltip))
             column.addWidget(label)
         column.addWidget(editor)
         column.addWidget(self._error)
@@ -172,6 +173,13 @@ def optional_number(path: str, title: str, placeholder: str, unit: str = "") -> 
     editor.setPlaceholderText(placeholder)
     editor.setMinimumWidth(9 * GRID)
     return Field(path, title, editor, unit)
+
+
+def number_or_auto(path: str, title: str, unit: str = "") -> Field:
+    """A number, or the word auto."""
+    field = optional_number(path, title, "auto", unit)
+    field.set_value(default_of(path))
+    return field
 
 
 def choice(path: str, title: str) -> Field:

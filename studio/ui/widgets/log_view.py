@@ -6,10 +6,10 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
+from studio.core.words import duration
 from studio.ui import theme
 from studio.ui.models.open_run import LOG_LINES, Level, OpenRun
 from studio.ui.widgets.basics import named
-from studio.ui.words import duration
 
 _SIGNS: dict[Level, str] = {"stage": "▸ ", "info": "", "warning": "Warning: ", "error": "Error: "}
 

@@ -7,8 +7,9 @@ from PySide6.QtGui import QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from studio.core.memory import MemoryForecast
+from studio.core.words import size
 from studio.ui import theme
-from studio.ui.words import plain_tooltip, size
+from studio.ui.words import plain_tooltip
 
 PART_NAMES = {
     "weights": "weights",

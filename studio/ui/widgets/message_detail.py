@@ -6,11 +6,11 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
 from studio.core.events import Prediction
+from studio.core.words import percent
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import button, named
 from studio.ui.widgets.frames import ElidedLabel
 from studio.ui.widgets.probability_bars import ProbabilityBars
-from studio.ui.words import percent
 
 
 class MessageDetail(QWidget):
@@ -29,9 +29,7 @@ class MessageDetail(QWidget):
         self._text.setTabChangesFocus(True)
         self._verdict = named(ElidedLabel(), "messageVerdict", "True and predicted intent")
         self._bars = ProbabilityBars("messageBars")
-        self._ask = button(
-            "Ask in Chat", "askInChat", "Open Chat with this message, ready to be changed and asked again", self._send
-        )
+        self._ask = button("Ask in Chat", "askInChat", "Open Chat and ask the model about this message at once", self._send)
         self._row = QWidget()
         row = QHBoxLayout(self._row)
         row.setContentsMargins(0, 0, 0, 0)

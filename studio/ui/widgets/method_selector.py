@@ -10,11 +10,12 @@ from PySide6.QtWidgets import QButtonGroup, QFrame, QGridLayout, QHBoxLayout, QR
 
 from studio.core.config import MethodKind
 from studio.core.memory import MemoryForecast, Verdict, verdict
+from studio.core.words import UNKNOWN, percent, short_count, size
 from studio.ui.models.runs_model import METHOD_NAMES
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import Badge, Card, Tone, named, text_label
 from studio.ui.widgets.memory_bar import MemoryBar, MemoryLegend
-from studio.ui.words import UNKNOWN, percent, short_count, size
+from studio.ui.words import plain_tooltip
 
 KINDS: tuple[MethodKind, ...] = get_args(MethodKind)
 SENTENCES: dict[MethodKind, str] = {
@@ -70,7 +71,7 @@ class MethodCard(QFrame):
         share = forecast.trainable_parameters / max(1, parameters)
         part = "all" if share >= 1 else percent(share)
         self._trains.setText(f"{short_count(forecast.trainable_parameters)} ({part})")
-        self._trains.setToolTip(f"{forecast.trainable_parameters:,} trainable parameters of {parameters:,}")
+        self._trains.setToolTip(plain_tooltip(f"{forecast.trainable_parameters:,} trainable parameters of {parameters:,}"))
         self._disk.setText(size(forecast.output_bytes))
         self._disk.setToolTip("Size on disk of what the run leaves")
         self._memory.setText(f"≈ {size(forecast.total)}")
@@ -78,7 +79,7 @@ class MethodCard(QFrame):
         self.bar.show_forecast(forecast, scale, available)
         found = verdict(forecast.total, available)
         self.badge.show_state(found, TONES[found])
-        self.badge.setToolTip(f"Needs about {size(forecast.total)}; this machine has {size(available)} free")
+        self.badge.setToolTip(plain_tooltip(f"Needs about {size(forecast.total)}; this machine has {size(available)} free"))
         self.badge.show()
 
     def clear(self) -> None:

@@ -11,12 +11,13 @@ from studio.core.events import Crashed, Event, Failed, ModelDescribed, StageChan
 from studio.core.memory import ModelDescription
 from studio.core.runs import Home
 from studio.core.starter import STARTER, STARTER_NAME, TERMS, TERMS_URL
+from studio.core.words import UNKNOWN, sentence, short_count, size
 from studio.supervise.jobs import Job, run_job
 from studio.ui import theme
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, ErrorPanel, named, text_label
 from studio.ui.widgets.paths import PathField
-from studio.ui.words import UNKNOWN, sentence, short_count, size
+from studio.ui.words import plain_tooltip
 
 
 class ModelPicker(Card):
@@ -89,6 +90,7 @@ class ModelPicker(Card):
         if self._job is not None:
             self._job.cancel()
             self._job = None
+        self._timer.stop()
         self.description = None
         self.error.clear()
         self._show_figures()
@@ -130,7 +132,7 @@ class ModelPicker(Card):
         self.terms.setOpenExternalLinks(True)
         self.terms.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.terms.setAccessibleName("Terms of the starter model")
-        self.terms.setToolTip(TERMS_URL)
+        self.terms.setToolTip(plain_tooltip(TERMS_URL))
         theme.notifier.changed.connect(self._show_terms)
         self._show_terms()
         for widget in (self.stage, self.busy, self.error):
@@ -183,7 +185,7 @@ class ModelPicker(Card):
             }
         for name, label in self._values.items():
             label.setText(shown[name] or UNKNOWN)
-        self._values["Parameters"].setToolTip(f"{known.parameters:,} parameters" if known else "")
+        self._values["Parameters"].setToolTip(plain_tooltip(f"{known.parameters:,} parameters" if known else ""))
 
     def _toggled(self, starter: bool) -> None:
         self.folder.setVisible(not starter)

@@ -11,11 +11,11 @@ from PySide6.QtCore import QEvent, QObject, QPointF, Qt
 from PySide6.QtGui import QColor, QFont, QPen
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from studio.core.words import duration, percent
 from studio.ui import theme
 from studio.ui.theme import GRID, SMALL_FONT
 from studio.ui.widgets.basics import named, text_label
 from studio.ui.widgets.plot_legend import Curve, LegendEntry, Look
-from studio.ui.words import duration, percent
 
 Axis = Literal["number", "percent", "time"]
 _SYMBOLS: dict[Look, str] = {"diamonds": "d", "circles": "o", "raw": "o"}
@@ -49,7 +49,7 @@ class RunPlot(QWidget):
         named(self.plot, object_name, title, tooltip)
         self._items: dict[str, Any] = {}
         for key in curves:
-            item = pg.PlotDataItem(connect="finite")
+            item = pg.PlotDataItem(connect="finite", name=key)
             item.setDownsampling(auto=True, method="peak")
             item.setClipToView(True)
             self.plot.addItem(item)

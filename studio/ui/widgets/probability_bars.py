@@ -9,9 +9,9 @@ from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from studio.core.events import LabelProbability
+from studio.core.words import percent
 from studio.ui import theme
 from studio.ui.theme import GRID
-from studio.ui.words import percent
 
 _ROW = 3 * GRID
 _VALUE = 8 * GRID

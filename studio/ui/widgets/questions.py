@@ -2,20 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 
+class Work(Protocol):
+    """Something that is lost when it is ended."""
+
+    @property
+    def working(self) -> bool: ...
+    def cancel(self) -> None: ...
+
+
 def may_stop(parent: QWidget) -> bool:
     """Ask whether the run in progress may be stopped so that the window can close."""
+    return _agrees(
+        parent,
+        "A run is in progress",
+        "Stop the run and close?",
+        "What it has learnt so far is kept. The test messages are not predicted.",
+        ("Stop, keep and close", "Keep training"),
+    )
+
+
+def may_cancel(parent: QWidget, what: str) -> bool:
+    """Ask whether the export or evaluation in progress may be ended so that the window can close."""
+    return _agrees(
+        parent,
+        f"An {what} is in progress",
+        f"Cancel the {what} and close?",
+        f"The {what} is not finished and has to be started again. The run itself stays as it is.",
+        (f"Cancel the {what} and close", "Wait for it"),
+    )
+
+
+def end_work(parent: QWidget, work: Mapping[str, Work | None]) -> bool:
+    """Ask for each that is at work whether it may be ended, and end it; False when one is to go on."""
+    for what, page in work.items():
+        if page is not None and page.working:
+            if not may_cancel(parent, what):
+                return False
+            page.cancel()
+    return True
+
+
+def _agrees(parent: QWidget, title: str, question: str, consequence: str, answers: tuple[str, str]) -> bool:
+    """Whether the first answer was chosen; Escape and Enter choose the second."""
     box = QMessageBox(parent)
     box.setObjectName("closeQuestion")
-    box.setWindowTitle("A run is in progress")
+    box.setWindowTitle(title)
     box.setTextFormat(Qt.TextFormat.PlainText)
-    box.setText("Stop the run and close?")
-    box.setInformativeText("What it has learnt so far is kept. The test messages are not predicted.")
-    stop = box.addButton("Stop, keep and close", QMessageBox.ButtonRole.AcceptRole)
-    stay = box.addButton("Keep training", QMessageBox.ButtonRole.RejectRole)
+    box.setText(question)
+    box.setInformativeText(consequence)
+    stop = box.addButton(answers[0], QMessageBox.ButtonRole.AcceptRole)
+    stay = box.addButton(answers[1], QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(stay)
     box.setEscapeButton(stay)
     box.exec()

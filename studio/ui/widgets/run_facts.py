@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout
 
+from studio.core.words import UNKNOWN, duration
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named, text_label
-from studio.ui.words import UNKNOWN, duration
 
 _FACTS = {
     "step": ("Step", "Optimizer steps done, of all steps"),

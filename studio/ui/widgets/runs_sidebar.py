@@ -12,11 +12,11 @@ from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemD
 
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
 from studio.core.starter import base_name
+from studio.core.words import age, percent
 from studio.ui import theme
 from studio.ui.models.runs_model import METHOD_NAMES, STATE_WORDS, SUMMARY_ROLE, RunsModel
 from studio.ui.theme import GRID, SMALL_FONT
 from studio.ui.widgets.basics import button, named, text_label
-from studio.ui.words import age, percent
 
 _ROW = 7 * GRID
 # (colour, filled): a hollow dot is a run without an end.

@@ -12,7 +12,7 @@ from studio.core.errors import StudioError
 from studio.ui.models.runs_model import METHOD_NAMES
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, named, text_label
-from studio.ui.widgets.fields import Field, choice, decimal, optional_number, paragraph, switch, whole
+from studio.ui.widgets.fields import Field, choice, decimal, number_or_auto, optional_number, paragraph, switch, whole
 
 ADAPTER_ONLY = ("method.rank", "method.alpha", "method.dropout")
 
@@ -34,6 +34,7 @@ class SettingsForm(Card):
             whole("method.rank", "Rank", 1, 1024),
             decimal("method.alpha", "Alpha", 0.1, 4096, 1, 1),
             decimal("method.dropout", "Dropout", 0, 0.95, 0.01, 2, "share from 0 to 1"),
+            number_or_auto("training.micro_batch", "Micro-batch", "messages, or auto"),
             choice("training.precision", "Precision"),
             choice("training.scheduler", "Schedule"),
             decimal("training.warmup_ratio", "Warm-up", 0, 0.99, 0.01, 2, "share of all steps"),
@@ -99,10 +100,11 @@ class SettingsForm(Card):
             if value is not None:
                 table.setdefault(section, {})[name] = value
 
-    def show_config(self, config: RunConfig) -> None:
+    def replace_preset(self, before: RunConfig, after: RunConfig) -> None:
+        """Show ``after`` in every field that still says what ``before`` does; what a person changed stays."""
         for path, field in self.fields.items():
-            section, name = path.split(".")
-            field.set_value(getattr(getattr(config, section), name))
+            if field.value() == _setting(before, path) != _setting(after, path):
+                field.set_value(_setting(after, path))
 
     def show_problems(self, error: StudioError | None) -> list[str]:
         """Put each problem under its field; returns those that have no field here."""
@@ -124,6 +126,11 @@ class SettingsForm(Card):
     def show_warnings(self, warnings: list[str]) -> None:
         self.warning.setText("\n".join(warnings))
         self.warning.setVisible(bool(warnings))
+
+
+def _setting(config: RunConfig, path: str) -> Any:
+    section, name = path.split(".")
+    return getattr(getattr(config, section), name)
 
 
 def _grid(parent: QWidget, fields: list[Field]) -> QGridLayout:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtCore import QByteArray, QSettings, Qt
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QSplitter, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import ErrorPanel, named
+from studio.ui.words import plain_tooltip
 
 
 class Shell(QWidget):
@@ -22,7 +23,7 @@ class Shell(QWidget):
         self.tabs.setUsesScrollButtons(False)
         for number, tab in enumerate(tabs):
             self.tabs.addTab(tab)
-            self.tabs.setTabToolTip(number, f"{tab} (Ctrl+{number + 1})")
+            self.tabs.setTabToolTip(number, plain_tooltip(f"{tab} (Ctrl+{number + 1})"))
         self.stack = QStackedWidget()
         self.error = ErrorPanel("windowError")
         self.splitter = QSplitter()
@@ -54,6 +55,23 @@ class Shell(QWidget):
         column.addLayout(banner)
         column.addWidget(self.stack, 1)
         return right
+
+
+def save_layout(window: QMainWindow, shell: Shell, settings: QSettings) -> None:
+    """Keep the window's place and how it is divided."""
+    settings.setValue("geometry", window.saveGeometry())
+    settings.setValue("splitter", shell.splitter.saveState())
+    settings.sync()
+
+
+def restore_layout(window: QMainWindow, shell: Shell, settings: QSettings) -> None:
+    """As it was left, or a size that suits the screen."""
+    geometry, splitter = settings.value("geometry"), settings.value("splitter")
+    if isinstance(splitter, QByteArray):
+        shell.splitter.restoreState(splitter)
+    if not (isinstance(geometry, QByteArray) and window.restoreGeometry(geometry)):
+        room = window.screen().availableGeometry()
+        window.resize(min(1440, room.width()), min(920, room.height()))
 
 
 def _column(parent: QWidget) -> QVBoxLayout:

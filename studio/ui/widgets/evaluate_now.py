@@ -1,0 +1,119 @@
+"""For a run that kept what it learnt but never predicted its test messages: one button that does so."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
+
+from studio.core.commands import Evaluate
+from studio.core.errors import StudioError
+from studio.core.events import Crashed, Event, Failed, Finished, StageChanged
+from studio.core.runs import Home, RunFolder
+from studio.core.words import sentence
+from studio.supervise.jobs import Job, run_job
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import ErrorPanel, button, named, text_label
+from studio.ui.widgets.page_stack import EmptyState
+
+
+class EvaluateNow(QWidget):
+    """Predicts the test messages of one run in a worker of its own."""
+
+    evaluated = Signal()
+    """The predictions are written and the scores recorded."""
+    event_received = Signal(object)
+    """Each Event of the worker."""
+    worker_ended = Signal()
+
+    def __init__(self, home: Home) -> None:
+        super().__init__()
+        self._home = home
+        self._run: RunFolder | None = None
+        self._job: Job | None = None
+        self._problem = ErrorPanel("evaluateError")
+        self._empty = EmptyState(
+            "Not evaluated yet",
+            "This run kept what it learnt, but ended before its test messages were predicted.",
+            "Evaluate now",
+            "resultsEvaluate",
+        )
+        self._empty.activated.connect(self.evaluate)
+        self._stage = named(text_label(), "evaluateStage", "Stage of the evaluation")
+        self._bar = named(QProgressBar(), "evaluateProgress", "Progress of the stage", "How much of this stage is done")
+        self._bar.setTextVisible(False)
+        self._progress = QWidget()
+        row = QHBoxLayout(self._progress)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(2 * GRID)
+        row.addWidget(self._stage)
+        row.addWidget(self._bar, 1)
+        row.addWidget(button("Cancel", "evaluateCancel", "End the evaluation; the run stays as it is", self.cancel))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
+        column.addWidget(self._problem)
+        column.addWidget(self._empty, 1)
+        column.addWidget(self._progress)
+        self._look()
+
+    @property
+    def working(self) -> bool:
+        return self._job is not None
+
+    def show_run(self, run: RunFolder | None) -> None:
+        """Offer to evaluate this run. An evaluation of another one is cancelled."""
+        if run != self._run:
+            self.cancel()
+            self._problem.clear()
+        self._run = run
+
+    def evaluate(self) -> None:
+        """Predict the test messages."""
+        if self._run is None or self._job is not None:
+            return
+        self._problem.clear()
+        command = Evaluate(run=str(self._run.path), home=str(self._home.path))
+        try:
+            self._job = run_job(self, command, self._succeed, self._fail, self._hear)
+        except StudioError as error:
+            self._problem.show_problem(error)
+            return
+        self._stage.setText("Starting")
+        self._bar.setRange(0, 0)
+        self._look()
+
+    def cancel(self) -> None:
+        """End an evaluation that is at work."""
+        if self._job is not None:
+            self._job.cancel()
+            self._end()
+
+    def _look(self) -> None:
+        self._progress.setVisible(self.working)
+        self._empty.button.setEnabled(not self.working)
+
+    def _hear(self, event: Event) -> None:
+        self.event_received.emit(event)
+        if isinstance(event, StageChanged):
+            progress = f" {event.done:,} of {event.total:,}" if event.total else ""
+            self._stage.setText(sentence(event.stage) + progress)
+            self._bar.setRange(0, event.total)
+            self._bar.setValue(event.done)
+
+    def _succeed(self, answer: Event) -> None:
+        self._end()
+        try:
+            if isinstance(answer, Finished) and self._run is not None:
+                self._run.record_scores(answer)
+        except StudioError as error:
+            self._problem.show_problem(error)
+        self.evaluated.emit()
+
+    def _fail(self, problem: Event) -> None:
+        self._end()
+        if isinstance(problem, Failed | Crashed):
+            self._problem.show_problem(problem)
+
+    def _end(self) -> None:
+        self._job = None
+        self._look()
+        self.worker_ended.emit()

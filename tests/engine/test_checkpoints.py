@@ -1,0 +1,240 @@
+"""Checkpoints: complete or absent, noticed when damaged, and restored to the last bit."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from studio.core.config import MethodConfig, RunConfig
+from studio.core.errors import StudioError
+from studio.core.runs import Home, RunFolder
+from studio.engine import checkpoints
+from studio.engine.checkpoints import restore_weights, save_checkpoint, verify_checkpoint
+from studio.engine.devices import Compute
+from studio.engine.methods import trainable_model, trained_model
+
+METHODS = [MethodConfig(kind="full"), MethodConfig(kind="lora", rank=4, dropout=0.0)]
+QLORA = MethodConfig(kind="qlora", rank=4, dropout=0.0)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return Home.locate(tmp_path / "home").create_run(RunConfig())
+
+
+def disturb(model: torch.nn.Module, seed: int) -> None:
+    """Change every trained weight, as training does."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=generator))
+
+
+def state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items() if isinstance(tensor, torch.Tensor)}
+
+
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def check_round_trip(run: RunFolder, folder: Path, method: MethodConfig, cpu: Compute) -> torch.nn.Module:
+    model = trainable_model(folder, method, cpu, seed=1)
+    disturb(model, 1)
+    saved = state(model)
+    checkpoint = save_checkpoint(run, model, 3, {}, best=True)
+    disturb(model, 2)
+    assert not same(state(model), saved)
+    restore_weights(model, checkpoint)
+    assert same(state(model), saved)
+    another = trained_model(folder, checkpoint, method, cpu)
+    assert same(state(another), saved), "loading the run again gives the same weights"
+    return model
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.kind)
+def test_restored_weights_are_the_saved_ones(run: RunFolder, folder: Path, family: str, method: MethodConfig, cpu: Compute) -> None:
+    model: Any = check_round_trip(run, folder, method, cpu)
+    embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    assert (embedding is head) == (family != "llama"), "tied weights are still tied"
+
+
+def test_restored_adapter_on_a_quantised_base(run: RunFolder, tiny_model_folder: Path, cpu: Compute) -> None:
+    check_round_trip(run, tiny_model_folder, QLORA, cpu)
+
+
+def test_only_what_was_trained_is_stored(run: RunFolder, folder: Path, cpu: Compute) -> None:
+    full, adapter = (trainable_model(folder, method, cpu, seed=1) for method in METHODS)
+    whole = save_checkpoint(run, full, 1, {}, best=True) / "model.safetensors"
+    assert sum(tensor.numel() for tensor in load_file(whole).values()) == sum(p.numel() for p in full.parameters())
+    small = save_checkpoint(run, adapter, 2, {}, best=True) / "adapter_model.safetensors"
+    tensors = load_file(small)
+    assert all("lora_" in name for name in tensors)
+    assert sum(tensor.numel() for tensor in tensors.values()) == sum(p.numel() for p in adapter.parameters() if p.requires_grad)
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+
+
+@pytest.fixture
+def model(tiny_model_folder: Path, cpu: Compute) -> torch.nn.Module:
+    return trainable_model(tiny_model_folder, METHODS[0], cpu, seed=1)
+
+
+def names(run: RunFolder) -> list[str]:
+    return sorted(path.name for path in run.checkpoints.iterdir())
+
+
+def test_the_best_is_kept_and_the_newest(run: RunFolder, model: torch.nn.Module) -> None:
+    for step, best, kept, stands in (
+        (1, True, ["step-1"], 1),
+        (9, True, ["step-9"], 9),
+        (10, False, ["step-10", "step-9"], 9),
+        (11, False, ["step-11", "step-9"], 9),
+        (12, True, ["step-12"], 12),
+    ):
+        save_checkpoint(run, model, step, {}, best)
+        assert names(run) == kept
+        assert run.checkpoint() == run.checkpoints / f"step-{stands}"
+
+
+def test_a_step_may_be_saved_again(run: RunFolder, model: torch.nn.Module) -> None:
+    save_checkpoint(run, model, 4, {"validation_loss": 2.0}, best=True)
+    disturb(model, 1)
+    folder = save_checkpoint(run, model, 4, {"validation_loss": 1.0}, best=True)
+    assert verify_checkpoint(folder)["validation_loss"] == 1.0
+    assert torch.equal(load_file(folder / "model.safetensors")["lm_head.weight"], model.state_dict()["lm_head.weight"])
+
+
+def test_the_manifest_names_every_file(run: RunFolder, model: torch.nn.Module) -> None:
+    folder = save_checkpoint(run, model, 4, {"validation_accuracy": 0.5}, best=True)
+    manifest = verify_checkpoint(folder)
+    assert set(manifest["sha256"]) == {path.name for path in folder.iterdir()} - {"manifest.json"}
+    assert {"model.safetensors", "config.json"} <= set(manifest["sha256"])
+    assert (manifest["step"], manifest["best"], manifest["validation_accuracy"]) == (4, True, 0.5)
+
+
+def test_what_has_no_manifest_is_no_checkpoint(run: RunFolder, model: torch.nn.Module) -> None:
+    assert run.checkpoint() is None
+    folder = save_checkpoint(run, model, 4, {}, best=False)
+    for name in ("step-9", ".step-11.partial", "step-12-copy", "step-"):
+        shutil.copytree(folder, run.checkpoints / name)
+    (run.checkpoints / "step-9" / "manifest.json").unlink()
+    assert run.checkpoint() == folder
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@contextmanager
+def small_files_only() -> Iterator[None]:
+    """Writing more than 64 KiB into a file fails, in native code too."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@contextmanager
+def no_manifest() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "write_json", full_disk)
+        yield
+
+
+@contextmanager
+def no_name() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints.Path, "rename", full_disk)
+        yield
+
+
+FAILURES = [pytest.param(small_files_only, marks=pytest.mark.skipif(sys.platform == "win32", reason="a limit of Unix"))]
+
+
+@pytest.mark.parametrize("failing", [*FAILURES, no_manifest, no_name])
+def test_a_failing_write_leaves_the_checkpoint_before_it(
+    run: RunFolder, model: torch.nn.Module, failing: Callable[[], Any]
+) -> None:
+    before = save_checkpoint(run, model, 4, {}, best=True)
+    saved = state(model)
+    disturb(model, 1)
+    with failing(), pytest.raises(StudioError, match="step 5 cannot be written") as caught:
+        save_checkpoint(run, model, 5, {}, best=True)
+    assert caught.value.kind == "disk_full"
+    assert "the checkpoint before it is still there" in caught.value.remedy
+    assert names(run) == ["step-4"]
+    assert run.checkpoint() == before
+    verify_checkpoint(before)
+    restore_weights(model, before)
+    assert same(state(model), saved)
+
+
+def flip_a_byte(folder: Path) -> None:
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+
+
+def cut_off(folder: Path) -> None:
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[:-1])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_a_byte,
+        cut_off,
+        lambda folder: (folder / "model.safetensors").unlink(),
+        lambda folder: (folder / "config.json").write_text("{}"),
+        lambda folder: (folder / "manifest.json").unlink(),
+        lambda folder: (folder / "manifest.json").write_text('{"step": 4, "sha'),
+        lambda folder: (folder / "manifest.json").write_text("[1]"),
+        lambda folder: (folder / "manifest.json").write_text('{"sha256": 3}'),
+        lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe"),
+    ],
+)
+def test_damage_is_told(run: RunFolder, model: torch.nn.Module, damage: Callable[[Path], object]) -> None:
+    folder = save_checkpoint(run, model, 4, {}, best=True)
+    verify_checkpoint(folder)
+    damage(folder)
+    with pytest.raises(StudioError, match="step-4 is damaged") as caught:
+        verify_checkpoint(folder)
+    assert caught.value.kind == "damaged_run"
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.kind)
+def test_weights_of_another_model_are_refused(run: RunFolder, tiny_model_folder: Path, cpu: Compute, method: MethodConfig) -> None:
+    model = trainable_model(tiny_model_folder, method, cpu, seed=1)
+    folder = save_checkpoint(run, model, 4, {}, best=True)
+    (path,) = folder.glob("*.safetensors")
+    tensors = load_file(path)
+    first = next(name for name in tensors if ".layers.0." in name)
+    for changed in (
+        {name: tensor for name, tensor in tensors.items() if name != first},
+        {**tensors, first.replace(".0.", ".7."): tensors[first].clone()},
+    ):
+        save_file(changed, path, metadata={"format": "pt"})
+        with pytest.raises(StudioError, match="belongs to another model") as caught:
+            restore_weights(model, folder)
+        assert caught.value.kind == "damaged_run"
+
+
+def test_facts_survive_as_json(run: RunFolder, model: torch.nn.Module) -> None:
+    folder = save_checkpoint(run, model, 4, {"validation_loss": 0.1 + 0.2}, best=True)
+    assert json.loads((folder / "manifest.json").read_text("utf-8"))["validation_loss"] == 0.1 + 0.2

@@ -1,0 +1,101 @@
+"""Closing the window: what is at work is asked about, and what was learnt is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QMessageBox, QWidget
+from pytestqt.qtbot import QtBot
+
+from studio.core.commands import Evaluate
+from studio.core.config import RunConfig
+from studio.core.runs import Home
+from studio.ui.main_window import MainWindow
+from studio.ui.widgets.questions import may_cancel, may_stop
+from tests.ui.conftest import FakeJobs
+from tests.ui.sample_runs import finished, make_run
+from tests.ui.staging import TRAINS_UNTIL_STOPPED
+
+
+def test_staying_keeps_the_run(window: MainWindow, the_worker_is: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    the_worker_is(TRAINS_UNTIL_STOPPED)
+    window.train(RunConfig())
+    monkeypatch.setattr("studio.ui.main_window.may_stop", lambda _parent: False)
+    assert not window.close()
+    assert window.session.active
+    assert window.isVisible()
+
+
+def test_leaving_keeps_what_was_learnt(
+    window: MainWindow, home: Home, the_worker_is: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
+) -> None:
+    the_worker_is(TRAINS_UNTIL_STOPPED)
+    window.train(RunConfig())
+    monkeypatch.setattr("studio.ui.main_window.may_stop", lambda _parent: True)
+    window.close()
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=20_000)
+    outcome = home.list_runs()[0].outcome()
+    assert outcome is not None
+    assert outcome.final.event == "finished"
+    assert outcome.final.output == "closing"
+
+
+@pytest.mark.parametrize(("key", "answer"), [(Qt.Key.Key_Escape, False), (Qt.Key.Key_Return, False), (Qt.Key.Key_S, True)])
+def test_the_question_stays_unless_told_to_stop(key: Qt.Key, answer: bool, qtbot: QtBot) -> None:
+    parent = QWidget()
+    qtbot.addWidget(parent)
+
+    def press() -> None:
+        box = parent.findChild(QMessageBox)
+        assert box is not None
+        if key == Qt.Key.Key_S:
+            next(button for button in box.buttons() if button.text().startswith("Stop")).click()
+        else:
+            qtbot.keyClick(box, key)
+
+    QTimer.singleShot(50, press)
+    assert may_stop(parent) is answer
+
+
+def test_without_a_run_nothing_is_asked(window: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studio.ui.main_window.may_stop", lambda _parent: pytest.fail("asked"))
+    assert window.close()
+
+
+@pytest.mark.parametrize(("agreed", "closes"), [(False, False), (True, True)])
+def test_work_that_would_be_lost_is_asked_about(
+    make_window: Callable[[], MainWindow],
+    jobs: FakeJobs,
+    home: Home,
+    monkeypatch: pytest.MonkeyPatch,
+    agreed: bool,
+    closes: bool,
+) -> None:
+    run = make_run(home, final=finished(outcome="stopped", rows=0))
+    window = make_window()
+    window.open_folder(run)
+    assert window.results is not None
+    window.results.evaluation.evaluate()
+    asked: list[str] = []
+    monkeypatch.setattr("studio.ui.widgets.questions.may_cancel", lambda _parent, what: asked.append(what) or agreed)
+    assert window.close() is closes
+    assert asked == ["evaluation"]
+    assert bool(jobs.open(Evaluate)) is not closes
+    if not closes:
+        window.results.evaluation.cancel()
+
+
+def test_the_question_waits_unless_told_to_cancel(qtbot: QtBot) -> None:
+    parent = QWidget()
+    qtbot.addWidget(parent)
+
+    def press() -> None:
+        box = parent.findChild(QMessageBox)
+        assert box is not None
+        assert "the export" in box.text()
+        qtbot.keyClick(box, Qt.Key.Key_Escape)
+
+    QTimer.singleShot(50, press)
+    assert may_cancel(parent, "export") is False

@@ -1,0 +1,99 @@
+"""The list of runs in the window: what it shows, and what choosing one opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPushButton
+from pytestqt.qtbot import QtBot
+
+from studio.core.config import RunConfig
+from studio.core.events import Failed
+from studio.core.runs import Home
+from studio.ui.main_window import MainWindow
+from studio.ui.models.runs_model import SUMMARY_ROLE
+from tests.ui.sample_runs import finished, history, make_run
+from tests.ui.staging import TRAINS_UNTIL_STOPPED
+
+
+def test_they_survive_a_restart_and_open_on_their_pages(make_window: Callable[[], MainWindow], home: Home, qtbot: QtBot) -> None:
+    run = make_run(home, intents=3, final=finished())
+    make_run(home, method="full", final=Failed(kind="bug", message="Broken.", remedy="Report it."))
+    window = make_window()
+    model, view = window.sidebar.model, window.sidebar.view
+    assert {model.index(row).data(SUMMARY_ROLE).state for row in range(2)} == {"completed", "failed"}
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(model.row_of(run.path)).center())
+    assert window.open_run is not None
+    assert window.open_run.folder == run
+    assert window.current_tab == "Results"
+    window.new_run()
+    failed = next(folder for folder in home.list_runs() if folder != run)
+    window.open_folder(failed)
+    assert window.current_tab == "Training"
+
+
+def test_the_keyboard_opens_one(make_window: Callable[[], MainWindow], home: Home, qtbot: QtBot) -> None:
+    run = make_run(home, final=finished())
+    window = make_window()
+    window.sidebar.choose(run.path)
+    with qtbot.waitSignal(window.sidebar.run_chosen):
+        qtbot.keyClick(window.sidebar.view, Qt.Key.Key_Return)
+
+
+def test_a_damaged_one_is_listed_and_told(make_window: Callable[[], MainWindow], home: Home) -> None:
+    run = make_run(home, final=finished())
+    (run.path / "run.toml").write_text("no toml [")
+    window = make_window()
+    assert window.sidebar.model.rowCount() == 1
+    window.open_folder(run)
+    assert "TOML" in window.error.message
+
+
+def test_a_removed_one_disappears(make_window: Callable[[], MainWindow], home: Home) -> None:
+    run = make_run(home, final=finished())
+    window = make_window()
+    (run.path / "run.toml").unlink()
+    window.sidebar.refresh()
+    assert window.sidebar.model.rowCount() == 0
+
+
+def test_scores_that_are_recorded_later_are_shown(make_window: Callable[[], MainWindow], home: Home) -> None:
+    run = make_run(home, final=finished(outcome="stopped", rows=0))
+    window = make_window()
+    assert window.sidebar.model.index(0).data(SUMMARY_ROLE).accuracy is None
+    run.record_scores(finished(accuracy=0.75))
+    window.sidebar.refresh()
+    shown = window.sidebar.model.index(0).data(SUMMARY_ROLE)
+    assert (shown.state, shown.accuracy) == ("stopped", 0.75)
+
+
+def test_stop_ends_only_the_run_that_is_looked_at(
+    window: MainWindow, home: Home, the_worker_is: Callable[[str], None], qtbot: QtBot
+) -> None:
+    the_worker_is(TRAINS_UNTIL_STOPPED)
+    elsewhere = make_run(home, history("other")[:8], checkpoint=False)
+    window.train(RunConfig())
+    assert window.training is not None
+    stop = window.training.findChild(QPushButton, "stopButton")
+    assert stop is not None
+    with elsewhere.lock():
+        window.open_folder(elsewhere)
+        assert not stop.isEnabled()
+        window.training.stop_requested.emit()
+    assert window.session.run is not None
+    window.open_folder(window.session.run)
+    assert stop.isEnabled()
+    with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
+        qtbot.mouseClick(stop, Qt.MouseButton.LeftButton)
+
+
+def test_a_run_whose_process_cannot_start_is_listed_as_failed(
+    window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.supervise.process.WORKER_COMMAND", (str(tmp_path / "nothing"),))
+    window.train(RunConfig())
+    assert "could not be started" in window.error.message
+    assert window.sidebar.model.index(0).data(SUMMARY_ROLE).state == "failed"

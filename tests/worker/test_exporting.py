@@ -1,0 +1,295 @@
+"""Exports: written by a worker, proved in a second process, and loaded here with nothing but transformers and peft."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import weakref
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
+
+from studio.core.commands import Export, VerifyExport
+from studio.core.errors import StudioError
+from studio.core.events import Event, Exported, Failed, Finished, LabelProbability, Predicted, Prediction, StageChanged
+from studio.core.predictions import read_predictions
+from studio.engine.predictor import Predictor
+from studio.supervise.process import WorkerProcess
+from studio.worker import exporting
+from tests.worker.conftest import CHAT_TEMPLATE
+from tests.worker.jobs import RUNS, WORDS, Trained, two_at_a_time, work, work_here
+
+pytestmark = pytest.mark.timeout(300)  # the first test waits for all runs and exports
+every_run = pytest.mark.parametrize("name", RUNS)
+ADAPTERS = [name for name in RUNS if not name.startswith("full")]
+
+
+def export_of(run: Trained, folder: Path) -> Export:
+    kind = "model" if run.run.config().method.kind == "full" else "adapter"
+    return Export(run=str(run.run.path), home=run.home_name, folder=str(folder), kind=kind)  # type: ignore[arg-type]  # a literal
+
+
+@pytest.fixture(scope="module")
+def exports(trained: dict[str, Trained], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
+    """The answer to the export of every run. Tests only read the folders."""
+    folder = tmp_path_factory.mktemp("exports")
+    found = {}
+    for name in RUNS:
+        answer = work_here(export_of(trained[name], folder / "new" / name))[-1]
+        assert isinstance(answer, Exported), answer
+        found[name] = answer
+    return found
+
+
+@every_run
+def test_the_export_answers_as_the_run_does(exports: dict[str, Exported], name: str) -> None:
+    exported = exports[name]
+    assert exported.verified is True
+    assert exported.compared == exported.agreeing == 12
+    assert exported.largest_difference <= 1e-4
+    folder = Path(exported.folder)
+    assert {path.name: path.stat().st_size for path in folder.iterdir()} == exported.files
+    told = json.loads((folder / "verification.json").read_text("utf-8"))
+    assert told == exported.model_dump(include={"compared", "agreeing", "largest_difference", "verified"})
+    assert sorted(path.name for path in folder.parent.iterdir()) == sorted(RUNS), "no half-written folder is left"
+
+
+@every_run
+def test_what_is_in_the_folder(
+    exports: dict[str, Exported], trained: dict[str, Trained], base: Path, home_path: Path, name: str
+) -> None:
+    folder, run = Path(exports[name].folder), trained[name]
+    kind = name.split("-")[0]
+    names = set(exports[name].files)
+    weights = {"model.safetensors", "config.json", "generation_config.json"} if kind == "full" else {"adapter_model.safetensors"}
+    assert weights | {"tokenizer.json", "tokenizer_config.json", "labels.json", "prompt.json", "README.md"} <= names
+    assert ("adapter_config.json" in names) == (kind != "full")
+    assert "manifest.json" not in names
+    assert {Path(file).suffix for file in names} <= {".safetensors", ".json", ".md", ".jinja"}
+    assert (folder / "chat_template.jinja").read_text("utf-8") == CHAT_TEMPLATE
+    assert json.loads((folder / "labels.json").read_text("utf-8")) == sorted(WORDS)
+    prompt = json.loads((folder / "prompt.json").read_text("utf-8"))
+    config = run.run.config()
+    assert (prompt["template"], prompt["max_length"], prompt["method"]) == (config.prompt.template, 96, kind)
+    card = (folder / "README.md").read_text("utf-8")
+    finished = run.one(Finished)
+    for expected in (base.name, kind, f"{finished.accuracy:.1%}", f"{finished.base_accuracy:.1%}", run.run.name):
+        assert expected in card
+    for file in folder.iterdir():
+        # A path of the machine that trained says nothing to others, and is nobody's business.
+        assert str(home_path).encode() not in file.read_bytes()
+        assert str(base.parent).encode() not in file.read_bytes()
+
+
+@pytest.fixture
+def home_path(trained: dict[str, Trained]) -> Path:
+    return trained["full-fp32"].home.path
+
+
+@pytest.mark.parametrize("name", ["full-fp32", "full-bf16"])
+def test_generation_stops_at_the_end_that_was_graded(exports: dict[str, Exported], name: str) -> None:
+    folder = exports[name].folder
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert GenerationConfig.from_pretrained(folder).eos_token_id == tokenizer.eos_token_id
+
+
+@pytest.fixture
+def narrow_four_bit_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With AVX512-BF16, bitsandbytes 0.50 repacks 4-bit weights when evaluating; layers as narrow as the tiny ones break it."""
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: False)
+
+
+def plainly_loaded(folder: Path, base: Path, kind: str) -> Any:
+    if kind == "full":
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    options: dict[str, Any] = {}
+    if kind == "qlora":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.float32,
+        )
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, **options)
+    return PeftModel.from_pretrained(model, folder).eval()
+
+
+@pytest.mark.usefixtures("narrow_four_bit_layers")
+@pytest.mark.parametrize("name", ["full-fp32", "lora-fp32", "qlora-fp32"])
+def test_it_loads_with_plain_libraries_and_says_the_same(
+    exports: dict[str, Exported], trained: dict[str, Trained], base: Path, name: str
+) -> None:
+    """The rule of prompt.json by brute force: every label scored with a forward of its own."""
+    folder = Path(exports[name].folder)
+    model = plainly_loaded(folder, base, name.split("-")[0])
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    labels = json.loads((folder / "labels.json").read_text("utf-8"))
+    template = json.loads((folder / "prompt.json").read_text("utf-8"))["template"]
+    endings = [tokenizer(" " + label, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] for label in labels]
+    for row in read_predictions(trained[name].run.predictions_path).predictions:
+        prompt = tokenizer(template.replace("{text}", row.text))["input_ids"]
+        scores = []
+        for ending in endings:
+            with torch.no_grad():
+                logits = model(input_ids=torch.tensor([prompt + ending])).logits[0].double().log_softmax(-1)
+            scores.append(sum(logits[len(prompt) - 1 + offset, token] for offset, token in enumerate(ending)))
+        probabilities = torch.stack(scores).softmax(0)
+        assert labels[int(probabilities.argmax())] == row.predicted
+        assert float(probabilities.max()) == pytest.approx(row.probability, abs=1e-3)
+
+
+@pytest.mark.usefixtures("narrow_four_bit_layers")
+@pytest.mark.parametrize("name", ["full-bf16", "lora-bf16", "qlora-bf16"])
+def test_the_program_of_the_card_runs(
+    exports: dict[str, Exported], trained: dict[str, Trained], base: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = Path(exports[name].folder)
+    card = (folder / "README.md").read_text("utf-8")
+    rows = read_predictions(trained[name].run.predictions_path).predictions
+    row = max((row for row in rows if not row.left_set), key=lambda row: row.probability)
+    program = card.split("```python\n")[1].split("```")[0]
+    program = program.replace('"THIS_FOLDER"', repr(str(folder))).replace("'the message'", repr(row.text))
+    monkeypatch.chdir(base.parent)  # the card names the base as it is called there
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(program, {})
+    written = said.getvalue().strip()
+    if name.startswith("full"):
+        assert written == row.predicted
+    else:  # where it ends is for the base's generation_config to say, and the tiny base's names another token
+        assert written.startswith(row.predicted)
+
+
+def test_a_target_that_is_in_use_is_refused(trained: dict[str, Trained], tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("precious")
+    (tmp_path / "file").write_text("precious")
+    for target in ("full", "file"):
+        failed = work_here(export_of(trained["lora-fp32"], tmp_path / target))[-1]
+        assert isinstance(failed, Failed)
+        assert (failed.kind, bool(failed.remedy)) == ("not_empty", True)
+    assert (tmp_path / "full" / "mine.txt").read_text() == (tmp_path / "file").read_text() == "precious"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("full-fp32", "adapter"), ("lora-fp32", "model"), ("qlora-fp32", "model")])
+def test_the_wrong_kind_is_refused(trained: dict[str, Trained], tmp_path: Path, name: str, kind: str) -> None:
+    command = export_of(trained[name], tmp_path / "out").model_copy(update={"kind": kind})
+    failed = work_here(command)[-1]
+    assert isinstance(failed, Failed)
+    assert failed.kind == "wrong_export"
+    assert "adapter" in failed.remedy or "model" in failed.remedy
+    assert not (tmp_path / "out").exists()
+
+
+def prediction(predicted: str, **probabilities: float) -> Prediction:
+    top = [LabelProbability(label=name, probability=value) for name, value in probabilities.items()]
+    return Prediction(
+        text="t", predicted=predicted, probability=probabilities[predicted], top=top, left_set=False, outside_mass=0.0
+    )
+
+
+def test_the_comparison() -> None:
+    ours = [prediction("a", a=0.7, b=0.3), prediction("b", b=0.9, a=0.1)]
+    assert exporting.compare(ours, ours) == {"compared": 2, "agreeing": 2, "largest_difference": 0.0, "verified": True}
+    near = [prediction("a", a=0.70005, b=0.29995), ours[1]]
+    assert exporting.compare(ours, near)["verified"]
+    far = [prediction("a", a=0.7002, b=0.2998), ours[1]]
+    assert exporting.compare(ours, far)["largest_difference"] == pytest.approx(2e-4)
+    assert not exporting.compare(ours, far)["verified"]
+    tie = [prediction("a", a=0.5, b=0.5)], [prediction("b", b=0.5, a=0.5)]
+    assert exporting.compare(*tie) == {"compared": 1, "agreeing": 0, "largest_difference": 0.0, "verified": False}
+    # A label that one list leaves out had at most the probability of that list's last one.
+    left_out = [prediction("a", a=0.6, b=0.3, c=0.1)], [prediction("a", a=0.6, b=0.3, d=0.1)]
+    assert exporting.compare(*left_out)["largest_difference"] == pytest.approx(0)
+    assert exporting.compare([prediction("a", a=0.6, c=0.4)], [prediction("a", a=0.6, d=0.1)])["largest_difference"] > 0.29
+    with pytest.raises(ValueError, match="shorter"):
+        exporting.compare(ours, ours[:1])
+
+
+def test_an_export_that_answers_otherwise_is_told_as_unverified(
+    trained: dict[str, Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second process is replaced by one changed answer; the memory that it would need must be free by then."""
+    models: list[weakref.ref[torch.nn.Module]] = []
+    load_run = exporting.load_run
+
+    def watched(*args: Any) -> Predictor:
+        predictor = load_run(*args)
+        models.append(weakref.ref(predictor.model))
+        return predictor
+
+    def changed(command: VerifyExport, _channel: object) -> list[Prediction]:
+        assert models[0]() is None, "the model of this process still takes its memory"
+        return [prediction("a", a=1.0, b=0.0).model_copy(update={"text": text}) for text in command.texts]
+
+    monkeypatch.setattr(exporting, "load_run", watched)
+    monkeypatch.setattr(exporting, "_in_clean_process", changed)
+    exported = work_here(export_of(trained["lora-fp32"], tmp_path / "out"))[-1]
+    assert isinstance(exported, Exported), exported
+    assert (exported.verified, exported.compared, exported.agreeing) == (False, 12, 0)
+    assert json.loads((tmp_path / "out" / "verification.json").read_text("utf-8"))["verified"] is False
+
+
+def test_an_export_that_cannot_be_reloaded_is_not_kept(
+    trained: dict[str, Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_command: object, _channel: object) -> list[Prediction]:
+        raise StudioError("It is broken.", "Mend it.")
+
+    monkeypatch.setattr(exporting, "_in_clean_process", fails)
+    assert isinstance(work_here(export_of(trained["lora-fp32"], tmp_path / "out"))[-1], Failed)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_changed_weights_answer_otherwise(
+    exports: dict[str, Exported], trained: dict[str, Trained], base: Path, tmp_path: Path
+) -> None:
+    """The check looks at the weights in the folder, not at the run's."""
+    run = trained["lora-fp32"]
+    expected = read_predictions(run.run.predictions_path).predictions
+    folder = Path(shutil.copytree(exports["lora-fp32"].folder, tmp_path / "changed"))
+    weights = load_file(folder / "adapter_model.safetensors")
+    save_file({key: value * 1.05 for key, value in weights.items()}, folder / "adapter_model.safetensors")
+    found = []
+    for place in (Path(exports["lora-fp32"].folder), folder):
+        command = VerifyExport(folder=str(place), texts=[row.text for row in expected], base=str(base), precision="fp32")
+        events = work_here(command)
+        assert isinstance(events[-1], Finished), events[-1]
+        found.append([event.prediction for event in events if isinstance(event, Predicted)])
+    assert exporting.compare(expected, found[0])["verified"]
+    assert not exporting.compare(expected, found[1])["verified"]
+
+
+def test_no_process_is_left_when_the_check_is_broken_off(trained: dict[str, Trained], tmp_path: Path) -> None:
+    children: list[psutil.Process] = []
+
+    def broken_off(name: str) -> list[Event]:
+        def act(process: WorkerProcess, event: Event) -> None:
+            if isinstance(event, StageChanged) and event.stage.startswith("reloading the export"):
+                children.extend(psutil.Process(process.pid).children(recursive=True))
+                if name == "cancelled":
+                    process.cancel()
+                else:
+                    os.kill(process.pid, signal.SIGKILL)  # this process alone, not its group
+
+        return work(export_of(trained["full-fp32"], tmp_path / name), act)
+
+    cancelled, _ = two_at_a_time([partial(broken_off, "cancelled"), partial(broken_off, "killed")])
+    assert isinstance(cancelled[-1], Failed)
+    assert cancelled[-1].kind == "cancelled"
+    assert len(children) == 2
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
+    assert not (tmp_path / "cancelled").exists()
+    assert not (tmp_path / "killed").exists()
