@@ -158,7 +158,7 @@ def no_manifest() -> Iterator[None]:
 @contextmanager
 def no_name() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints.Path, "rename", full_disk)
+        patch.setattr(Path, "rename", full_disk)
         yield
 
 

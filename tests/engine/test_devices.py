@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -205,7 +206,7 @@ def test_without_a_counter_the_samples_count(cpu: Compute, monkeypatch: pytest.M
     def refuse(*_: object, **__: object) -> int:
         raise PermissionError
 
-    monkeypatch.setattr(devices.Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "write_text", refuse)
     memory = PeakMemory(cpu)
     now = [100 * MB, 300 * MB, 200 * MB]
     monkeypatch.setattr(Compute, "memory_bytes", lambda _self: now.pop(0))

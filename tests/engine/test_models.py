@@ -19,8 +19,6 @@ from studio.engine.devices import Compute
 from studio.engine.methods import trainable_model
 from studio.engine.models import base_folder, check_causal, describe, load_base, load_tokenizer
 
-TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json"]
-
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
@@ -60,6 +58,11 @@ def only_pickles(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
 
 
+def folder_for_settings(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    (folder / "config.json").mkdir()
+
+
 Damage = Callable[[Path], object]
 NOT_A_BASE: dict[str, tuple[Damage, str]] = {
     "missing": (shutil.rmtree, "does not exist"),
@@ -69,10 +72,7 @@ NOT_A_BASE: dict[str, tuple[Damage, str]] = {
     "settings cut off": (lambda folder: (folder / "config.json").write_text('{"model_type": "lla'), "cannot be read"),
     "settings that are a list": (lambda folder: (folder / "config.json").write_text("[1, 2]"), "cannot be read"),
     "settings in no encoding": (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe\x00{"), "cannot be read"),
-    "settings that are a folder": (
-        lambda folder: ((folder / "config.json").unlink(), (folder / "config.json").mkdir()),
-        "no config.json",
-    ),
+    "settings that are a folder": (folder_for_settings, "no config.json"),
     "an encoder": (lambda folder: change(folder, model_type="vit"), "no causal language model"),
     "no type": (lambda folder: change(folder, model_type=None), "no causal language model"),
     "a strange type": (lambda folder: change(folder, model_type=["llama"]), "no causal language model"),
@@ -133,8 +133,13 @@ def test_weights_that_do_not_fit_are_told(broken: Path, cpu: Compute, name: str,
     told(caught.value)
 
 
+def no_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").unlink()
+
+
 BAD_TOKENIZERS: dict[str, Damage] = {
-    "missing": lambda folder: [(folder / name).unlink() for name in TOKENIZER_FILES],
+    "missing": no_tokenizer,
     "cut off": lambda folder: (folder / "tokenizer.json").write_text((folder / "tokenizer.json").read_text("utf-8")[:500]),
     "something else": lambda folder: (folder / "tokenizer.json").write_text("[]"),
     "settings cut off": lambda folder: (folder / "tokenizer_config.json").write_text('{"eos'),
@@ -223,7 +228,7 @@ def test_a_model_that_looks_right_is_refused(tmp_path: Path, cpu: Compute) -> No
     """BERT can be loaded as a causal model; unless told to be a decoder it sees the label that it should write."""
     from transformers import BertConfig, BertLMHeadModel
 
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     BertLMHeadModel(BertConfig(vocab_size=64, **sizes, is_decoder=False)).save_pretrained(tmp_path / "bert")
     model = load_base(tmp_path / "bert", cpu, trained=True, quantised=False)
     with pytest.raises(StudioError) as caught:

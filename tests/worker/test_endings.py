@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.commands import Evaluate, Train
+from studio.core.commands import Evaluate, Stop, Train
 from studio.core.config import RunConfig
 from studio.core.events import (
     CheckpointSaved,
@@ -25,7 +25,7 @@ from studio.core.events import (
 from studio.core.runs import Home
 from studio.data.splits import read_split
 from studio.engine.checkpoints import verify_checkpoint
-from studio.supervise.process import WorkerProcess, start_job
+from studio.supervise.process import WorkerProcess
 from tests.worker.jobs import Trained, config_for, train_to_the_end, two_at_a_time, work_here
 
 pytestmark = pytest.mark.timeout(300)  # the first test waits for all the runs
@@ -142,9 +142,7 @@ def test_two_processes_cannot_train_one_run_and_a_killed_one_is_told_as_crashed(
 
 def test_a_stop_before_the_first_step_is_a_good_end(home: Home, base: Path, messages: Path) -> None:
     run = home.create_run(config_for(messages, base, "full"))
-    process = start_job(Train(run=str(run.path), home=str(home.path)))
-    process.stop()
-    events = list(process.events())
+    events = work_here(Train(run=str(run.path), home=str(home.path)), Stop())
     finished = events[-1]
     assert isinstance(finished, Finished)
     assert (finished.outcome, finished.best_step, finished.rows) == ("stopped", None, 0)

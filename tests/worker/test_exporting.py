@@ -24,7 +24,7 @@ from studio.core.commands import Export, VerifyExport
 from studio.core.errors import StudioError
 from studio.core.events import Event, Exported, Failed, Finished, LabelProbability, Predicted, Prediction, StageChanged
 from studio.core.predictions import read_predictions
-from studio.engine.predictor import Predictor
+from studio.engine.predictor import Predictor, load_run
 from studio.supervise.process import WorkerProcess
 from studio.worker import exporting
 from tests.worker.conftest import CHAT_TEMPLATE
@@ -37,7 +37,7 @@ ADAPTERS = [name for name in RUNS if not name.startswith("full")]
 
 def export_of(run: Trained, folder: Path) -> Export:
     kind = "model" if run.run.config().method.kind == "full" else "adapter"
-    return Export(run=str(run.run.path), home=run.home_name, folder=str(folder), kind=kind)  # type: ignore[arg-type]  # a literal
+    return Export(run=str(run.run.path), home=run.home_name, folder=str(folder), kind=kind)
 
 
 @pytest.fixture(scope="module")
@@ -130,20 +130,24 @@ def plainly_loaded(folder: Path, base: Path, kind: str) -> Any:
 def test_it_loads_with_plain_libraries_and_says_the_same(
     exports: dict[str, Exported], trained: dict[str, Trained], base: Path, name: str
 ) -> None:
-    """The rule of prompt.json by brute force: every label scored with a forward of its own."""
+    """The rule of prompt.json by brute force: every label scored from its first token to its end."""
     folder = Path(exports[name].folder)
     model = plainly_loaded(folder, base, name.split("-")[0])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     labels = json.loads((folder / "labels.json").read_text("utf-8"))
     template = json.loads((folder / "prompt.json").read_text("utf-8"))["template"]
     endings = [tokenizer(" " + label, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] for label in labels]
+    longest = max(map(len, endings))
     for row in read_predictions(trained[name].run.predictions_path).predictions:
         prompt = tokenizer(template.replace("{text}", row.text))["input_ids"]
-        scores = []
-        for ending in endings:
-            with torch.no_grad():
-                logits = model(input_ids=torch.tensor([prompt + ending])).logits[0].double().log_softmax(-1)
-            scores.append(sum(logits[len(prompt) - 1 + offset, token] for offset, token in enumerate(ending)))
+        # What stands behind a label changes nothing before it.
+        ids = torch.tensor([prompt + ending + [0] * (longest - len(ending)) for ending in endings])
+        with torch.no_grad():
+            log_probabilities = model(input_ids=ids).logits.double().log_softmax(-1)
+        scores = [
+            sum(log_probabilities[index, len(prompt) - 1 + offset, token] for offset, token in enumerate(ending))
+            for index, ending in enumerate(endings)
+        ]
         probabilities = torch.stack(scores).softmax(0)
         assert labels[int(probabilities.argmax())] == row.predicted
         assert float(probabilities.max()) == pytest.approx(row.probability, abs=1e-3)
@@ -222,7 +226,6 @@ def test_an_export_that_answers_otherwise_is_told_as_unverified(
 ) -> None:
     """The second process is replaced by one changed answer; the memory that it would need must be free by then."""
     models: list[weakref.ref[torch.nn.Module]] = []
-    load_run = exporting.load_run
 
     def watched(*args: Any) -> Predictor:
         predictor = load_run(*args)

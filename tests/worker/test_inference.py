@@ -86,7 +86,7 @@ def test_messages_are_predicted_one_by_one(trained: dict[str, Trained]) -> None:
     run = trained["full-bf16"]
     known = read_predictions(run.run.predictions_path).predictions
     texts = [row.text for row in known] + TEXTS
-    events = work(Predict(run=str(run.run.path), home=run.home_name, texts=texts))
+    events = work_here(Predict(run=str(run.run.path), home=run.home_name, texts=texts))
     found = answers(events)
     assert [event.request for event in found] == list(range(len(texts)))
     assert [event.prediction.text for event in found] == texts
