@@ -21,6 +21,7 @@ from studio.core.runs import RunFolder, write_atomically, write_json
 from studio.core.starter import STARTER, STARTER_ORIGIN, TERMS
 from studio.data.prompts import PromptEncoder
 from studio.engine.devices import Compute
+from studio.engine.exactness import prepare_for_prediction
 from studio.engine.models import load_tokenizer, quantization
 from studio.engine.predictor import Predictor
 
@@ -99,7 +100,7 @@ def load_export(folder: Path, base: Path, compute: Compute) -> Predictor:
     prompt = PromptConfig(template=facts["template"], max_length=facts["max_length"])
     encoder = PromptEncoder(load_tokenizer(folder), prompt)
     labels: Sequence[str] = json.loads((folder / LABELS).read_text("utf-8"))
-    return Predictor(compute.prepare_model(model, training=False), encoder, encoder.label_set(labels), compute)
+    return Predictor(prepare_for_prediction(model, compute), encoder, encoder.label_set(labels), compute)
 
 
 def _prompt_facts(config: RunConfig) -> dict[str, object]:

@@ -20,6 +20,7 @@ from studio.data.splits import read_split
 from studio.engine.checkpoints import verify_checkpoint
 from studio.engine.classify import Query, Scored, classify
 from studio.engine.devices import Compute, choose_compute
+from studio.engine.exactness import in_fp32, prepare_for_prediction
 from studio.engine.methods import trained_model
 from studio.engine.models import base_folder, load_tokenizer
 from studio.engine.starter import Progress
@@ -45,7 +46,8 @@ class Predictor:
         """Classify ``texts``, whose true ``labels`` may be known. Raises InterruptedByUserError on a stop."""
         true = [None] * len(texts) if labels is None else [self.labels.index(name) for name in labels]
         queries = [Query(text, self.encoder.prompt_ids(text), label) for text, label in zip(texts, true, strict=True)]
-        return classify(self.model, self.labels, queries, self.compute.device, progress=progress, should_stop=should_stop)
+        with in_fp32(self.model, self.compute):
+            return classify(self.model, self.labels, queries, self.compute.device, progress=progress, should_stop=should_stop)
 
     def classify_examples(
         self, examples: Sequence[Example], progress: Progress, stage: str, stop: Callable[[], bool]
@@ -120,7 +122,7 @@ def run_labels(run: RunFolder) -> list[str]:
 
 
 def load_run(run: RunFolder, home: Home, device: DeviceConfig | None, progress: Progress) -> Predictor:
-    """A trained run, loaded in the number type it was trained in. ``device`` None means the run's own, where there is one.
+    """A trained run with the weights it was trained on. ``device`` None means the run's own, where there is one.
 
     Raises StudioError when the run kept nothing, or its base or checkpoint cannot be loaded.
     """
@@ -137,7 +139,7 @@ def load_run(run: RunFolder, home: Home, device: DeviceConfig | None, progress: 
     progress("loading the model", 0, 0)
     encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
     labels = encoder.label_set(run_labels(run))
-    model = compute.prepare_model(trained_model(folder, checkpoint, config.method, compute), training=False)
+    model = prepare_for_prediction(trained_model(folder, checkpoint, config.method, compute), compute)
     return Predictor(model, encoder, labels, compute)
 
 

@@ -18,7 +18,7 @@ import psutil
 
 from studio.core.commands import Command, Stop
 from studio.core.errors import StudioError
-from studio.core.events import Event, Heartbeat, LogLine, StageChanged
+from studio.core.events import FINAL_EVENTS, Event, Heartbeat, LogLine, StageChanged
 from studio.core.memory import DeviceName
 from studio.core.wire import decode_command, encode
 
@@ -64,6 +64,7 @@ class Channel:
         self._record: BinaryIO | None = None
         self._early: deque[bytes] = deque(maxlen=_EARLY_LINES)
         self._listened_to = True
+        self._ended = False
         self._closed = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         threading.Thread(target=self._read, name="commands", daemon=True).start()
@@ -94,6 +95,9 @@ class Channel:
     def emit(self, event: Event) -> None:
         """Stamp and write one event. Raises StudioError when the run's record cannot be written, e.g. on a full disk."""
         with self._lock:  # stamped inside it, so that the order of the lines is that of their times
+            if self._ended and isinstance(event, Heartbeat):  # one that came up while the last word was written
+                return
+            self._ended = isinstance(event, FINAL_EVENTS)
             line = encode(event.model_copy(update={"time": time.time(), "elapsed": self.elapsed()}))
             if self._listened_to:
                 try:

@@ -12,7 +12,7 @@ import pytest
 
 from studio.core.commands import Ask, Stop
 from studio.core.errors import StudioError
-from studio.core.events import Event, Heartbeat, LogLine
+from studio.core.events import Event, Finished, Heartbeat, LogLine
 from studio.core.wire import decode_event, encode
 from studio.worker.channel import Channel, resident_bytes
 
@@ -131,6 +131,17 @@ def test_a_line_that_is_no_command_is_logged_and_the_next_one_heard(ends: Ends) 
     (complaint,) = ends.events()
     assert isinstance(complaint, LogLine)
     assert complaint.level == "error"
+
+
+def test_no_heartbeat_comes_after_the_last_word() -> None:
+    ends = Ends(heartbeat_seconds=0.005)
+    time.sleep(0.05)
+    ends.channel.emit(Finished(outcome="completed"))
+    time.sleep(0.05)
+    events = ends.events()
+    ends.close()
+    assert isinstance(events[0], Heartbeat)
+    assert [type(event) for event in events].index(Finished) == len(events) - 1
 
 
 def test_the_heartbeat_carries_the_jobs_own_figure() -> None:

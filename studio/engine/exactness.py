@@ -1,0 +1,68 @@
+"""Predicting in fp32 with a model that trains in bf16.
+
+In bf16 a probability depends on which messages happen to be computed together: rounding moved one by up to 0.06 on the
+starter, enough to change an answer between the results and the chat. In fp32 it is the same everywhere to 1e-4. On CUDA
+models predict in the type they were trained in: a second copy of the weights at twice the size may not fit on the card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+
+from studio.engine.devices import Compute
+
+
+@contextmanager
+def in_fp32(model: torch.nn.Module, compute: Compute) -> Iterator[None]:
+    """While it lasts, ``model`` computes in fp32 (not on CUDA). The weights stay the very numbers that are trained on."""
+    if compute.kind == "cuda":
+        yield
+        return
+    undo = [_without_autocast(model), *_widened(model)]
+    try:
+        yield
+    finally:
+        for back in undo:
+            back()
+
+
+def prepare_for_prediction(model: torch.nn.Module, compute: Compute) -> torch.nn.Module:
+    """A model that is only asked: in fp32 for good, or, on CUDA, in the compute type with autocast."""
+    if compute.kind == "cuda":
+        return compute.prepare_model(model, training=False)
+    _widened(model)
+    return model
+
+
+def _without_autocast(model: torch.nn.Module) -> Callable[[], None]:
+    """Take off the ``forward`` that accelerate lays over the class's own to run it under autocast."""
+    wrapped: Any = model.__dict__.pop("forward", None)
+    return (lambda: None) if wrapped is None else partial(setattr, model, "forward", wrapped)
+
+
+def _widened(model: torch.nn.Module) -> list[Callable[[], None]]:
+    """Make bf16 weights fp32, which changes no number, and 4-bit layers multiply in fp32; returns what takes it back."""
+    undo: list[Callable[[], None]] = []
+    for parameter in model.parameters():
+        if parameter.dtype == torch.bfloat16:
+            parameter.data = parameter.data.float()
+            undo.append(partial(_narrow, parameter))
+    for module in model.modules():
+        # The attribute of bitsandbytes' Linear4bit that says in which type it multiplies.
+        if getattr(module, "compute_dtype", None) == torch.bfloat16:
+            _set_compute_type(module, torch.float32)
+            undo.append(partial(_set_compute_type, module, torch.bfloat16))
+    return undo
+
+
+def _narrow(parameter: torch.nn.Parameter) -> None:
+    parameter.data = parameter.data.bfloat16()
+
+
+def _set_compute_type(module: Any, dtype: torch.dtype) -> None:
+    module.compute_dtype = dtype
