@@ -48,7 +48,7 @@ def test_the_demo_in_a_terminal(home: Home, record_property: Record, capsys: pyt
     ran = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - began
     assert ran.returncode == 0, ran.stderr
-    shown = re.search(r"Accuracy: ([\d.]+)%", ran.stdout)
+    shown = re.search(r"Accuracy: ([\d.]+) %", ran.stdout)
     assert shown is not None, ran.stdout
     accuracy = float(shown[1]) / 100
     assert accuracy >= 0.8
