@@ -130,10 +130,10 @@ def _prepare_environment() -> None:
         os.environ.pop(name, None)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     # torch's OpenMP threads wait for one another by spinning, milliseconds at a time. When another program takes a core,
-    # that made a training step up to 12 times slower here; with a short spin, at most 3 times, and no slower alone.
+    # each wait lasts until the scheduler intervenes; with a short spin the waiting thread gives its core up.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     # Large tensors in huge pages: a full step allocates the gradient of a 168M-parameter embedding several times, and
-    # touching it 4 KiB at a time took 14 of 20 seconds here. Linux only; elsewhere torch does not look at it.
+    # touching that 4 KiB at a time costs more than the arithmetic. Linux only; elsewhere torch does not look at it.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 

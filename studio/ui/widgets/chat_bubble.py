@@ -38,7 +38,7 @@ class _Bubble(QFrame):
 
     def fit(self, room: int) -> None:
         """Take at most ``room`` pixels of width."""
-        raise NotImplementedError
+        self.setMaximumWidth(room)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
         painter = QPainter(self)
