@@ -1,7 +1,7 @@
 """The run folder and the index over all of them.
 
-A run folder holds run.toml, environment.json, data/*.parquet, events.jsonl, outcome.json, checkpoints/step-N/ and
-predictions.parquet. Nothing in it is ever executed.
+A run folder holds run.toml, environment.json, data/*.parquet, events.jsonl, outcome.json, checkpoints/step-N/,
+predictions.parquet and, when it was evaluated after training, scores.json. Nothing in it is ever executed.
 """
 
 from __future__ import annotations
@@ -146,6 +146,11 @@ class RunFolder:
         return self.path / "base_predictions.parquet"
 
     @property
+    def scores_path(self) -> Path:
+        """The figures of the test split, when it was predicted after training had ended."""
+        return self.path / "scores.json"
+
+    @property
     def log_path(self) -> Path:
         """What the worker's libraries printed."""
         return self.path / "worker.log"
@@ -166,12 +171,7 @@ class RunFolder:
 
     def events(self) -> Iterator[Event]:
         """Everything the training worker said, oldest first; a torn last line is left out."""
-        if not self.events_path.exists():
-            return
-        with self.events_path.open("rb") as lines:
-            for line in lines:
-                if line.endswith(b"\n"):
-                    yield decode_event(line)
+        return EventLog(self.events_path).read()
 
     def lock(self) -> FileLock:
         """Held by the training worker for as long as it lives."""
@@ -198,20 +198,25 @@ class RunFolder:
         write_atomically(self.path / "outcome.json", Outcome(final=final).model_dump_json(indent=1))
 
     def record_scores(self, scores: Finished) -> None:
-        """Keep the figures of the test split when it was predicted after training; how the run ended stays as it was.
+        """Keep the figures of the test split when it was predicted after training, in scores.json.
 
-        Nothing is kept of a run that did not finish: its outcome is a failure, or unknown. Raises StudioError.
+        How the run ended stays as it was, for some of them a failure or unknown. Raises StudioError.
         """
-        outcome = self.outcome()
-        if outcome is None or not isinstance(outcome.final, Finished):
-            return
-        figures = ("rows", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "outside_rate")
         try:
-            self.write_outcome(outcome.final.model_copy(update={name: getattr(scores, name) for name in figures}))
+            write_atomically(self.scores_path, scores.model_dump_json(indent=1))
         except OSError as error:
             raise StudioError(
                 f"The scores of {self.name} cannot be kept: {error.strerror or error}.", "Free some space or mend permissions."
             ) from error
+
+    def accuracy(self) -> float | None:
+        """On the test split, as it was predicted last; None when it never was."""
+        try:
+            final: Finished | Failed | Crashed | None = Finished.model_validate_json(self.scores_path.read_bytes())
+        except (OSError, ValueError):
+            outcome = self.outcome()
+            final = outcome.final if outcome is not None else None
+        return final.accuracy if isinstance(final, Finished) and final.rows > 0 else None
 
     def state(self) -> RunState:
         if (outcome := self.outcome()) is not None:
@@ -233,9 +238,6 @@ class RunFolder:
 
     def summary(self) -> RunSummary:
         config = self.config()
-        outcome = self.outcome()
-        final = outcome.final if outcome else None
-        scored = isinstance(final, Finished) and final.rows > 0
         return RunSummary(
             name=self.name,
             path=self.path,
@@ -243,9 +245,31 @@ class RunFolder:
             method=config.method.kind,
             base=config.model.base,
             source=config.dataset.source,
-            accuracy=final.accuracy if scored and isinstance(final, Finished) else None,
+            accuracy=self.accuracy(),
             created=_created(self.path),
         )
+
+
+class EventLog:
+    """events.jsonl, read as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+
+    def read(self) -> Iterator[Event]:
+        """The events since the last call, oldest first; a line that is still being written waits for the next."""
+        try:
+            lines = self._path.open("rb")
+        except FileNotFoundError:
+            return
+        with lines:
+            lines.seek(self._read)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    return
+                self._read += len(line)
+                yield decode_event(line)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -18,9 +18,10 @@ from studio.data.prompts import PromptEncoder
 from studio.data.sources import Example
 from studio.data.splits import read_split
 from studio.engine.checkpoints import verify_checkpoint
-from studio.engine.classify import Query, Scored, classify
+from studio.engine.classify import classify
 from studio.engine.devices import Compute, choose_compute
 from studio.engine.exactness import in_fp32, prepare_for_prediction
+from studio.engine.label_search import Query, Scored
 from studio.engine.methods import trained_model
 from studio.engine.models import base_folder, load_tokenizer
 from studio.engine.starter import Progress

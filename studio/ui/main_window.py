@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 from PySide6.QtCore import QEvent, QSettings, QTimer, SignalInstance
@@ -16,10 +15,9 @@ from studio.core.runs import Home, RunFolder
 from studio.core.words import REPORT
 from studio.supervise.gauges import MemoryGauge, MemorySample
 from studio.supervise.threads import SHUT_DOWN_SECONDS, TrainingSession
-from studio.ui.menus import add_action, add_themes
+from studio.ui.menus import fill_menu_bar
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.setup import SetupPage
-from studio.ui.widgets.about import AboutDialog
 from studio.ui.widgets.bottom_bar import BottomBar
 from studio.ui.widgets.questions import end_work, may_stop
 from studio.ui.widgets.runs_sidebar import RunsSidebar
@@ -44,8 +42,9 @@ class MainWindow(QMainWindow):
         self.setObjectName("mainWindow")
         self.setWindowTitle("Finetune Studio")
         self.setMinimumSize(1024, 700)
-        self._home, self._settings = home, settings
+        self.home, self._settings = home, settings
         self._closing = False
+        self._built = False
         self._live: OpenRun | None = None
         self.open_run: OpenRun | None = None
         """The run that the pages show."""
@@ -62,7 +61,7 @@ class MainWindow(QMainWindow):
         self.tabs, self.stack, self.splitter, self.error = shell.tabs, shell.stack, shell.splitter, shell.error
         self.stack.addWidget(self.setup)
         self.setCentralWidget(shell)
-        self._build_menus()
+        self.theme_actions = fill_menu_bar(self, TABS, settings)
         self._connect()
         restore_layout(self, shell, settings)
         self.sidebar.refresh()
@@ -90,6 +89,10 @@ class MainWindow(QMainWindow):
 
     def open_folder(self, folder: RunFolder) -> None:
         """Open a run on its pages."""
+        another = self.open_run is None or self.open_run.folder.path != folder.path
+        if another and not self._end_work("open the other run"):
+            self.sidebar.choose(self.open_run.folder.path if self.open_run is not None else None)
+            return
         self.error.clear()
         if self._live is not None and self._live.folder.path == folder.path:
             self._show_run(self._live)
@@ -108,6 +111,8 @@ class MainWindow(QMainWindow):
 
     def train(self, config: RunConfig) -> None:
         """Start a run; the chat model gives its memory back first."""
+        if not self._end_work("train"):
+            return
         self.error.clear()
         if self.chat is not None:
             self.chat.unload()
@@ -159,6 +164,8 @@ class MainWindow(QMainWindow):
 
     def _show_run(self, run: OpenRun) -> None:
         previous, self.open_run = self.open_run, run
+        if previous is not run:
+            run.ended.connect(self.sidebar.refresh)
         for page in self._run_pages():
             page.show_run(run)
         if previous is not None and previous is not run and previous is not self._live:
@@ -182,15 +189,16 @@ class MainWindow(QMainWindow):
 
     def _build_pages(self) -> None:
         """Make the other pages; they load plotting, which takes longer than the window itself."""
-        if self.training is not None:
+        if self._built:
             return
+        self._built = True  # whatever comes of it: a fault in here is told once, not at each paint
         from studio.ui.pages.chat import ChatPage
         from studio.ui.pages.export import ExportPage
         from studio.ui.pages.results import ResultsPage
         from studio.ui.pages.training import TrainingPage
 
-        self.training, self.results = TrainingPage(), ResultsPage(self._home)
-        self.chat, self.export = ChatPage(self._home), ExportPage(self._home)
+        self.training, self.results = TrainingPage(), ResultsPage(self.home)
+        self.chat, self.export = ChatPage(self.home), ExportPage(self.home)
         for page in self._run_pages():
             self.stack.addWidget(page)
             page.setup_requested.connect(lambda: self.show_tab("Setup"))
@@ -203,21 +211,6 @@ class MainWindow(QMainWindow):
         self._watch("evaluation", self.results.evaluation.event_received, self.results.evaluation.worker_ended)
         self._watch("chat", self.chat.session.event_received, self.chat.session.unloaded)
         self._watch("export", self.export.event_received, self.export.worker_ended)
-
-    def _build_menus(self) -> None:
-        bar = self.menuBar()
-        file, view, help_menu = bar.addMenu("&File"), bar.addMenu("&View"), bar.addMenu("&Help")
-        add_action(file, "&New run", self.new_run, "Ctrl+N")
-        add_action(file, "&Open data…", self._open_data, "Ctrl+O")
-        file.addSeparator()
-        add_action(file, "&Train", self._train_from_menu, "Ctrl+Return")
-        file.addSeparator()
-        add_action(file, "&Quit", self.close, "Ctrl+Q")
-        for number, tab in enumerate(TABS):
-            add_action(view, f"&{tab}", partial(self.show_tab, tab), f"Ctrl+{number + 1}")
-        view.addSeparator()
-        self.theme_actions = add_themes(view, self._settings)
-        add_action(help_menu, "&About Finetune Studio", lambda: AboutDialog(self._home, self).exec())
 
     def _connect(self) -> None:
         self.tabs.currentChanged.connect(self._tab_changed)
@@ -246,11 +239,13 @@ class MainWindow(QMainWindow):
             self._build_pages()
         self.stack.setCurrentIndex(number)
 
-    def _open_data(self) -> None:
+    def open_data(self) -> None:
+        """Let a data file be chosen."""
         self.show_tab("Setup")
         self.setup.dataset.file.browse()
 
-    def _train_from_menu(self) -> None:
+    def train_from_menu(self) -> None:
+        """Train with the settings of the Setup page."""
         self.show_tab("Setup")
         self.setup.request_training()
 
@@ -258,7 +253,7 @@ class MainWindow(QMainWindow):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         super().paintEvent(event)
-        if self.training is None:
+        if not self._built:
             QTimer.singleShot(0, self, self._build_pages)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
@@ -272,7 +267,7 @@ class MainWindow(QMainWindow):
             if not self._closing and may_stop(self):
                 self._stop_and_close()
             return
-        if not end_work(self, {"export": self.export, "evaluation": self.results.evaluation if self.results else None}):
+        if not self._end_work("close"):
             event.ignore()
             return
         self.gauge.stop()
@@ -281,6 +276,10 @@ class MainWindow(QMainWindow):
             self.chat.unload()
         save_layout(self, self._shell, self._settings)
         event.accept()
+
+    def _end_work(self, then: str) -> bool:
+        """Whether nothing, or nothing any more, is being exported or evaluated; ``then`` is what is to follow."""
+        return end_work(self, {"export": self.export, "evaluation": self.results.evaluation if self.results else None}, then)
 
     def _stop_and_close(self) -> None:
         if not self.session.active:

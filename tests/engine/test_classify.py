@@ -10,8 +10,9 @@ import torch
 
 from studio.core.labels import LabelSet
 from studio.data.prompts import PromptEncoder
-from studio.engine.classify import InterruptedByUserError, Query, classify, predicting
+from studio.engine.classify import InterruptedByUserError, classify, predicting
 from studio.engine.devices import Compute
+from studio.engine.label_search import Query
 from studio.engine.models import load_base
 from tests.engine.conftest import EXAMPLES, LABELS, MESSAGES
 

@@ -12,8 +12,9 @@ from studio.core.errors import StudioError
 from studio.core.memory import adapter_parameters
 from studio.data.prompts import PromptEncoder
 from studio.engine.batches import make_batch
-from studio.engine.classify import Query, classify
+from studio.engine.classify import classify
 from studio.engine.devices import choose_compute
+from studio.engine.label_search import Query
 from studio.engine.loop import backward
 from studio.engine.methods import load_method_base, parameter_counts, trainable_model
 from studio.engine.models import describe, load_tokenizer

@@ -123,8 +123,8 @@ def test_unload_gives_the_memory_back(page: ChatPage, stage: Stage, qtbot: QtBot
 def test_loading_shows_its_stage_and_can_be_given_up(page: ChatPage, stage: Stage, qtbot: QtBot) -> None:
     stage.script = "slow chat"
     write(page, qtbot, "hello")
-    qtbot.waitUntil(lambda: page._stage.text() == "Loading the model")
-    assert page._busy.isVisible()
+    qtbot.waitUntil(lambda: page._progress.stage.text() == "Loading the model")
+    assert page._progress.bar.isVisible()
     assert not button(page, "chatSend").isEnabled()
     qtbot.mouseClick(button(page, "chatUnload"), Qt.MouseButton.LeftButton)
     assert "unloaded before it could answer" in answers(page)[0]._note.text()

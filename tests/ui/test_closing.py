@@ -1,4 +1,4 @@
-"""Closing the window: what is at work is asked about, and what was learnt is kept."""
+"""Closing the window, or going to another run: what is at work is asked about, and what was learnt is kept."""
 
 from __future__ import annotations
 
@@ -79,12 +79,51 @@ def test_work_that_would_be_lost_is_asked_about(
     assert window.results is not None
     window.results.evaluation.evaluate()
     asked: list[str] = []
-    monkeypatch.setattr("studio.ui.widgets.questions.may_cancel", lambda _parent, what: asked.append(what) or agreed)
+    monkeypatch.setattr(
+        "studio.ui.widgets.questions.may_cancel", lambda _parent, what, then: asked.append(f"{what}, {then}") or agreed
+    )
     assert window.close() is closes
-    assert asked == ["evaluation"]
+    assert asked == ["evaluation, close"]
     assert bool(jobs.open(Evaluate)) is not closes
     if not closes:
         window.results.evaluation.cancel()
+
+
+@pytest.mark.parametrize("agreed", [False, True])
+def test_another_run_does_not_end_it_unasked(
+    make_window: Callable[[], MainWindow],
+    jobs: FakeJobs,
+    home: Home,
+    the_worker_is: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    agreed: bool,
+) -> None:
+    the_worker_is(TRAINS_UNTIL_STOPPED)
+    run = make_run(home, final=finished(outcome="stopped", rows=0))
+    other = make_run(home, method="full", final=finished())
+    window = make_window()
+    window.open_folder(run)
+    assert window.results is not None
+    window.results.evaluation.evaluate()
+    asked: list[str] = []
+    monkeypatch.setattr("studio.ui.widgets.questions.may_cancel", lambda _parent, _what, then: asked.append(then) or agreed)
+    window.open_folder(run)
+    assert asked == []
+    if agreed:
+        window.open_folder(other)
+        assert asked == ["open the other run"]
+        assert not jobs.open(Evaluate)
+        assert window.open_run is not None
+        assert window.open_run.folder == other
+        return
+    window.open_folder(other)
+    window.train(RunConfig())
+    assert asked == ["open the other run", "train"]
+    assert jobs.open(Evaluate)
+    assert window.open_run is not None
+    assert (window.open_run.folder, window.sidebar.chosen) == (run, run.path)
+    assert not window.session.active
+    window.results.evaluation.cancel()
 
 
 def test_the_question_waits_unless_told_to_cancel(qtbot: QtBot) -> None:
@@ -98,4 +137,4 @@ def test_the_question_waits_unless_told_to_cancel(qtbot: QtBot) -> None:
         qtbot.keyClick(box, Qt.Key.Key_Escape)
 
     QTimer.singleShot(50, press)
-    assert may_cancel(parent, "export") is False
+    assert may_cancel(parent, "export", "close") is False

@@ -130,8 +130,8 @@ def test_a_failure_says_what_to_do(page: ExportPage, stage: Stage, qtbot: QtBot)
 def test_progress_is_shown_and_cancel_ends_the_worker(page: ExportPage, stage: Stage, qtbot: QtBot) -> None:
     stage.script = "hang"
     click(page, qtbot, "exportButton")
-    qtbot.waitUntil(lambda: page._stage.text() == "Predicting with the run 64 of 200 messages")
-    assert (page._bar.value(), page._bar.maximum()) == (64, 200)
+    qtbot.waitUntil(lambda: page._progress.stage.text() == "Predicting with the run 64 of 200")
+    assert (page._progress.bar.value(), page._progress.bar.maximum()) == (64, 200)
     click(page, qtbot, "exportCancel")
     assert stage.started[0].wait(10)
     assert button(page, "exportButton").isEnabled()

@@ -34,6 +34,20 @@ def test_one_in_a_slot_is_shown_and_logged(window: MainWindow, reporter: FaultRe
     assert "ValueError" in QGuiApplication.clipboard().text()
 
 
+def test_one_that_keeps_the_pages_away_is_told_once(
+    window: MainWindow, reporter: FaultReporter, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
+) -> None:
+    told: list[str] = []
+    reporter.reported.connect(lambda message, _detail: told.append(message))
+    monkeypatch.setattr("studio.ui.pages.chat.ChatPage.__init__", lambda *_arguments: 1 / 0)
+    window._built = False
+    with qtbot.capture_exceptions() as exceptions:
+        for _ in range(3):
+            window.repaint()
+            qtbot.wait(20)
+    assert len(exceptions) + len(told) == 1
+
+
 def test_one_in_a_thread_reaches_the_window(window: MainWindow, reporter: FaultReporter, qtbot: QtBot) -> None:
     reporter.reported.connect(window.show_fault)
     thread = threading.Thread(target=lambda: 1 / 0)

@@ -76,6 +76,58 @@ class TestReplay:
 
 
 @pytest.mark.usefixtures("qapp")
+class TestTrainedElsewhere:
+    @pytest.fixture(autouse=True)
+    def _often(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("studio.ui.models.open_run.FOLLOWED_MS", 10)
+
+    def test_what_its_program_writes_appears(self, home: Home, qtbot: QtBot) -> None:
+        said = [*stamped(history("r")), finished(elapsed=1000.0)]
+        folder = make_run(home, said[:6])
+        with folder.lock():
+            run = OpenRun(folder)
+            with folder.events_path.open("ab", buffering=0) as file:
+                for event in said[6:-1]:
+                    line = encode(event)
+                    file.write(line[:-20])
+                    qtbot.wait(15)
+                    file.write(line[-20:])
+                qtbot.waitUntil(lambda: run.step == 10)
+                assert run.state == "running"
+                with qtbot.waitSignal(run.ended):
+                    file.write(encode(said[-1]))
+        assert told(run) == told(OpenRun(folder))
+        assert run.state == "completed"
+
+    def test_its_crash_is_read_from_the_outcome(self, home: Home, qtbot: QtBot) -> None:
+        folder = make_run(home)
+        with folder.lock():
+            run = OpenRun(folder)
+            qtbot.wait(100)
+            assert run.state == "running"
+            folder.write_outcome(Crashed(exit_code=1, signal=None, log_tail="", likely_cause="A fault.", remedy="Again."))
+        qtbot.waitUntil(lambda: run.state == "crashed")
+
+    def test_its_program_is_gone_without_a_word(self, home: Home, qtbot: QtBot) -> None:
+        folder = make_run(home)
+        with folder.lock():
+            run = OpenRun(folder)
+        qtbot.waitSignal(run.ended).wait()
+        assert run.state == "interrupted"
+        assert not run._follower.isActive()
+
+    def test_one_that_has_only_been_made_is_waited_for(self, home: Home, qtbot: QtBot) -> None:
+        folder = make_run(home, [])
+        run = OpenRun(folder)
+        qtbot.wait(100)
+        assert run.state == "new"
+        with folder.lock():
+            folder.events_path.write_bytes(b"".join(map(encode, stamped(history("r")))))
+            qtbot.waitUntil(lambda: run.step == 10)
+            assert run.state == "running"
+
+
+@pytest.mark.usefixtures("qapp")
 class TestState:
     def test_follows_the_events(self, home: Home) -> None:
         assert not OpenRun(make_run(home, [])).active, "nobody is about to train it"

@@ -19,6 +19,7 @@ from studio.ui.models.confusion_model import EVERYTHING, ConfusionModel, Scope
 from studio.ui.models.messages_model import PREDICTED, PROBABILITY, RIGHT, TEXT, TRUE
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.results import ResultsPage
+from studio.ui.theme import GRID
 from studio.ui.widgets.confusion_view import ConfusionView, readable_on
 from tests.ui.sample_runs import GB, assert_usable, finished, labels, make_run, started
 
@@ -210,6 +211,14 @@ class TestMessages:
         shown = [float(value.removesuffix(" %")) for value in column(page, PROBABILITY)]
         assert shown in (sorted(shown), sorted(shown, reverse=True))
         assert len(set(shown)) == len(shown)
+
+    def test_the_message_is_in_sight_however_narrow_the_table(self, page: ResultsPage, qtbot: QtBot) -> None:
+        page.resize(780, 600)
+        qtbot.wait(50)
+        table = page._table
+        shown = table.viewport().width() - table.columnViewportPosition(TEXT)
+        assert table.columnViewportPosition(TEXT) < 5 * GRID
+        assert min(shown, table.columnWidth(TEXT)) >= 20 * GRID
 
     def test_wrong_ones_can_be_brought_together(self, page: ResultsPage) -> None:
         page._table.sortByColumn(RIGHT, Qt.SortOrder.DescendingOrder)

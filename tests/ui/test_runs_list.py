@@ -60,14 +60,15 @@ def test_a_removed_one_disappears(make_window: Callable[[], MainWindow], home: H
     assert window.sidebar.model.rowCount() == 0
 
 
-def test_scores_that_are_recorded_later_are_shown(make_window: Callable[[], MainWindow], home: Home) -> None:
-    run = make_run(home, final=finished(outcome="stopped", rows=0))
+@pytest.mark.parametrize("state", ["stopped", "interrupted"])
+def test_scores_that_are_recorded_later_are_shown(state: str, make_window: Callable[[], MainWindow], home: Home) -> None:
+    run = make_run(home, final=finished(outcome="stopped", rows=0) if state == "stopped" else None)
     window = make_window()
     assert window.sidebar.model.index(0).data(SUMMARY_ROLE).accuracy is None
     run.record_scores(finished(accuracy=0.75))
     window.sidebar.refresh()
     shown = window.sidebar.model.index(0).data(SUMMARY_ROLE)
-    assert (shown.state, shown.accuracy) == ("stopped", 0.75)
+    assert (shown.state, shown.accuracy) == (state, 0.75)
 
 
 def test_stop_ends_only_the_run_that_is_looked_at(

@@ -93,10 +93,10 @@ def test_the_stage_is_shown_when_no_step_is_being_taken(page: TrainingPage, home
     run = OpenRun(make_run(home, [], checkpoint=False), ours=True)
     page.show_run(run)
     run.add(StageChanged(stage="predicting the test split", done=30, total=200))
-    qtbot.waitUntil(lambda: page._stage.text() == "Predicting the test split 30 of 200")
-    assert (page._progress.value(), page._progress.maximum()) == (30, 200)
+    qtbot.waitUntil(lambda: page._progress.stage.text() == "Predicting the test split 30 of 200")
+    assert (page._progress.bar.value(), page._progress.bar.maximum()) == (30, 200)
     run.add(StageChanged(stage="loading the model"))
-    qtbot.waitUntil(lambda: page._progress.maximum() == 0)
+    qtbot.waitUntil(lambda: page._progress.bar.maximum() == 0)
 
 
 def test_stop_asks_once_and_says_so(page: TrainingPage, home: Home, qtbot: QtBot) -> None:

@@ -17,14 +17,14 @@ from studio.ui.models.confusion_model import EVERYTHING, Scope
 from studio.ui.words import plain_tooltip
 
 Index = QModelIndex | QPersistentModelIndex
-RIGHT, TRUE, PREDICTED, PROBABILITY, TEXT = range(5)
-_HEADERS = ("", "True", "Predicted", "Prob.", "Message")
+RIGHT, TEXT, TRUE, PREDICTED, PROBABILITY = range(5)
+_HEADERS = ("", "Message", "True", "Predicted", "Prob.")
 _HEADER_TIPS = (
     "Whether the prediction is right",
+    "The message, on one line; choose it to read it whole",
     "The intent that the data gives",
     "The intent that the model gives",
     "Probability of the predicted intent, in percent of all intents",
-    "The message, on one line; choose it to read it whole",
 )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from studio.core.config import RunConfig
 from studio.core.events import (
@@ -29,12 +29,16 @@ from studio.core.events import (
 from studio.core.machine import device_kind
 from studio.core.memory import DeviceName
 from studio.core.predictions import PredictionTable, read_predictions
-from studio.core.runs import Outcome, RunFolder, RunState
+from studio.core.runs import EventLog, Outcome, RunFolder, RunState
 from studio.core.words import CRASHED, percent, sentence
 from studio.ui.models.step_series import StepSeries
 
 LOG_LINES = 5000
 RECENT = 50
+FOLLOWED_MS = 1000
+"""How often the file of a run that another program trains is read."""
+_SILENT = 5
+"""Readings without anything new after which its worker may be gone: it gives a sign of life every 2 seconds."""
 
 Level = Literal["stage", "info", "warning", "error"]
 
@@ -52,11 +56,14 @@ class OpenRun(QObject):
     """One run folder with everything its training worker has said.
 
     Opening it reads events.jsonl; events of a live run are then given to ``add``. An event that was already read from
-    the file is left out, so it does not matter how far the worker was when the folder was opened.
+    the file is left out, so it does not matter how far the worker was when the folder was opened. A run that another
+    program trains is followed through its file.
     """
 
     changed = Signal(object)
     """Emitted with each event that was taken in."""
+    ended = Signal()
+    """The run has ended, or the program that trained it is gone."""
 
     def __init__(self, folder: RunFolder, parent: QObject | None = None, *, ours: bool = False) -> None:
         """``ours``: this window trains it, and can stop it. Raises StudioError for an unreadable run.toml."""
@@ -78,22 +85,25 @@ class OpenRun(QObject):
         self._replayed_until = 0.0
         self._elapsed = 0.0
         self._heard: float | None = None
-        for event in folder.events():
+        self._written = EventLog(folder.events_path)
+        for event in self._written.read():
             self._take(event)
             self._replayed_until = max(self._replayed_until, event.elapsed)
         outcome = folder.outcome()
         if outcome is not None and self.final is None:
             self._take(outcome.final)
         self._running = self.final is None and folder.is_running()
+        self._silent = 0
+        if self.final is None and not ours and self.state != "interrupted":
+            self._follower = QTimer(self, interval=FOLLOWED_MS)
+            self._follower.timeout.connect(self._follow)
+            self._follower.start()
 
     def add(self, event: Event) -> None:
         """Take in a live event."""
         if self.final is not None or (event.elapsed and event.elapsed <= self._replayed_until):
             return
-        self._running = not isinstance(event, FINAL_EVENTS)
-        self._heard = time.monotonic()
-        self._take(event)
-        self.changed.emit(event)
+        self._hear(event)
 
     @property
     def name(self) -> str:
@@ -157,6 +167,30 @@ class OpenRun(QObject):
     def base_predictions(self) -> PredictionTable | None:
         """The untrained base's predictions of the test split, likewise."""
         return self._table("base_predictions")
+
+    def _hear(self, event: Event) -> None:
+        self._running = not isinstance(event, FINAL_EVENTS)
+        self._heard = time.monotonic()
+        self._take(event)
+        self.changed.emit(event)
+        if not self._running:
+            self.ended.emit()
+
+    def _follow(self) -> None:
+        """Take in what another program's worker has written since."""
+        self._silent += 1
+        for event in self._written.read():
+            self._silent = 0
+            self._hear(event)
+        if self.final is None and self._silent >= _SILENT and not self.folder.is_running():
+            outcome = self.folder.outcome()
+            if outcome is not None:
+                self._hear(outcome.final)
+            elif self._running:
+                self._running = False
+                self.ended.emit()
+        if self.state not in ("new", "running"):
+            self._follower.stop()
 
     def _table(self, name: str) -> PredictionTable | None:
         path = self.folder.predictions_path if name == "predictions" else self.folder.base_predictions_path

@@ -43,7 +43,7 @@ class RunsModel(QAbstractListModel):
         super().__init__(parent)
         self._home = home
         self._rows: list[RunSummary] = []
-        self._settled: dict[Path, tuple[int, RunSummary]] = {}
+        self._settled: dict[Path, tuple[tuple[int, int], RunSummary]] = {}
         self.running: Path | None = None
         """The folder of the run that this window trains."""
 
@@ -86,8 +86,8 @@ class RunsModel(QAbstractListModel):
         if run.path == self.running:
             # Not asked for its state: that would take the lock which its worker is about to take.
             return _running_summary(run)
-        ended = _outcome_time(run)
-        if ended and run.path in self._settled and self._settled[run.path][0] == ended:
+        ended = _end_time(run)
+        if run.path in self._settled and self._settled[run.path][0] == ended:
             return self._settled[run.path][1]
         try:
             summary = run.summary()
@@ -99,10 +99,14 @@ class RunsModel(QAbstractListModel):
         return summary
 
 
-def _outcome_time(run: RunFolder) -> int:
-    """When the outcome was written, in nanoseconds; 0 for none. An evaluation writes it again."""
+def _end_time(run: RunFolder) -> tuple[int, int]:
+    """When the outcome and later scores were written, in nanoseconds; 0 for none."""
+    return _written(run.path / "outcome.json"), _written(run.scores_path)
+
+
+def _written(path: Path) -> int:
     try:
-        return (run.path / "outcome.json").stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except OSError:
         return 0
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QProgressBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from studio.core.errors import StudioError
-from studio.core.events import FINAL_EVENTS, Crashed, Event, Failed, Heartbeat, ModelLoaded, Predicted, StageChanged
+from studio.core.events import Crashed, Event, Failed, Heartbeat, ModelLoaded, Predicted
 from studio.core.runs import Home
-from studio.core.words import sentence, size
+from studio.core.words import size
 from studio.supervise.jobs import ChatSession
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import ErrorPanel, button, named, primary_button, text_label
 from studio.ui.widgets.chat_bubble import AnswerBubble
 from studio.ui.widgets.conversation import Conversation
+from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.page_stack import PageStack
 
 _EXAMPLES = 3
@@ -44,7 +45,7 @@ class ChatPage(QWidget):
         )
         self._stack = PageStack(self, states, self._build())
         self._stack.setup_requested.connect(self.setup_requested)
-        self.session.loading.connect(self._show_stage)
+        self.session.loading.connect(self._progress.hear)
         self.session.loaded.connect(self._show_loaded)
         self.session.answered.connect(self._show_answer)
         self.session.failed.connect(self._show_failure)
@@ -55,10 +56,10 @@ class ChatPage(QWidget):
         """Chat with this run. Another run's model is unloaded and its conversation ends."""
         another = run is None or self._run is None or run.folder.path != self._run.folder.path
         if self._run is not None:
-            self._run.changed.disconnect(self._hear_run)
+            self._run.ended.disconnect(self._look)
         self._run = run
         if run is not None:
-            run.changed.connect(self._hear_run)
+            run.ended.connect(self._look)
         if another:
             self.unload()
             self._waiting.clear()
@@ -86,8 +87,8 @@ class ChatPage(QWidget):
         except StudioError as error:
             self._problem.show_problem(error)
             return
+        self._progress.start()
         self._show_state("Loading", "muted", loading=True)
-        self._stage.setText("Starting")
 
     def unload(self) -> None:
         """Give the model's memory back."""
@@ -126,14 +127,12 @@ class ChatPage(QWidget):
         card.setProperty("card", True)
         self._state = named(text_label("Not loaded", "strong"), "chatState", "State of the model")
         self._cost = named(text_label("", "small", wrap=True), "chatCost", "What loading costs")
-        self._stage = named(text_label("", "small"), "chatStage", "Stage of loading")
-        self._busy = named(QProgressBar(), "chatProgress", "Progress of loading", "How much of this stage is done")
-        self._busy.setTextVisible(False)
+        self._progress = JobProgress("chat", "loading the model")
         self._load = button("Load model", "chatLoad", "Load the model now; the first message does it too", self.load)
         self._unload = button("Unload", "chatUnload", "End the model's process and give its memory back", self.unload)
         words = QVBoxLayout()
         words.setSpacing(GRID // 2)
-        for part in (self._state, self._cost, self._stage, self._busy):
+        for part in (self._state, self._cost, self._progress):
             words.addWidget(part)
         row = QHBoxLayout(card)
         row.setContentsMargins(2 * GRID, GRID + GRID // 2, 2 * GRID, GRID + GRID // 2)
@@ -143,7 +142,7 @@ class ChatPage(QWidget):
         row.addWidget(self._unload)
         return card
 
-    def _look(self, fresh: bool) -> None:
+    def _look(self, fresh: bool = False) -> None:
         """Show what the run allows; ``fresh`` begins a conversation."""
         run = self._run
         if run is None:
@@ -158,10 +157,6 @@ class ChatPage(QWidget):
             if not self.session.active:
                 self._show_state("Not loaded", "strong")
 
-    def _hear_run(self, event: Event) -> None:
-        if isinstance(event, FINAL_EVENTS):
-            self._look(fresh=False)
-
     def _send_input(self) -> None:
         if text := self._input.text().strip():
             self._input.clear()
@@ -171,19 +166,12 @@ class ChatPage(QWidget):
         self._state.setText(text)
         restyle(self._state, "role", role)
         self._cost.setVisible(not loading and not loaded)
-        self._stage.setVisible(loading)
-        self._busy.setVisible(loading)
-        self._busy.setRange(0, 0)
+        self._progress.setVisible(loading)
         self._load.setVisible(not loaded)
         self._load.setEnabled(not loading)
         self._unload.setVisible(loading or loaded)
         self._input.setEnabled(not loading)
         self._send.setEnabled(not loading)
-
-    def _show_stage(self, event: StageChanged) -> None:
-        self._stage.setText(sentence(event.stage))
-        self._busy.setRange(0, event.total)
-        self._busy.setValue(event.done)
 
     def _show_loaded(self, event: ModelLoaded) -> None:
         self._device = event.device

@@ -6,20 +6,21 @@ import shutil
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from studio.core.commands import Export
 from studio.core.config import ExportKind, export_kind
 from studio.core.errors import StudioError
-from studio.core.events import FINAL_EVENTS, Crashed, Event, Exported, Failed, StageChanged
+from studio.core.events import Crashed, Event, Exported, Failed
 from studio.core.runs import Home
 from studio.core.starter import base_name
-from studio.core.words import counted, sentence, size
+from studio.core.words import size
 from studio.supervise.jobs import Job, run_job
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import Card, ErrorPanel, button, named, primary_button, text_label
 from studio.ui.widgets.export_result import ExportResult
+from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.page_stack import PageStack
 from studio.ui.widgets.paths import PathField
 
@@ -60,10 +61,10 @@ class ExportPage(QWidget):
         """Offer what this run's method allows. An export of another run that still works is cancelled."""
         another = run is None or self._run is None or run.folder.path != self._run.folder.path
         if self._run is not None:
-            self._run.changed.disconnect(self._hear_run)
+            self._run.ended.disconnect(self._look)
         self._run = run
         if run is not None:
-            run.changed.connect(self._hear_run)
+            run.ended.connect(self._look)
         if another:
             self.cancel()
             self._problem.clear()
@@ -84,8 +85,7 @@ class ExportPage(QWidget):
         except StudioError as error:
             self._problem.show_problem(error)
             return
-        self._stage.setText("Starting")
-        self._bar.setRange(0, 0)
+        self._progress.start()
         self._look()
 
     @property
@@ -131,15 +131,7 @@ class ExportPage(QWidget):
         self._size = named(text_label("", wrap=True), "exportSize", "Size of the export")
         self._go = primary_button("Export", "exportButton", _GO_TIP, self.export)
         self._cancel = button("Cancel", "exportCancel", "End the export; its folder is not made", self.cancel)
-        self._progress = QWidget()
-        self._stage = named(text_label(), "exportStage", "Stage of the export")
-        self._bar = named(QProgressBar(), "exportProgress", "Progress of the stage", "How much of this stage is done")
-        self._bar.setTextVisible(False)
-        steps = QVBoxLayout(self._progress)
-        steps.setContentsMargins(0, 0, 0, 0)
-        steps.setSpacing(GRID // 2)
-        steps.addWidget(self._stage)
-        steps.addWidget(self._bar)
+        self._progress = JobProgress("export", "the export")
         for caption, parts in (
             ("What", (self._what, self._explanation)),
             ("Where", (self._folder, self._refusal)),
@@ -198,17 +190,9 @@ class ExportPage(QWidget):
     def _kind(self) -> ExportKind:
         return export_kind(self._run.config.method.kind) if self._run is not None else "adapter"
 
-    def _hear_run(self, event: Event) -> None:
-        if isinstance(event, FINAL_EVENTS):
-            self._look()
-
     def _hear_worker(self, event: Event) -> None:
         self.event_received.emit(event)
-        if isinstance(event, StageChanged):
-            progress = f" {event.done:,} of {counted(event.total, 'message')}" if event.total else ""
-            self._stage.setText(sentence(event.stage) + progress)
-            self._bar.setRange(0, event.total)
-            self._bar.setValue(event.done)
+        self._progress.hear(event)
 
     def _succeed(self, answer: Event) -> None:
         if isinstance(answer, Exported):

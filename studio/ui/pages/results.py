@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.errors import StudioError
-from studio.core.events import FINAL_EVENTS, Event, Finished
+from studio.core.events import Finished
 from studio.core.metrics import accuracy, macro_f1, wilson_interval
 from studio.core.predictions import PredictionTable
 from studio.core.runs import Home
@@ -81,20 +81,16 @@ class ResultsPage(QWidget):
     def show_run(self, run: OpenRun | None) -> None:
         """Show a run's test predictions; None and a run without any show what to do next."""
         if self._run is not None:
-            self._run.changed.disconnect(self._hear)
+            self._run.ended.disconnect(self._load)
         self._run = run
         if run is not None:
-            run.changed.connect(self._hear)
+            run.ended.connect(self._load)
         self._load()
 
     def choose(self, scope: Scope) -> None:
         """Show the messages of a part of the matrix."""
         self._view.show_scope(scope)
         self._apply(scope)
-
-    def _hear(self, event: Event) -> None:
-        if isinstance(event, FINAL_EVENTS):
-            self._load()
 
     def _load(self) -> None:
         self._problem.clear()

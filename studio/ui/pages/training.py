@@ -7,22 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QHBoxLayout,
-    QProgressBar,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QBoxLayout, QCheckBox, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from studio.core.events import Crashed, Failed
 from studio.core.starter import base_name
-from studio.core.words import sentence
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Badge, ErrorPanel, Tone, button, named, primary_button, text_label
 from studio.ui.widgets.frames import ElidedLabel, framed, split
+from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.log_view import LogView
 from studio.ui.widgets.page_stack import PageStack
 from studio.ui.widgets.run_facts import RunFacts
@@ -76,12 +69,14 @@ class TrainingPage(QWidget):
         """Show a run from its beginning, live or finished; None shows what to do next."""
         if self._run is not None:
             self._run.changed.disconnect(self._mark)
+            self._run.ended.disconnect(self._mark)
         self._run = run
         self._stack.setCurrentIndex(0 if run is None else 1)
         self._log.show_run(run)
         self._stopping = ""
         if run is not None:
             run.changed.connect(self._mark)
+            run.ended.connect(self._mark)
             self._name.show_text(run.name)
             self._method.show_text(f"{_METHODS[run.config.method.kind]} of {base_name(run.config.model.base)}")
             for plot in self._plots.values():
@@ -117,7 +112,9 @@ class TrainingPage(QWidget):
         column.addLayout(self._build_header())
         self._facts = RunFacts()
         column.addWidget(self._facts)
-        column.addWidget(self._build_stage())
+        self._progress = JobProgress("training", "the run", QBoxLayout.Direction.LeftToRight)
+        self._progress.bar.setFixedHeight(GRID)
+        column.addWidget(self._progress)
         self._problem = ErrorPanel("trainingError", closable=False)
         column.addWidget(self._problem)
         column.addWidget(self._build_body(), 1)
@@ -139,19 +136,6 @@ class TrainingPage(QWidget):
         row.addWidget(self._stop)
         row.addWidget(self._results)
         return row
-
-    def _build_stage(self) -> QWidget:
-        self._stage_row = QWidget()
-        row = QHBoxLayout(self._stage_row)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID + GRID // 2)
-        self._stage = named(text_label(), "trainingStage", "Stage", "What the run is doing")
-        self._progress = named(QProgressBar(), "trainingProgress", "Progress of the stage", "How much of this stage is done")
-        self._progress.setTextVisible(False)
-        self._progress.setFixedHeight(GRID)
-        row.addWidget(self._stage)
-        row.addWidget(self._progress, 1)
-        return self._stage_row
 
     def _build_body(self) -> QSplitter:
         self._log_scale = QCheckBox("Log axis")
@@ -226,20 +210,13 @@ class TrainingPage(QWidget):
         self._stop.setToolTip(plain_tooltip(_STOP_TIP if run.ours else _ELSEWHERE_TIP))
 
     def _show_stage(self, run: OpenRun) -> None:
-        self._stage_row.setVisible(run.active)
+        self._progress.setVisible(run.active)
         if run.stage is not None:
-            stage = run.stage
-            counted = f" {stage.done:,} of {stage.total:,}" if stage.total else ""
-            self._stage.setText(f"{sentence(stage.stage)}{counted}")
-            self._progress.setRange(0, stage.total)
-            self._progress.setValue(stage.done)
+            self._progress.hear(run.stage)
         elif run.total_steps and run.step:
-            self._stage.setText("Training")
-            self._progress.setRange(0, run.total_steps)
-            self._progress.setValue(run.step)
+            self._progress.show_stage("training", run.step, run.total_steps)
         else:
-            self._stage.setText("Starting")
-            self._progress.setRange(0, 0)
+            self._progress.show_stage("starting")
 
     def _show_problem(self, run: OpenRun) -> None:
         """Each problem is shown once, so that details which were unfolded stay so."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.commands import Evaluate
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Event, Failed, Finished, StageChanged
+from studio.core.events import Crashed, Event, Failed, Finished
 from studio.core.runs import Home, RunFolder
-from studio.core.words import sentence
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import ErrorPanel, button, named, text_label
+from studio.ui.widgets.basics import ErrorPanel, button
+from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.page_stack import EmptyState
 
 
@@ -38,21 +38,17 @@ class EvaluateNow(QWidget):
             "resultsEvaluate",
         )
         self._empty.activated.connect(self.evaluate)
-        self._stage = named(text_label(), "evaluateStage", "Stage of the evaluation")
-        self._bar = named(QProgressBar(), "evaluateProgress", "Progress of the stage", "How much of this stage is done")
-        self._bar.setTextVisible(False)
-        self._progress = QWidget()
-        row = QHBoxLayout(self._progress)
-        row.setContentsMargins(0, 0, 0, 0)
+        self._progress = JobProgress("evaluate", "the evaluation", QBoxLayout.Direction.LeftToRight)
+        self._cancel = button("Cancel", "evaluateCancel", "End the evaluation; the run stays as it is", self.cancel)
+        row = QHBoxLayout()
         row.setSpacing(2 * GRID)
-        row.addWidget(self._stage)
-        row.addWidget(self._bar, 1)
-        row.addWidget(button("Cancel", "evaluateCancel", "End the evaluation; the run stays as it is", self.cancel))
+        row.addWidget(self._progress, 1)
+        row.addWidget(self._cancel)
         column = QVBoxLayout(self)
         column.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
         column.addWidget(self._problem)
         column.addWidget(self._empty, 1)
-        column.addWidget(self._progress)
+        column.addLayout(row)
         self._look()
 
     @property
@@ -77,8 +73,7 @@ class EvaluateNow(QWidget):
         except StudioError as error:
             self._problem.show_problem(error)
             return
-        self._stage.setText("Starting")
-        self._bar.setRange(0, 0)
+        self._progress.start()
         self._look()
 
     def cancel(self) -> None:
@@ -89,15 +84,12 @@ class EvaluateNow(QWidget):
 
     def _look(self) -> None:
         self._progress.setVisible(self.working)
+        self._cancel.setVisible(self.working)
         self._empty.button.setEnabled(not self.working)
 
     def _hear(self, event: Event) -> None:
         self.event_received.emit(event)
-        if isinstance(event, StageChanged):
-            progress = f" {event.done:,} of {event.total:,}" if event.total else ""
-            self._stage.setText(sentence(event.stage) + progress)
-            self._bar.setRange(0, event.total)
-            self._bar.setValue(event.done)
+        self._progress.hear(event)
 
     def _succeed(self, answer: Event) -> None:
         self._end()

@@ -1,4 +1,4 @@
-"""The predicted messages as a list whose last column takes the room that is left."""
+"""The predicted messages as a list in which the message takes the room that is left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from studio.ui.widgets.basics import named
 
 _WIDTHS = {RIGHT: 4 * GRID, TRUE: 12 * GRID, PREDICTED: 12 * GRID, PROBABILITY: 9 * GRID}
 _WIDEST_INTENT = 28 * GRID
-_LEAST_TEXT = 10 * GRID
+_LEAST_TEXT = 24 * GRID
 
 
 class MessagesTable(QTableView):

@@ -28,22 +28,25 @@ def may_stop(parent: QWidget) -> bool:
     )
 
 
-def may_cancel(parent: QWidget, what: str) -> bool:
-    """Ask whether the export or evaluation in progress may be ended so that the window can close."""
+def may_cancel(parent: QWidget, what: str, then: str) -> bool:
+    """Ask whether the export or evaluation in progress may be ended; ``then`` is what the person wants instead."""
     return _agrees(
         parent,
         f"An {what} is in progress",
-        f"Cancel the {what} and close?",
+        f"Cancel the {what} and {then}?",
         f"The {what} is not finished and has to be started again. The run itself stays as it is.",
-        (f"Cancel the {what} and close", "Wait for it"),
+        (f"Cancel the {what} and {then}", "Wait for it"),
     )
 
 
-def end_work(parent: QWidget, work: Mapping[str, Work | None]) -> bool:
-    """Ask for each that is at work whether it may be ended, and end it; False when one is to go on."""
+def end_work(parent: QWidget, work: Mapping[str, Work | None], then: str) -> bool:
+    """Ask for each that is at work whether it may be ended, and end it; False when one is to go on.
+
+    ``then`` is what the person wants instead: "close".
+    """
     for what, page in work.items():
         if page is not None and page.working:
-            if not may_cancel(parent, what):
+            if not may_cancel(parent, what, then):
                 return False
             page.cancel()
     return True

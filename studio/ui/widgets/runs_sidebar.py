@@ -14,7 +14,7 @@ from studio.core.runs import Home, RunFolder, RunState, RunSummary
 from studio.core.starter import base_name
 from studio.core.words import age, percent
 from studio.ui import theme
-from studio.ui.models.runs_model import METHOD_NAMES, STATE_WORDS, SUMMARY_ROLE, RunsModel
+from studio.ui.models.runs_model import METHOD_NAMES, STATE_WORDS, SUMMARY_ROLE, RunsModel, source_name
 from studio.ui.theme import GRID, SMALL_FONT
 from studio.ui.widgets.basics import button, named, text_label
 
@@ -63,8 +63,12 @@ class _RunDelegate(QStyledItemDelegate):
         small = QFont(option.font)
         small.setPixelSize(SMALL_FONT)
         written = age(row.created, time.time()).removesuffix(" ago")
-        _line(painter, lower, base_name(row.base), written, small, False, colours.color("muted"))
+        _line(painter, lower, _about(row), written, small, False, colours.color("muted"))
         painter.restore()
+
+
+def _about(row: RunSummary) -> str:
+    return f"{source_name(row.source)} · {base_name(row.base)}" if row.source else base_name(row.base)
 
 
 def _line(painter: QPainter, area: QRectF, left: str, right: str, font: QFont, strong: bool, colour: Any) -> None:

@@ -1,0 +1,43 @@
+"""The stage that a worker is in, with a bar for how much of it is done."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QBoxLayout, QProgressBar, QWidget
+
+from studio.core.events import Event, StageChanged
+from studio.core.words import sentence
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import named, text_label
+
+
+class JobProgress(QWidget):
+    """Stage and bar, one beside or one above the other; hidden until ``start``."""
+
+    def __init__(self, object_name: str, what: str, direction: QBoxLayout.Direction = QBoxLayout.Direction.TopToBottom) -> None:
+        """``what`` is at work, for those who cannot see it: "the export"."""
+        super().__init__()
+        self.stage = named(text_label(), f"{object_name}Stage", f"Stage of {what}", "What is being done now")
+        self.bar = named(QProgressBar(), f"{object_name}Progress", f"Progress of {what}", "How much of this stage is done")
+        self.bar.setTextVisible(False)
+        row = QBoxLayout(direction, self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(GRID // 2 if direction == QBoxLayout.Direction.TopToBottom else 2 * GRID)
+        row.addWidget(self.stage)
+        row.addWidget(self.bar, 1)
+        self.hide()
+
+    def start(self) -> None:
+        """The worker was started and has said nothing yet."""
+        self.show_stage("starting")
+        self.show()
+
+    def hear(self, event: Event) -> None:
+        """Any event of the worker; those that name a stage are shown."""
+        if isinstance(event, StageChanged):
+            self.show_stage(event.stage, event.done, event.total)
+
+    def show_stage(self, stage: str, done: int = 0, total: int = 0) -> None:
+        """``done`` of ``total``; a total of 0 is unknown."""
+        self.stage.setText(sentence(stage) + (f" {done:,} of {total:,}" if total else ""))
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
