@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 from PySide6.QtCore import QEvent, QSettings, QTimer, SignalInstance
@@ -15,11 +16,13 @@ from studio.core.runs import Home, RunFolder
 from studio.core.words import REPORT
 from studio.supervise.gauges import MemoryGauge, MemorySample
 from studio.supervise.threads import SHUT_DOWN_SECONDS, TrainingSession
-from studio.ui.menus import fill_menu_bar
+from studio.ui.menus import Entry, fill_menu_bar
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.setup import SetupPage
+from studio.ui.widgets.about import AboutDialog
 from studio.ui.widgets.bottom_bar import BottomBar
 from studio.ui.widgets.questions import end_work, may_stop
+from studio.ui.widgets.run_page import RunPage
 from studio.ui.widgets.runs_sidebar import RunsSidebar
 from studio.ui.widgets.shell import Shell, restore_layout, save_layout
 
@@ -42,7 +45,7 @@ class MainWindow(QMainWindow):
         self.setObjectName("mainWindow")
         self.setWindowTitle("Finetune Studio")
         self.setMinimumSize(1024, 700)
-        self.home, self._settings = home, settings
+        self._home, self._settings = home, settings
         self._closing = False
         self._built = False
         self._live: OpenRun | None = None
@@ -61,7 +64,7 @@ class MainWindow(QMainWindow):
         self.tabs, self.stack, self.splitter, self.error = shell.tabs, shell.stack, shell.splitter, shell.error
         self.stack.addWidget(self.setup)
         self.setCentralWidget(shell)
-        self.theme_actions = fill_menu_bar(self, TABS, settings)
+        self.theme_actions = fill_menu_bar(self.menuBar(), self._menus(), settings)
         self._connect()
         restore_layout(self, shell, settings)
         self.sidebar.refresh()
@@ -172,7 +175,7 @@ class MainWindow(QMainWindow):
             previous.deleteLater()
         self.sidebar.choose(run.folder.path)
 
-    def _run_pages(self) -> list[TrainingPage | ResultsPage | ChatPage | ExportPage]:
+    def _run_pages(self) -> list[RunPage]:
         return [page for page in (self.training, self.results, self.chat, self.export) if page is not None]
 
     def _ask_chat(self, text: str) -> None:
@@ -197,8 +200,8 @@ class MainWindow(QMainWindow):
         from studio.ui.pages.results import ResultsPage
         from studio.ui.pages.training import TrainingPage
 
-        self.training, self.results = TrainingPage(), ResultsPage(self.home)
-        self.chat, self.export = ChatPage(self.home), ExportPage(self.home)
+        self.training, self.results = TrainingPage(), ResultsPage(self._home)
+        self.chat, self.export = ChatPage(self._home), ExportPage(self._home)
         for page in self._run_pages():
             self.stack.addWidget(page)
             page.setup_requested.connect(lambda: self.show_tab("Setup"))
@@ -211,6 +214,20 @@ class MainWindow(QMainWindow):
         self._watch("evaluation", self.results.evaluation.event_received, self.results.evaluation.worker_ended)
         self._watch("chat", self.chat.session.event_received, self.chat.session.unloaded)
         self._watch("export", self.export.event_received, self.export.worker_ended)
+
+    def _menus(self) -> dict[str, list[Entry | None]]:
+        return {
+            "&File": [
+                ("&New run", self.new_run, "Ctrl+N"),
+                ("&Open data…", self._open_data, "Ctrl+O"),
+                None,
+                ("&Train", self._train_from_menu, "Ctrl+Return"),
+                None,
+                ("&Quit", self.close, "Ctrl+Q"),
+            ],
+            "&View": [(f"&{tab}", partial(self.show_tab, tab), f"Ctrl+{number}") for number, tab in enumerate(TABS, 1)],
+            "&Help": [("&About Finetune Studio", lambda: AboutDialog(self._home, self).exec(), "")],
+        }
 
     def _connect(self) -> None:
         self.tabs.currentChanged.connect(self._tab_changed)
@@ -239,13 +256,11 @@ class MainWindow(QMainWindow):
             self._build_pages()
         self.stack.setCurrentIndex(number)
 
-    def open_data(self) -> None:
-        """Let a data file be chosen."""
+    def _open_data(self) -> None:
         self.show_tab("Setup")
         self.setup.dataset.file.browse()
 
-    def train_from_menu(self) -> None:
-        """Train with the settings of the Setup page."""
+    def _train_from_menu(self) -> None:
         self.show_tab("Setup")
         self.setup.request_training()
 

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSettings
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
-from PySide6.QtWidgets import QApplication, QMenu
+from PySide6.QtWidgets import QApplication, QMenu, QMenuBar
 
 from studio.ui import theme
-from studio.ui.widgets.about import AboutDialog
-
-if TYPE_CHECKING:
-    from studio.ui.main_window import MainWindow
 
 _THEMES: tuple[tuple[theme.Mode, str], ...] = (("system", "&Follow the system"), ("light", "&Light"), ("dark", "&Dark"))
 
 
-def fill_menu_bar(window: MainWindow, tabs: Sequence[str], settings: QSettings) -> dict[theme.Mode, QAction]:
-    """Make the window's menus; gives back the entries that choose a theme."""
-    bar = window.menuBar()
-    file, view, help_menu = bar.addMenu("&File"), bar.addMenu("&View"), bar.addMenu("&Help")
-    _add(file, "&New run", window.new_run, "Ctrl+N")
-    _add(file, "&Open data…", window.open_data, "Ctrl+O")
-    file.addSeparator()
-    _add(file, "&Train", window.train_from_menu, "Ctrl+Return")
-    file.addSeparator()
-    _add(file, "&Quit", window.close, "Ctrl+Q")
-    for number, tab in enumerate(tabs):
-        _add(view, f"&{tab}", partial(window.tabs.setCurrentIndex, number), f"Ctrl+{number + 1}")
-    view.addSeparator()
-    _add(help_menu, "&About Finetune Studio", lambda: AboutDialog(window.home, window).exec())
-    return _add_themes(view, settings)
+Entry = tuple[str, Callable[[], object], str]
+"""Text, what it calls, and its shortcut."""
+
+
+def fill_menu_bar(bar: QMenuBar, menus: Mapping[str, Sequence[Entry | None]], settings: QSettings) -> dict[theme.Mode, QAction]:
+    """Make menus out of their entries, where None is a line between two; View gets the themes too, which are given back."""
+    themes: dict[theme.Mode, QAction] = {}
+    for title, entries in menus.items():
+        menu = bar.addMenu(title)
+        for entry in entries:
+            if entry is None:
+                menu.addSeparator()
+            else:
+                _add(menu, *entry)
+        if title == "&View":
+            menu.addSeparator()
+            themes = _add_themes(menu, settings)
+    return themes
 
 
 def _add(menu: QMenu, text: str, triggered: Callable[[], object], shortcut: str = "") -> QAction:

@@ -154,7 +154,7 @@ def test_a_crash_while_answering_says_so(page: ChatPage, qtbot: QtBot) -> None:
 def test_another_run_unloads_and_begins_anew(page: ChatPage, stage: Stage, home: Home, qtbot: QtBot) -> None:
     write(page, qtbot, "hello")
     qtbot.waitUntil(lambda: answers(page)[0].predicted is not None)
-    page.show_run(page._run)
+    page.show_run(page.run)
     assert len(answers(page)) == 1, "the same run shown again keeps its conversation"
     page.show_run(OpenRun(make_run(home, intents=3, final=finished())))
     assert answers(page) == []

@@ -80,8 +80,8 @@ def test_an_export_is_written_and_verified(page: ExportPage, stage: Stage, home:
     assert not button(page, "exportButton").isEnabled()
     assert button(page, "exportCancel").isVisible()
     qtbot.waitUntil(page._result.isVisible)
-    assert page._run is not None
-    expected = Export(run=str(page._run.folder.path), home=str(home.path), folder=str(target), kind="adapter")
+    assert page.run is not None
+    expected = Export(run=str(page.run.folder.path), home=str(home.path), folder=str(target), kind="adapter")
     assert stage.commands == [expected]
     assert page._result._badge.text() == "verified"
     assert "200 of 200 predictions the same; largest probability difference 3e-7" in page._result._words.text()

@@ -78,8 +78,8 @@ def test_results_appear_when_the_run_ends(page: ResultsPage, home: Home) -> None
 
 
 def test_headline_figures(page: ResultsPage) -> None:
-    assert page._run is not None
-    table = read_predictions(page._run.folder.predictions_path)
+    assert page.run is not None
+    table = read_predictions(page.run.folder.predictions_path)
     true, predicted = ([row.label for row in table.predictions], [row.predicted for row in table.predictions])
     figures = {key: figure.value for key, figure in page._figures.items()}
     assert figures["accuracy"] == "80.0 %"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
@@ -17,22 +16,18 @@ from studio.ui.widgets.basics import ErrorPanel, button, named, primary_button, 
 from studio.ui.widgets.chat_bubble import AnswerBubble
 from studio.ui.widgets.conversation import Conversation
 from studio.ui.widgets.job_progress import JobProgress
-from studio.ui.widgets.page_stack import PageStack
+from studio.ui.widgets.run_page import RunPage
 
 _EXAMPLES = 3
 _LONGEST_EXAMPLE = 140
 
 
-class ChatPage(QWidget):
+class ChatPage(RunPage):
     """One conversation with the open run's model, which is loaded in a process of its own."""
 
-    setup_requested = Signal()
-
-    def __init__(self, home: Home, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("chatPage")
+    def __init__(self, home: Home) -> None:
+        super().__init__("chatPage")
         self.session = ChatSession(home, self)
-        self._run: OpenRun | None = None
         self._waiting: dict[int, AnswerBubble] = {}
         self._device = ""
         states = (
@@ -43,8 +38,7 @@ class ChatPage(QWidget):
                 "chatWaiting",
             ),
         )
-        self._stack = PageStack(self, states, self._build())
-        self._stack.setup_requested.connect(self.setup_requested)
+        self.fill(states, self._build())
         self.session.loading.connect(self._progress.hear)
         self.session.loaded.connect(self._show_loaded)
         self.session.answered.connect(self._show_answer)
@@ -52,24 +46,29 @@ class ChatPage(QWidget):
         self.session.unloaded.connect(self._show_unloaded)
         self.session.event_received.connect(self._hear_worker)
 
-    def show_run(self, run: OpenRun | None) -> None:
-        """Chat with this run. Another run's model is unloaded and its conversation ends."""
-        another = run is None or self._run is None or run.folder.path != self._run.folder.path
-        if self._run is not None:
-            self._run.ended.disconnect(self._look)
-        self._run = run
-        if run is not None:
-            run.ended.connect(self._look)
+    def refresh(self, another: bool = False) -> None:
+        """Show what the run allows. Another run's model is unloaded and its conversation ends."""
         if another:
             self.unload()
             self._waiting.clear()
             self._problem.clear()
-        self._look(fresh=another)
+        run = self.run
+        if run is None:
+            self.show_state(0)
+            return
+        ready = not run.active and run.folder.checkpoint() is not None
+        began = ready and self.state != 2
+        self.show_state(2 if ready else 1)
+        if ready and (another or began):
+            self._conversation.show_examples(_examples(run))
+            self._cost.setText(_cost(run))
+            if not self.session.active:
+                self._show_state("Not loaded", "strong")
 
     def ask(self, text: str) -> None:
         """Ask the model, loading it first if need be."""
         text = text.strip()
-        if not text or self._run is None or self._stack.currentIndex() != 2:
+        if not text or self.run is None or self.state != 2:
             return
         if not self.session.active:
             self.load()
@@ -79,11 +78,11 @@ class ChatPage(QWidget):
 
     def load(self) -> None:
         """Load the open run's model."""
-        if self._run is None or self.session.active:
+        if self.run is None or self.session.active:
             return
         self._problem.clear()
         try:
-            self.session.load(self._run.folder)
+            self.session.load(self.run.folder)
         except StudioError as error:
             self._problem.show_problem(error)
             return
@@ -141,21 +140,6 @@ class ChatPage(QWidget):
         row.addWidget(self._load)
         row.addWidget(self._unload)
         return card
-
-    def _look(self, fresh: bool = False) -> None:
-        """Show what the run allows; ``fresh`` begins a conversation."""
-        run = self._run
-        if run is None:
-            self._stack.setCurrentIndex(0)
-            return
-        ready = not run.active and run.folder.checkpoint() is not None
-        began = ready and self._stack.currentIndex() != 2
-        self._stack.setCurrentIndex(2 if ready else 1)
-        if ready and (fresh or began):
-            self._conversation.show_examples(_examples(run))
-            self._cost.setText(_cost(run))
-            if not self.session.active:
-                self._show_state("Not loaded", "strong")
 
     def _send_input(self) -> None:
         if text := self._input.text().strip():

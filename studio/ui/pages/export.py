@@ -16,13 +16,12 @@ from studio.core.runs import Home
 from studio.core.starter import base_name
 from studio.core.words import size
 from studio.supervise.jobs import Job, run_job
-from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import Card, ErrorPanel, button, named, primary_button, text_label
 from studio.ui.widgets.export_result import ExportResult
 from studio.ui.widgets.job_progress import JobProgress
-from studio.ui.widgets.page_stack import PageStack
 from studio.ui.widgets.paths import PathField
+from studio.ui.widgets.run_page import RunPage
 
 EXPORTS = "finetune-studio-exports"
 _MANIFEST = "manifest.json"
@@ -31,19 +30,16 @@ _FOLDER_TIP = "The folder that the files are written into; it must be new or emp
 _GO_TIP = "Write the files, then reload them in a clean process and compare"
 
 
-class ExportPage(QWidget):
+class ExportPage(RunPage):
     """What, where and how big; then the export itself, verified in a clean process."""
 
-    setup_requested = Signal()
     event_received = Signal(object)
     """Each Event of the worker that exports."""
     worker_ended = Signal()
 
-    def __init__(self, home: Home, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("exportPage")
+    def __init__(self, home: Home) -> None:
+        super().__init__("exportPage")
         self._home = home
-        self._run: OpenRun | None = None
         self._job: Job | None = None
         self._needed = 0
         states = (
@@ -54,39 +50,46 @@ class ExportPage(QWidget):
                 "exportWaiting",
             ),
         )
-        self._stack = PageStack(self, states, self._build())
-        self._stack.setup_requested.connect(self.setup_requested)
+        self.fill(states, self._build())
 
-    def show_run(self, run: OpenRun | None) -> None:
-        """Offer what this run's method allows. An export of another run that still works is cancelled."""
-        another = run is None or self._run is None or run.folder.path != self._run.folder.path
-        if self._run is not None:
-            self._run.ended.disconnect(self._look)
-        self._run = run
-        if run is not None:
-            run.ended.connect(self._look)
+    def refresh(self, another: bool = False) -> None:
+        """Offer what the run's method allows. An export of another run that still works is cancelled."""
+        run = self.run
         if another:
             self.cancel()
             self._problem.clear()
             self._result.hide()
             if run is not None:
                 self._folder.show_path(str(Path.home() / EXPORTS / run.name))
-        self._look()
+        checkpoint = run.folder.checkpoint() if run is not None and not run.active else None
+        self.show_state(0 if run is None else 1 if checkpoint is None else 2)
+        if run is None or checkpoint is None:
+            return
+        self._what.setText(_KINDS[self._kind()][0])
+        base = base_name(run.config.model.base)
+        self._explanation.setText(_KINDS[self._kind()][1].format(base=base))
+        files = [path for path in checkpoint.iterdir() if path.is_file() and path.name != _MANIFEST]
+        self._needed = sum(path.stat().st_size for path in files)
+        working = self._job is not None
+        self._folder.setEnabled(not working)
+        self._progress.setVisible(working)
+        self._cancel.setVisible(working)
+        self._check()
 
     def export(self) -> None:
         """Write the export into the chosen folder and verify it."""
-        if self._run is None or self._job is not None or self._check():
+        if self.run is None or self._job is not None or self._check():
             return
         self._problem.clear()
         self._result.hide()
-        command = Export(run=str(self._run.folder.path), home=str(self._home.path), folder=self._folder.path, kind=self._kind())
+        command = Export(run=str(self.run.folder.path), home=str(self._home.path), folder=self._folder.path, kind=self._kind())
         try:
             self._job = run_job(self, command, self._succeed, self._fail, self._hear_worker)
         except StudioError as error:
             self._problem.show_problem(error)
             return
         self._progress.start()
-        self._look()
+        self.refresh()
 
     @property
     def working(self) -> bool:
@@ -151,23 +154,6 @@ class ExportPage(QWidget):
         card.body.addLayout(actions)
         return card
 
-    def _look(self) -> None:
-        run = self._run
-        checkpoint = run.folder.checkpoint() if run is not None and not run.active else None
-        self._stack.setCurrentIndex(0 if run is None else 1 if checkpoint is None else 2)
-        if run is None or checkpoint is None:
-            return
-        self._what.setText(_KINDS[self._kind()][0])
-        base = base_name(run.config.model.base)
-        self._explanation.setText(_KINDS[self._kind()][1].format(base=base))
-        files = [path for path in checkpoint.iterdir() if path.is_file() and path.name != _MANIFEST]
-        self._needed = sum(path.stat().st_size for path in files)
-        working = self._job is not None
-        self._folder.setEnabled(not working)
-        self._progress.setVisible(working)
-        self._cancel.setVisible(working)
-        self._check()
-
     def _check(self) -> bool:
         """Whether the folder is refused; says why and shows the room on its disk."""
         refusal = _refusal(self._folder.path)
@@ -188,7 +174,7 @@ class ExportPage(QWidget):
         return bool(refusal) or done
 
     def _kind(self) -> ExportKind:
-        return export_kind(self._run.config.method.kind) if self._run is not None else "adapter"
+        return export_kind(self.run.config.method.kind) if self.run is not None else "adapter"
 
     def _hear_worker(self, event: Event) -> None:
         self.event_received.emit(event)
@@ -210,7 +196,7 @@ class ExportPage(QWidget):
 
     def _end(self) -> None:
         self._job = None
-        self._look()
+        self.refresh()
         self.worker_ended.emit()
 
 

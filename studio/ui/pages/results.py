@@ -31,7 +31,7 @@ from studio.ui.widgets.figures import Figure
 from studio.ui.widgets.frames import ElidedLabel, framed, split
 from studio.ui.widgets.message_detail import MessageDetail
 from studio.ui.widgets.messages_table import MessagesTable
-from studio.ui.widgets.page_stack import PageStack
+from studio.ui.widgets.run_page import RunPage
 
 _MODES: dict[Mode, tuple[str, str]] = {
     "counts": ("Counts", "Number of messages in each cell"),
@@ -48,21 +48,18 @@ _FIGURES = {
 }
 
 
-class ResultsPage(QWidget):
+class ResultsPage(RunPage):
     """Headline figures, the confusion matrix, and the messages behind whatever is chosen in it."""
 
     message_chosen = Signal(str)
-    setup_requested = Signal()
 
-    def __init__(self, home: Home, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("resultsPage")
-        self._run: OpenRun | None = None
+    def __init__(self, home: Home) -> None:
+        super().__init__("resultsPage")
         self._confusion = ConfusionModel(self)
         self._messages = MessagesModel(self)
         self._filter = MessageFilter(self._messages, self)
         self.evaluation = EvaluateNow(home)
-        self.evaluation.evaluated.connect(self._load)
+        self.evaluation.evaluated.connect(self.refresh)
         states = (
             (
                 "No run is open",
@@ -75,36 +72,27 @@ class ResultsPage(QWidget):
                 "resultsWaiting",
             ),
         )
-        self._stack = PageStack(self, states, self.evaluation, self._build())
-        self._stack.setup_requested.connect(self.setup_requested)
-
-    def show_run(self, run: OpenRun | None) -> None:
-        """Show a run's test predictions; None and a run without any show what to do next."""
-        if self._run is not None:
-            self._run.ended.disconnect(self._load)
-        self._run = run
-        if run is not None:
-            run.ended.connect(self._load)
-        self._load()
+        self.fill(states, self.evaluation, self._build())
 
     def choose(self, scope: Scope) -> None:
         """Show the messages of a part of the matrix."""
         self._view.show_scope(scope)
         self._apply(scope)
 
-    def _load(self) -> None:
+    def refresh(self, another: bool = False) -> None:  # noqa: ARG002
+        """Show the run's test predictions; a run without any can be evaluated."""
         self._problem.clear()
-        self.evaluation.show_run(self._run.folder if self._run is not None else None)
-        if self._run is None:
-            self._stack.setCurrentIndex(0)
+        self.evaluation.show_run(self.run.folder if self.run is not None else None)
+        if self.run is None:
+            self.show_state(0)
             return
         try:
-            table = self._run.predictions()
+            table = self.run.predictions()
             if table is None:
-                learnt = not self._run.active and self._run.folder.checkpoint() is not None
-                self._stack.setCurrentIndex(2 if learnt else 1)
+                learnt = not self.run.active and self.run.folder.checkpoint() is not None
+                self.show_state(2 if learnt else 1)
                 return
-            self._show_table(self._run, table)
+            self._show_table(self.run, table)
         except StudioError as error:
             self._problem.show_problem(error)
         except KeyError as error:
@@ -112,7 +100,7 @@ class ResultsPage(QWidget):
                 f"The predictions name an intent that is not in their label set: {error}.", "Evaluate the run again."
             )
         self._body.setVisible(self._problem.isHidden())
-        self._stack.setCurrentIndex(3)
+        self.show_state(3)
 
     def _show_table(self, run: OpenRun, table: PredictionTable) -> None:
         counts = table.confusion()

@@ -17,8 +17,8 @@ from studio.ui.widgets.basics import Badge, ErrorPanel, Tone, button, named, pri
 from studio.ui.widgets.frames import ElidedLabel, framed, split
 from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.log_view import LogView
-from studio.ui.widgets.page_stack import PageStack
 from studio.ui.widgets.run_facts import RunFacts
+from studio.ui.widgets.run_page import RunPage
 from studio.ui.words import plain_tooltip
 
 if TYPE_CHECKING:
@@ -39,17 +39,14 @@ _STATES: dict[str, tuple[str, Tone]] = {
 _METHODS = {"full": "Full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 
 
-class TrainingPage(QWidget):
+class TrainingPage(RunPage):
     """Header, plots and log of the open run. Redraws on a timer while it is in sight."""
 
     stop_requested = Signal()
     results_requested = Signal()
-    setup_requested = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("trainingPage")
-        self._run: OpenRun | None = None
+    def __init__(self) -> None:
+        super().__init__("trainingPage")
         self._dirty = False
         self._problem_of = ""
         self._stopping = ""
@@ -62,36 +59,34 @@ class TrainingPage(QWidget):
             "Choose data, a model and a method, then train. Loss, scores and memory appear here while the model learns.",
             "trainingEmpty",
         )
-        self._stack = PageStack(self, [empty], self._build())
-        self._stack.setup_requested.connect(self.setup_requested)
+        self.fill([empty], self._build())
 
     def show_run(self, run: OpenRun | None) -> None:
-        """Show a run from its beginning, live or finished; None shows what to do next."""
-        if self._run is not None:
-            self._run.changed.disconnect(self._mark)
-            self._run.ended.disconnect(self._mark)
-        self._run = run
-        self._stack.setCurrentIndex(0 if run is None else 1)
-        self._log.show_run(run)
-        self._stopping = ""
+        """Show a run from its beginning, live or ended; None shows what to do next."""
+        if self.run is not None:
+            self.run.changed.disconnect(self._mark)
         if run is not None:
             run.changed.connect(self._mark)
-            run.ended.connect(self._mark)
+        self._log.show_run(run)
+        super().show_run(run)
+
+    def refresh(self, another: bool = False) -> None:
+        """Bring everything up to date now; the plots of another run show all of its steps."""
+        self._dirty = False
+        run = self.run
+        self.show_state(0 if run is None else 1)
+        if run is None:
+            return
+        if another:
+            self._stopping = ""
             self._name.show_text(run.name)
             self._method.show_text(f"{_METHODS[run.config.method.kind]} of {base_name(run.config.model.base)}")
-            for plot in self._plots.values():
-                plot.fit()
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Bring everything up to date now."""
-        self._dirty = False
-        if self._run is not None:
-            self._show_header(self._run)
-            self._show_stage(self._run)
-            self._show_problem(self._run)
-            self._log.catch_up()
-            self._draw(self._run)
+            self._fit_plots()
+        self._show_header(run)
+        self._show_stage(run)
+        self._show_problem(run)
+        self._log.catch_up()
+        self._draw(run)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         super().showEvent(event)
@@ -178,13 +173,13 @@ class TrainingPage(QWidget):
     def _tick(self) -> None:
         if self._dirty:
             self.refresh()
-        elif self._run is not None and self._run.active:
-            self._facts.show_elapsed(self._run)
+        elif self.run is not None and self.run.active:
+            self._facts.show_elapsed(self.run)
 
     def _ask_stop(self) -> None:
-        if self._run is not None and self._run.ours:
-            self._stopping = self._run.name
-            self._show_stop(self._run)
+        if self.run is not None and self.run.ours:
+            self._stopping = self.run.name
+            self._show_stop(self.run)
             self.stop_requested.emit()
 
     def _fit_plots(self) -> None:

@@ -12,8 +12,8 @@ from studio.core.runs import Home, RunFolder
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import ErrorPanel, button
+from studio.ui.widgets.empty_state import EmptyState
 from studio.ui.widgets.job_progress import JobProgress
-from studio.ui.widgets.page_stack import EmptyState
 
 
 class EvaluateNow(QWidget):

@@ -1,11 +1,9 @@
-"""What a page shows while it has nothing, in front of what it is made of."""
+"""What a page shows while it has nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import primary_button, text_label
@@ -36,22 +34,3 @@ class EmptyState(QWidget):
         self.button = primary_button(button_text, f"{object_name}Button", text, self.activated.emit)
         column.addWidget(self.button, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addStretch(3)
-
-
-class PageStack(QStackedWidget):
-    """Fills ``page``: first its empty states as (title, text, object name), then its contents; shown by number."""
-
-    setup_requested = Signal()
-    """The button of an empty state was pressed."""
-
-    def __init__(self, page: QWidget, states: Sequence[tuple[str, str, str]], *contents: QWidget) -> None:
-        super().__init__()
-        for title, words, name in states:
-            empty = EmptyState(title, words, "Set up a run", name)
-            empty.activated.connect(self.setup_requested)
-            self.addWidget(empty)
-        for content in contents:
-            self.addWidget(content)
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self)
