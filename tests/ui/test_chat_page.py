@@ -73,7 +73,7 @@ def test_without_a_run_it_says_what_to_do_next(page: ChatPage, qtbot: QtBot) -> 
 
 def test_the_first_message_loads_the_model_and_is_answered(page: ChatPage, qtbot: QtBot) -> None:
     assert page._state.text() == "Not loaded"
-    assert "about 515 MB of weights" in page._cost.text()
+    assert "about 1.0 GB of weights" in page._cost.text()
     write(page, qtbot, "Where is my card?")
     assert not line(page).isEnabled()
     assert line(page).text() == ""
@@ -187,3 +187,21 @@ def test_text_is_shown_as_it_was_written(page: ChatPage, qtbot: QtBot) -> None:
     assert bubble._label.text().replace("\u200b", "") == bubble.text
     qtbot.waitUntil(lambda: answers(page)[0].predicted is not None)
     assert_usable(page)
+
+
+@pytest.mark.parametrize(
+    ("device", "method", "precision", "weights"),
+    [
+        ("CPU, 2 threads", "lora", "bf16", "about 1.0 GB"),
+        ("Apple GPU (mps)", "lora", "bf16", "about 1.0 GB"),
+        ("cuda:0 RTX 3090", "lora", "bf16", "about 515 MB"),
+        ("cuda:0 RTX 3090", "full", "bf16", "about 1.0 GB"),
+        ("CPU, 2 threads", "qlora", "fp32", "up to 1.0 GB"),
+    ],
+)
+def test_what_loading_costs_is_told_before(
+    page: ChatPage, home: Home, device: str, method: str, precision: str, weights: str
+) -> None:
+    said = [started("r").model_copy(update={"device": device, "precision": precision})]
+    page.show_run(OpenRun(make_run(home, stamped(said), method=method, final=finished())))
+    assert f"{weights} of weights" in page._cost.text().replace("\u00a0", " ")

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidg
 
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, Heartbeat, ModelLoaded, Predicted
+from studio.core.machine import device_kind
 from studio.core.runs import Home
 from studio.core.words import size
 from studio.supervise.jobs import ChatSession
@@ -198,8 +199,8 @@ def _cost(run: OpenRun) -> str:
     """What loading does to the memory, in words."""
     if run.started is None:
         return "Loading keeps the model in memory until you unload it. The first message loads it too."
-    # Full fine-tuning keeps its weights in fp32 whatever the arithmetic; a frozen base is in the type of the arithmetic.
-    full = run.config.method.kind == "full" or run.started.precision == "fp32"
-    weights = run.started.total_parameters * (4 if full else 2)
+    # Predictions are made in fp32 but for CUDA, where a frozen base stays in the type of the arithmetic.
+    narrow = device_kind(run.started.device) == "cuda" and run.config.method.kind != "full" and run.started.precision != "fp32"
+    weights = run.started.total_parameters * (2 if narrow else 4)
     about = "up to" if run.config.method.kind == "qlora" else "about"
     return f"Loading keeps {about} {size(weights)} of weights in memory until you unload it. The first message loads it too."
