@@ -14,9 +14,9 @@ from studio import __version__
 from studio.cli_commands import COMMANDS, FAILED, INTERRUPTED
 from studio.cli_output import PROGRAM, Output
 from studio.core.config import RunConfig
-from studio.core.errors import StudioError
-from studio.core.events import Failed
+from studio.core.failures import explain
 
+_TEXT_COLUMN = "the column that holds the message; that of the training data, or guessed, when left out"
 _RUN_FILE = "the run file, or the word 'sample' for the built-in example"
 _RUN = "a run's name or folder"
 
@@ -54,11 +54,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     evaluate = add("evaluate", "predict a run's test split again, or a labelled file")
     evaluate.add_argument("run", metavar="RUN", help=_RUN)
     evaluate.add_argument("--data", metavar="FILE", type=Path, help="a labelled CSV, TSV or JSONL file")
+    evaluate.add_argument("--text-column", metavar="NAME", help=_TEXT_COLUMN)
+    evaluate.add_argument("--label-column", metavar="NAME", help="the column that holds the intent; found like the other")
     predict = add("predict", "predict the intent of messages")
     predict.add_argument("run", metavar="RUN", help=_RUN)
     predict.add_argument("texts", metavar="TEXT", nargs="*", help="messages")
     predict.add_argument("--data", metavar="FILE", type=Path, help="a CSV, TSV or JSONL file of messages")
-    predict.add_argument("--text-column", metavar="NAME", help="the column that holds the message; guessed when left out")
+    predict.add_argument("--text-column", metavar="NAME", help=_TEXT_COLUMN)
     predict.add_argument("--out", metavar="FILE", type=Path, help="the CSV file to write, with --data")
     export = add("export", "write what was learnt to a folder and verify it in a clean process")
     export.add_argument("run", metavar="RUN", help=_RUN)
@@ -90,14 +92,14 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         code = COMMANDS[arguments.command](arguments, output)
         sys.stdout.flush()
-    except StudioError as error:
-        output.fail(Failed(kind=error.kind, message=error.message, remedy=error.remedy, detail=error.detail))
-        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has closed it; the interpreter must not try to flush the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        output.fail(explain(error))
         return FAILED
     return code
 

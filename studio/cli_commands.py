@@ -16,6 +16,7 @@ from studio.core.commands import Command, Evaluate, Export, Forecast, Predict
 from studio.core.config import ExportKind, RunConfig, check_export_kind, export_kind, load_run_config, sample_run_config
 from studio.core.errors import StudioError
 from studio.core.events import Event, Exported, Finished, Forecasted, Predicted
+from studio.core.paths import as_typed
 from studio.core.predictions import PredictionTable, read_predictions
 from studio.core.runs import Home, RunFolder
 from studio.supervise.process import WorkerProcess, start_job, start_training
@@ -43,7 +44,15 @@ def evaluate(arguments: argparse.Namespace, output: Output) -> int:
     suffix = f"-{arguments.data.stem}" if arguments.data else ""
     predictions, matrix = run.path / f"predictions{suffix}.parquet", run.path / f"confusion{suffix}.csv"
     data = str(arguments.data.resolve()) if arguments.data else None
-    finished, code = _ask(Evaluate(run=str(run.path), home=str(home.path), data=data, out=str(predictions)), Finished, output)
+    command = Evaluate(
+        run=str(run.path),
+        home=str(home.path),
+        data=data,
+        text_column=arguments.text_column,
+        label_column=arguments.label_column,
+        out=str(predictions),
+    )
+    finished, code = _ask(command, Finished, output)
     if finished is None:
         return code
     if data is None:
@@ -169,7 +178,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Output], int]] = {
 
 
 def _load_config(name: str) -> RunConfig:
-    return sample_run_config() if name == "sample" else load_run_config(Path(name).expanduser())
+    return sample_run_config() if name == "sample" else load_run_config(as_typed(name))
 
 
 def _warn(config: RunConfig, output: Output) -> None:
@@ -247,7 +256,7 @@ def _confusion(predictions: Path, matrix: Path) -> PredictionTable:
 
 def _export(home: Home, run: RunFolder, kind: ExportKind, folder: Path, output: Output) -> tuple[Exported | None, int]:
     check_export_kind(kind, run.config().method.kind)
-    command = Export(run=str(run.path), home=str(home.path), folder=str(folder.expanduser().resolve()), kind=kind)
+    command = Export(run=str(run.path), home=str(home.path), folder=str(as_typed(folder).resolve()), kind=kind)
     return _ask(command, Exported, output)
 
 

@@ -153,7 +153,7 @@ def _check_python() -> Check:
 def _check_torch() -> Iterator[Check]:
     tried = _run_python(_TORCH)
     if tried.returncode != 0:
-        yield Check("wrong", f"torch cannot be imported: {_last_line(tried.stderr)}", "Install it with: pip install 'torch>=2.8'")
+        yield Check("wrong", f"torch cannot be imported: {_last_line(tried.stderr)}", "Install it with: pip install 'torch>=2.9'")
         return
     found: dict[str, Any] = json.loads(tried.stdout.splitlines()[-1])
     cards = found["cards"]
@@ -223,7 +223,8 @@ def _check_qt() -> Iterator[Check]:
         return
     problem = display_problem()
     if problem is None:
-        yield Check("ok", f"window: Qt {version} can open one")
+        platform_name = _last_line(_run_python(_QT).stdout)
+        yield Check("ok", f"window: Qt {version} can open one (platform {platform_name})")
     elif problem.startswith("There is no display"):
         what, _, remedy = problem.partition(". ")
         yield Check("warning", f"window: {what[0].lower()}{what[1:]}", f"{remedy} The command line works without.")

@@ -201,11 +201,13 @@ def test_export_refuses_what_the_run_has_not(terminal: Terminal, kind: str, want
 
 
 def test_forecast_gives_parts_total_and_verdict(terminal: Terminal) -> None:
-    parts = dict.fromkeys(("weights", "adapter", "gradients", "optimizer", "activations", "logits", "framework"), 1_000_000_000)
+    parts = dict.fromkeys(
+        ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "predictions", "framework"), 1_000_000_000
+    )
     forecast = {"method": "lora", "trainable_parameters": 1234, "output_bytes": 5_000_000, **parts}
     terminal.worker_is(f"say('forecasted', forecast={forecast!r}, device='cpu', available_bytes=6_000_000_000)")
     assert terminal.run("forecast", "sample") == 0
-    assert "6.5 GB" in terminal.out
+    assert "7.5 GB" in terminal.out
     assert "too big" in terminal.out
     assert terminal.run("forecast", "sample", "--json") == 0
     assert json.loads(terminal.out)["forecast"]["weights"] == 1_000_000_000

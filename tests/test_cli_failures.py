@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
-from tests.terminal import FAILURE, STARTED, Terminal
+from tests.terminal import FAILURE, FINISHED, STARTED, Terminal
 
 
 @pytest.fixture
@@ -68,3 +69,31 @@ def test_a_crash_is_explained_with_the_end_of_the_log(terminal: Terminal) -> Non
     assert "(SIGSEGV). A native library" in terminal.err
     assert "a driver\N{REPLACEMENT CHARACTER}[31m died" in terminal.err
     assert terminal.home.list_runs()[0].state() == "crashed"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"), [("~no-such-user/x.csv", "There is no file"), ("a\\u0000b.csv", "NUL character")], ids=["home", "zero"]
+)
+def test_a_name_that_is_no_path_is_told(terminal: Terminal, source: str, words: str) -> None:
+    path = terminal.folder / "run.toml"
+    path.write_text(f'[dataset]\nsource = "{source}"\n', "utf-8")
+    assert terminal.run("train", str(path)) == 1
+    assert words in terminal.err
+    assert "Traceback" not in terminal.err
+
+
+def test_a_message_that_is_no_text_is_told(terminal: Terminal) -> None:
+    assert terminal.run("predict", terminal.a_run().name, "caf\udce9") == 1
+    assert "no UTF-8" in terminal.err
+    assert "Traceback" not in terminal.err
+
+
+def test_a_full_disk_after_the_work_is_told(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "confusion.csv")
+
+    monkeypatch.setattr("studio.cli_commands.write_confusion", fail)
+    terminal.worker_is("command = json.loads(sys.stdin.readline())\n" + terminal.copy_predictions() + FINISHED)
+    assert terminal.run("evaluate", terminal.a_run().name) == 1
+    assert "No space left on device (confusion.csv)" in terminal.err
+    assert "Traceback" not in terminal.err

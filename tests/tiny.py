@@ -13,6 +13,8 @@ from transformers import (
     Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
@@ -64,7 +66,10 @@ def metaspace_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_model(family: str, vocabulary: int, seed: int = 0) -> PreTrainedModel:
-    """A random "llama", "gemma3" (with a sliding window shorter than the prompts) or "gpt2" of a few thousand weights."""
+    """A random "llama", "gemma3", "gpt2" or "gpt_neox" of a few thousand weights.
+
+    Gemma's sliding window is shorter than the prompts; GPT-NeoX names its weights otherwise in files than in memory.
+    """
     torch.manual_seed(seed)
     shared: dict[str, Any] = {"vocab_size": vocabulary, "max_position_embeddings": 256}
     if family == "gpt2":
@@ -72,6 +77,9 @@ def tiny_model(family: str, vocabulary: int, seed: int = 0) -> PreTrainedModel:
         model: PreTrainedModel = GPT2LMHeadModel(
             GPT2Config(vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=2, n_positions=256, **still)
         )
+    elif family == "gpt_neox":
+        shared |= {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+        model = GPTNeoXForCausalLM(GPTNeoXConfig(**shared))
     else:
         shared |= {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
         shared |= {"num_key_value_heads": 1, "head_dim": 16}

@@ -60,6 +60,8 @@ class Evaluate(_Command):
     run: str
     home: str
     data: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
     out: str | None = None
 
 
@@ -81,7 +83,6 @@ class LoadModel(_Command):
     command: Literal["load_model"] = "load_model"
     run: str
     home: str
-    device: DeviceConfig = DeviceConfig()
 
 
 class Ask(_Command):

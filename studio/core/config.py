@@ -15,6 +15,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from studio.core.errors import StudioError
+from studio.core.paths import as_typed
 
 MethodKind = Literal["full", "lora", "qlora"]
 ExportKind = Literal["adapter", "model"]
@@ -217,7 +218,7 @@ def field_description(table: type[BaseModel], name: str) -> str:
 
 def _anchor(config: RunConfig, folder: Path) -> RunConfig:
     def absolute(name: str | None) -> str | None:
-        return name if name is None else str((folder / Path(name).expanduser()).resolve())
+        return name if name is None else str((folder / as_typed(name)).resolve())
 
     dataset, model = config.dataset, config.model
     dataset = dataset.model_copy(

@@ -57,10 +57,6 @@ class ModelDescription(BaseModel):
     architecture: str
     licence: str
     parameters: int
-    embedding_parameters: int
-    """Token embeddings, counted once when the head shares them."""
-    head_parameters: int
-    """The output head when it has weights of its own, else 0."""
     linears: list[LinearShape]
     hidden: int
     intermediate: int
@@ -89,6 +85,8 @@ class MemoryForecast(BaseModel):
     optimizer: int
     activations: int
     logits: int
+    predictions: int
+    """What predicting in fp32 during the run needs beyond training."""
     framework: int
     output_bytes: int
     """Size on disk of what the run leaves: the adapter, or the whole model."""
@@ -103,6 +101,7 @@ class MemoryForecast(BaseModel):
             "optimizer": self.optimizer,
             "activations": self.activations,
             "logits": self.logits,
+            "predictions": self.predictions,
             "framework": self.framework,
         }
 
@@ -139,6 +138,7 @@ def forecast(
     if method.kind == "full":
         # Under autocast a bf16 copy of every weight lives as long as the step.
         trainable, weights, adapter = model.parameters, model.parameters * (FP32 if precision == "fp32" else FP32 + 2), 0
+        narrow = 0
     else:
         trainable = adapter_parameters(model, method)
         adapter = trainable * FP32
@@ -146,11 +146,15 @@ def forecast(
             weights = model.parameters * compute
         else:
             weights = round(model.linear_parameters * NF4_BYTES) + (model.parameters - model.linear_parameters) * compute
+        narrow = 0 if precision == "fp32" else model.parameters - (model.linear_parameters if method.kind == "qlora" else 0)
     positions = micro_batch * tokens
     activations = positions * model.layers * (_HIDDEN_COPIES * model.hidden + _INTERMEDIATE_COPIES * model.intermediate) * compute
     activations += micro_batch * tokens * tokens * model.heads * model.layers * compute
     # Scores in the compute type, their fp32 copy, its log-softmax and the gradient of each.
     logits = supervised * model.vocabulary * (2 * FP32 + 2 * compute)
+    # Off CUDA, bf16 weights are held in fp32 while validation or test messages are predicted. By then the activations and
+    # scores of a training step are gone, so only what exceeds them adds to the peak.
+    predictions = 0 if device == "cuda" else max(0, narrow * (FP32 - compute) - activations - logits)
     return MemoryForecast(
         method=method.kind,
         trainable_parameters=trainable,
@@ -160,6 +164,7 @@ def forecast(
         optimizer=trainable * ADAM_BYTES,
         activations=activations,
         logits=logits,
+        predictions=predictions,
         framework=FRAMEWORK_BYTES[device],
         output_bytes=trainable * FP32,
     )

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from studio.core.config import RunConfig, dump_run_config, load_run_config
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, Finished
+from studio.core.paths import as_typed
 from studio.core.wire import decode_event
 
 RunState = Literal["new", "running", "completed", "stopped", "failed", "crashed", "interrupted"]
@@ -52,7 +53,7 @@ class Home:
     def locate(cls, given: str | Path | None = None) -> Home:
         """``given``, else FINETUNE_STUDIO_HOME, else the platform's data folder. Created; StudioError if it can't be."""
         chosen = given or os.environ.get("FINETUNE_STUDIO_HOME") or platformdirs.user_data_path("finetune-studio", False)
-        path = Path(chosen).expanduser().resolve()
+        path = as_typed(chosen).resolve()
         try:
             for folder in (path / "runs", path / "models"):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +99,7 @@ class Home:
 
     def find_run(self, name: str) -> RunFolder:
         """A run by its name or folder. Raises StudioError when there is none."""
-        for folder in (self.runs / name, Path(name).expanduser()):
+        for folder in (self.runs / name, as_typed(name)):
             if (folder / "run.toml").is_file():
                 return RunFolder(folder.resolve())
         known = ", ".join(run.name for run in self.list_runs()[:5]) or "none yet"
@@ -209,14 +210,14 @@ class RunFolder:
                 f"The scores of {self.name} cannot be kept: {error.strerror or error}.", "Free some space or mend permissions."
             ) from error
 
-    def accuracy(self) -> float | None:
-        """On the test split, as it was predicted last; None when it never was."""
+    def scores(self) -> Finished | None:
+        """The figures of the test split as it was predicted last; None when it never was."""
         try:
             final: Finished | Failed | Crashed | None = Finished.model_validate_json(self.scores_path.read_bytes())
         except (OSError, ValueError):
             outcome = self.outcome()
             final = outcome.final if outcome is not None else None
-        return final.accuracy if isinstance(final, Finished) and final.rows > 0 else None
+        return final if isinstance(final, Finished) and final.rows > 0 else None
 
     def state(self) -> RunState:
         if (outcome := self.outcome()) is not None:
@@ -245,7 +246,7 @@ class RunFolder:
             method=config.method.kind,
             base=config.model.base,
             source=config.dataset.source,
-            accuracy=self.accuracy(),
+            accuracy=None if (scores := self.scores()) is None else scores.accuracy,
             created=_created(self.path),
         )
 

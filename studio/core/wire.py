@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from studio.core.commands import Command, command_adapter
 from studio.core.errors import StudioError
@@ -17,8 +18,16 @@ _SHOWN = 500
 
 
 def encode(message: Command | Event) -> bytes:
-    """One line, its newline included. Infinite and NaN numbers travel as strings, which every JSON reader accepts."""
-    return message.model_dump_json().encode() + b"\n"
+    """One line, its newline included. Infinite and NaN numbers travel as strings, which every JSON reader accepts.
+
+    Raises StudioError for text that is no Unicode, such as a file name in another encoding.
+    """
+    try:
+        return message.model_dump_json().encode() + b"\n"
+    except PydanticSerializationError as error:
+        raise StudioError(
+            "A name or a text holds bytes that are no UTF-8.", "Rename the file, or save the text as UTF-8.", detail=str(error)
+        ) from error
 
 
 def decode_event(line: bytes) -> Event:

@@ -34,14 +34,12 @@ def check_examples(examples: Sequence[Example]) -> list[str]:
     return problems
 
 
-def check_overlap(train: Sequence[Example], held_out: Sequence[Example], name: str) -> list[str]:
-    """Messages of ``held_out`` that the model has been trained on, which make it look better than it is."""
-    known = {example.text for example in train}
+def check_overlap(used: Sequence[Example], use: str, held_out: Sequence[Example], name: str) -> list[str]:
+    """Messages of ``held_out`` that the model has been trained on or chosen by, which make it look better than it is."""
+    known = {example.text for example in used}
     seen = sum(example.text in known for example in held_out)
     return (
-        [f"{counted(seen, f'{name} message')} also in the training split, word for word, which flatters the result."]
-        if seen
-        else []
+        [f"{counted(seen, f'{name} message')} also in the {use} split, word for word, which flatters the result."] if seen else []
     )
 
 

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import ColumnGuess, SplitName
+from studio.core.paths import as_typed
 from studio.core.runs import RunFolder
 from studio.core.words import counted, listed, nearest
 from studio.data.checks import check_examples, check_overlap
@@ -61,11 +62,11 @@ def dataset_files(dataset: DatasetConfig) -> Iterator[dict[SplitName, Path]]:
             found["train"] = stack.enter_context(as_file(folder / "train.csv"))
             found["test"] = stack.enter_context(as_file(folder / "test.csv"))
         else:
-            found["train"] = Path(dataset.source).expanduser()
+            found["train"] = as_typed(dataset.source)
         if dataset.validation is not None:
-            found["validation"] = Path(dataset.validation).expanduser()
+            found["validation"] = as_typed(dataset.validation)
         if dataset.test is not None:
-            found["test"] = Path(dataset.test).expanduser()
+            found["test"] = as_typed(dataset.test)
         yield found
 
 
@@ -99,11 +100,12 @@ def load_splits(dataset: DatasetConfig) -> Splits:
     if "validation" not in held_out:
         train, held_out["validation"] = _set_aside(train, dataset.validation_fraction, dataset.seed, "validation", problems)
     labels = sorted({row.label for row in train})
-    for name in _HELD_OUT:
-        held_out[name] = _learnable(held_out[name], set(labels), name, problems)
-        problems += check_overlap(train, held_out[name], name)
     if dataset.limit is not None:
         train = _limited(train, dataset.limit, dataset.seed)
+    for name in _HELD_OUT:
+        held_out[name] = _learnable(held_out[name], set(labels), name, problems)
+        problems += check_overlap(train, "training", held_out[name], name)
+    problems += check_overlap(held_out["validation"], "validation", held_out["test"], "test")
     return Splits(train, held_out["validation"], held_out["test"], labels, guess, problems)
 
 

@@ -17,6 +17,7 @@ from typing import NoReturn
 import pyarrow as pa
 
 from studio.core.errors import StudioError
+from studio.core.paths import as_typed
 from studio.core.words import counted
 
 _LARGEST_FILE = 2**30
@@ -39,7 +40,7 @@ class SourceTable:
 
 def load_table(path: str | Path) -> SourceTable:
     """Read a CSV, TSV or JSONL file. Raises StudioError naming the file, and the line where there is one."""
-    path = Path(path).expanduser()
+    path = as_typed(path)
     text, problems = _decode(path.name, _read_bytes(path))
     if not text.strip():
         raise StudioError(f"{path.name} is empty.", "Choose a file with a line of column names and a row for each message.")

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from studio.core.errors import StudioError
 from studio.core.runs import RunFolder, write_json
+from studio.engine.models import load_saved
 
 MANIFEST = "manifest.json"
 
@@ -89,7 +90,7 @@ def write_weights(model: torch.nn.Module, folder: Path) -> None:
 
 
 def _flush_to_disk(path: Path) -> None:
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows flushes only what was opened for writing
         os.fsync(file.fileno())
 
 
@@ -99,15 +100,16 @@ def _sha256(path: Path) -> str:
 
 
 def restore_weights(model: torch.nn.Module, checkpoint: Path) -> None:
-    """Put a checkpoint's weights into the model that it was saved from."""
-    state = {name: tensor for path in sorted(checkpoint.glob("*.safetensors")) for name, tensor in load_file(path).items()}
-    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    loaded: Any
+    """Put a checkpoint's weights into the model that it was saved from. Raises StudioError when it is from another."""
     if hasattr(model, "peft_config"):
-        loaded = set_peft_model_state_dict(model, state)
+        state = {name: tensor for path in sorted(checkpoint.glob("*.safetensors")) for name, tensor in load_file(path).items()}
+        loaded: Any = set_peft_model_state_dict(model, state)
     else:
-        loaded = model.load_state_dict(state, strict=False)
+        # Not the file's own names: transformers renames the weights of some architectures when it saves them.
+        saved = load_saved(checkpoint, torch.float32)
+        loaded = model.load_state_dict(saved.state_dict(), strict=False)
     # Tied weights are stored once, and named_parameters lists them once; every other trained weight has to be there.
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     missing = sorted(trained.intersection(loaded.missing_keys))
     if missing or loaded.unexpected_keys:
         raise StudioError(

@@ -15,7 +15,6 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from studio.core.config import ExportKind, MethodConfig, MethodKind, PromptConfig, RunConfig, check_export_kind
 from studio.core.errors import StudioError
-from studio.core.events import Finished
 from studio.core.labels import LabelSet
 from studio.core.runs import RunFolder, write_atomically, write_json
 from studio.core.starter import STARTER, STARTER_ORIGIN, TERMS
@@ -122,7 +121,13 @@ def _set_end_token(base: Path, folder: Path, end_token_id: int) -> None:
     except OSError:
         generation = GenerationConfig()
     generation.eos_token_id = end_token_id
-    generation.save_pretrained(folder)
+    try:
+        generation.save_pretrained(folder)
+    except ValueError:
+        # The base's own settings contradict one another (a temperature without sampling, for one), which transformers
+        # reads but does not write. Its token ids are all that greedy generation needs.
+        ids = {name: getattr(generation, name) for name in ("bos_token_id", "pad_token_id", "eos_token_id")}
+        GenerationConfig(**ids).save_pretrained(folder)
 
 
 def _name_base(folder: Path, config: RunConfig, base: Path) -> None:
@@ -138,10 +143,9 @@ def _base_name(config: RunConfig, base: Path) -> str:
 
 
 def _card(run: RunFolder, config: RunConfig, labels: LabelSet, base: Path) -> str:
-    outcome = run.outcome()
-    final = outcome.final if outcome else None
+    final = run.scores()
     measured = "The run has no test figures."
-    if isinstance(final, Finished) and final.rows:
+    if final is not None:
         measured = (
             f"Accuracy on {final.rows} test messages: {final.accuracy:.1%} "
             f"(95 % interval {final.accuracy_low:.1%} to {final.accuracy_high:.1%}), macro-F1 {final.macro_f1:.3f}."
@@ -186,20 +190,22 @@ def _starter_note(config: RunConfig) -> str:
 
 
 def _usage(config: RunConfig, base: Path) -> list[str]:
-    """A program that runs as it stands once THIS_FOLDER is filled in."""
-    name = json.dumps(_base_name(config, base))
+    """A program that runs as it stands once THIS_FOLDER is filled in, and for an adapter on a local base BASE_FOLDER."""
+    published = config.model.base == STARTER
     classes = ["AutoModelForCausalLM", "AutoTokenizer"]
     if config.method.kind == "full":
         load = ["model = AutoModelForCausalLM.from_pretrained(folder)"]
     else:
         quantised = ", quantization_config=nf4" if config.method.kind == "qlora" else ""
         load = [
-            f"base = AutoModelForCausalLM.from_pretrained({name}{quantised})",
+            f"base = AutoModelForCausalLM.from_pretrained({json.dumps(STARTER_ORIGIN) if published else 'base_folder'}{quantised})",
             "model = PeftModel.from_pretrained(base, folder)",
         ]
     if config.method.kind == "qlora":
         classes.append("BitsAndBytesConfig")
         load.insert(0, 'nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)')
+    if config.method.kind != "full" and not published:
+        load.insert(0, f'base_folder = "BASE_FOLDER"  # the model in {base.name}, as it was before training')
     template = config.prompt.template.rstrip()
     return [
         "```python",

@@ -72,7 +72,7 @@ class LabelSearch:
         return list(wanted.values())
 
     def result(self) -> Scored:
-        if not all(map(math.isfinite, self.found.values())):
+        if not self.found or not all(map(math.isfinite, self.found.values())):
             raise StudioError(
                 "The model gives no label a probability: its scores are not finite numbers.",
                 "The run has become unstable; train again with a lower learning rate or in fp32.",

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.pytorch_utils import Conv1D
 
+from studio.core.config import PromptConfig
 from studio.core.errors import StudioError
+from studio.core.failures import is_out_of_memory
 from studio.core.memory import LinearShape, ModelDescription
+from studio.core.paths import as_typed
 from studio.core.runs import Home
 from studio.core.starter import STARTER, STARTER_LICENCE, base_name
 from studio.engine.classify import SUPPORTED, check_cache, predicting
@@ -27,7 +30,7 @@ def base_folder(base: str, home: Home, progress: Progress) -> Path:
     """The folder of a base named as in run.toml. Raises StudioError when it is no Hugging Face causal language model."""
     if base == STARTER:
         return starter_folder(home.models, progress)
-    folder = Path(base).expanduser()
+    folder = as_typed(base)
     if not folder.is_dir():
         raise StudioError(f"The model folder {folder} does not exist.", "Choose a folder that holds a Hugging Face model.")
     config = folder / "config.json"
@@ -42,6 +45,12 @@ def base_folder(base: str, home: Home, progress: Progress) -> Path:
             f"{folder} holds no .safetensors weights"
             + (", only pickled ones, which could run code when opened." if other else "."),
             "Choose a model that was saved as safetensors.",
+        )
+    if (folder / "adapter_config.json").is_file():
+        raise StudioError(
+            f"{folder} holds an adapter beside the model, which would be put on it unasked.",
+            "Choose a folder with the model alone, or move adapter_config.json and the adapter's weights out of this one.",
+            kind="unsupported_model",
         )
     try:
         settings: dict[str, Any] = dict(json.loads(config.read_text("utf-8")))
@@ -70,14 +79,22 @@ def load_tokenizer(folder: Path) -> Any:
 
 def load_base(folder: Path, compute: Compute, *, trained: bool, quantised: bool) -> PreTrainedModel:
     """Load a base on the device: fp32 when its weights are ``trained``, else in the compute type, 4-bit when ``quantised``."""
-    dtype = torch.float32 if trained else compute.dtype
-    options: dict[str, Any] = {"dtype": dtype, "local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
+    options: dict[str, Any] = {}
     if quantised:
-        options["quantization_config"] = quantization(compute.dtype)
-        options["device_map"] = {"": compute.device}
+        options = {"quantization_config": quantization(compute.dtype), "device_map": {"": compute.device}}
+    model = load_saved(folder, torch.float32 if trained else compute.dtype, **options)
+    if not quantised:
+        model.to(compute.device)  # type: ignore[arg-type]  # transformers decorates Module.to, which hides its overloads
+    model.config.use_cache = False
+    return model
+
+
+def load_saved(folder: Path, dtype: torch.dtype, **options: Any) -> PreTrainedModel:
+    """A model as transformers saved it, every weight of it from its files. Raises StudioError."""
     remedy = "Copy the model again; a download may be incomplete."
+    safe = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     with _told(f"The model in {folder} cannot be loaded.", remedy):
-        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True, **safe, **options)
     model: PreTrainedModel = loaded[0]
     if missing := sorted(loaded[1]["missing_keys"]):
         # transformers fills them with random numbers and only logs it.
@@ -87,9 +104,6 @@ def load_base(folder: Path, compute: Compute, *, trained: bool, quantised: bool)
             detail=", ".join(missing[:20]),
             kind="bad_model",
         )
-    if not quantised:
-        model.to(compute.device)  # type: ignore[arg-type]  # transformers decorates Module.to, which hides its overloads
-    model.config.use_cache = False
     return model
 
 
@@ -102,14 +116,30 @@ def quantization(compute_dtype: torch.dtype) -> BitsAndBytesConfig:
 
 def describe(folder: Path, base: str) -> ModelDescription:
     """Shapes and counts, read from the meta device: no weights are loaded. Raises StudioError."""
-    with _told(f"The settings in {folder} describe no model that can be built.", "Copy the model again."), torch.device("meta"):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with _told(f"The settings in {folder} describe no model that can be used.", SUPPORTED):
+        return _describe(folder, base)
+
+
+def within_context(prompt: PromptConfig, folder: Path) -> PromptConfig:
+    """The prompt with ``max_length`` no longer than the model in ``folder`` can read. Raises StudioError."""
+    with _told(f"The settings in {folder} describe no model that can be used.", SUPPORTED):
+        context = _context_length(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+    return prompt.model_copy(update={"max_length": min(prompt.max_length, context or prompt.max_length)})
+
+
+def _context_length(config: PretrainedConfig) -> int:
+    """Tokens that a model of these settings can read; 0 when they do not say."""
+    return getattr(config.get_text_config(), "max_position_embeddings", 0) or 0
+
+
+def _describe(folder: Path, base: str) -> ModelDescription:
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     model.tie_weights()
     text = config.get_text_config()
     embedding = model.get_input_embeddings().weight
     head = model.get_output_embeddings()
-    tied = head is None or head.weight is embedding
     shapes = Counter(
         (name.rsplit(".", 1)[-1], *_in_out(module))
         for name, module in model.named_modules()
@@ -121,8 +151,6 @@ def describe(folder: Path, base: str) -> ModelDescription:
         architecture=type(model).__name__,
         licence=STARTER_LICENCE if base == STARTER else _licence(folder),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        embedding_parameters=embedding.numel(),
-        head_parameters=0 if tied or head is None else head.weight.numel(),
         linears=[
             LinearShape(name=name, inputs=inputs, outputs=outputs, count=count)
             for (name, inputs, outputs), count in sorted(shapes.items())
@@ -133,7 +161,7 @@ def describe(folder: Path, base: str) -> ModelDescription:
         heads=text.num_attention_heads,
         vocabulary=embedding.shape[0],
         disk_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
-        context_length=getattr(text, "max_position_embeddings", 0) or 0,
+        context_length=_context_length(config),
     )
 
 
@@ -161,9 +189,18 @@ def _told(message: str, remedy: str) -> Iterator[None]:
     """What a library says of a bad model folder as a StudioError. It may raise anything; memory is another matter."""
     try:
         yield
-    except (StudioError, MemoryError, torch.OutOfMemoryError):
+    except StudioError:
         raise
+    except ImportError as error:
+        raise StudioError(
+            f"{message} A library that it needs is not installed: {error.name or error}.",
+            "Run `finetune-studio doctor`; it says what is missing and how to install it.",
+            detail=str(error),
+            kind="broken_install",
+        ) from error
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise StudioError(message, remedy, detail=f"{type(error).__name__}: {error}", kind="bad_model") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -122,20 +123,26 @@ def run_labels(run: RunFolder) -> list[str]:
     return sorted({example.label for example in read_split(run, "train")})
 
 
-def load_run(run: RunFolder, home: Home, device: DeviceConfig | None, progress: Progress) -> Predictor:
-    """A trained run with the weights it was trained on. ``device`` None means the run's own, where there is one.
-
-    Raises StudioError when the run kept nothing, or its base or checkpoint cannot be loaded.
-    """
-    config = run.config()
+def kept_checkpoint(run: RunFolder) -> Path:
+    """The checkpoint that stands for the run. Raises StudioError when it kept none."""
     checkpoint = run.checkpoint()
     if checkpoint is None:
         raise StudioError(
             f"The run {run.name} has no trained model: it ended before anything was kept.", "Train it again.", kind="no_checkpoint"
         )
+    return checkpoint
+
+
+def load_run(run: RunFolder, home: Home, progress: Progress) -> Predictor:
+    """A trained run with the weights it was trained on, on the run's device where there is one, else on the best there is.
+
+    Raises StudioError when the run kept nothing, or its base or checkpoint cannot be loaded.
+    """
+    config = run.config()
+    checkpoint = kept_checkpoint(run)
     progress("checking the checkpoint", 0, 0)
     verify_checkpoint(checkpoint)
-    compute = _compute_for(config, device)
+    compute = _compute_for(config)
     folder = base_folder(config.model.base, home, progress)
     progress("loading the model", 0, 0)
     encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
@@ -144,11 +151,11 @@ def load_run(run: RunFolder, home: Home, device: DeviceConfig | None, progress: 
     return Predictor(model, encoder, labels, compute)
 
 
-def _compute_for(config: RunConfig, device: DeviceConfig | None) -> Compute:
+def _compute_for(config: RunConfig) -> Compute:
     """Threads are left to torch: those of the run may belong to another computer, as its device may."""
     try:
-        return choose_compute(device or config.device, config.training.precision)
+        return choose_compute(config.device, config.training.precision)
     except StudioError as error:
-        if device is not None or error.kind != "no_device":
+        if error.kind != "no_device":
             raise
         return choose_compute(DeviceConfig(), config.training.precision)

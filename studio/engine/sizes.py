@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from studio.core.config import RunConfig
-from studio.core.errors import StudioError
 from studio.core.memory import MemoryForecast, ModelDescription, forecast, micro_batch_for
 from studio.data.prompts import Encoded
 from studio.engine.devices import Compute
-
-
-def check_lengths(model: ModelDescription, encoded: Sequence[Encoded]) -> None:
-    """Raises StudioError when a row is longer than the model can read."""
-    longest = max(len(row.ids) for row in encoded)
-    if model.context_length and longest > model.context_length:
-        raise StudioError(
-            f"The longest message takes {longest} tokens with its prompt and intent; the model reads {model.context_length}.",
-            f"Set max_length to {model.context_length} or less: longer messages are then cut at their end.",
-        )
 
 
 def measurable(forecast: MemoryForecast, compute: Compute) -> int:

@@ -102,7 +102,7 @@ class ChatSession(QObject):
     def load(self, run: RunFolder) -> None:
         """Load the run's model in place of the one loaded before. Raises StudioError when no worker can be started."""
         self.unload()
-        command = LoadModel(run=str(run.path), home=str(self._home.path), device=run.config().device)
+        command = LoadModel(run=str(run.path), home=str(self._home.path))
         thread = self._thread = WorkerThread(start_job(command))
         thread.event_received.connect(self._receive)
         thread.ended.connect(self._end)
@@ -128,6 +128,8 @@ class ChatSession(QObject):
 
     @Slot(object)
     def _receive(self, event: Event) -> None:
+        if self.sender() is not self._thread:  # queued by a worker that was let go since
+            return
         self.event_received.emit(event)
         if isinstance(event, StageChanged):
             self.loading.emit(event)
@@ -139,7 +141,7 @@ class ChatSession(QObject):
 
     @Slot(object)
     def _end(self, final: Event) -> None:
-        if (thread := self._thread) is None:
+        if (thread := self._thread) is None or self.sender() is not thread:
             return
         if isinstance(final, Failed | Crashed):
             self.failed.emit(final)

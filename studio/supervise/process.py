@@ -289,6 +289,7 @@ def start_training(home: Home, config: RunConfig) -> tuple[RunFolder, WorkerProc
 
 def start_job(command: Command) -> WorkerProcess:
     """A worker that was sent its one command; read its ``events()``. Raises StudioError."""
+    encode(command)  # a command that cannot be sent is told before there is a process that waits for it
     process = WorkerProcess()
     process.send(command)
     return process

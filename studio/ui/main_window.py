@@ -279,7 +279,7 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         if self.session.active:
             event.ignore()
-            if not self._closing and may_stop(self):
+            if not self._closing and may_stop(self) and self._end_work("close"):
                 self._stop_and_close()
             return
         if not self._end_work("close"):

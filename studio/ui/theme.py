@@ -4,8 +4,8 @@ Widgets ask for a look with Qt properties and never name a colour themselves:
 
     QLabel        role  = "title" (20 px) | "section" (15 px) | "strong" | "muted" | "small" (11 px, muted) | "figure" (20 px)
                           | "good" | "warning" | "bad" | "field"
-    QPushButton   kind  = "primary" | "danger" | "quiet" | "link"; none is the ordinary button
-    QFrame        card  = true (surface with a border) | "inset" (tinted); selected = true marks the chosen card
+    QPushButton   kind  = "primary" | "quiet" | "link"; none is the ordinary button
+    QFrame        card  = true (surface with a border) | "error"; selected = true marks the chosen card
     QLabel        badge = "good" | "warning" | "bad" | "neutral"
 
 What is painted by hand (plots, bars, heat maps) reads ``current()`` and repaints on ``notifier.changed``.
@@ -88,6 +88,7 @@ LIGHT = Theme(
         "optimizer": "#c2548a",
         "activations": "#6da544",
         "logits": "#8562cc",
+        "predictions": "#b0763b",
         "framework": "#98a1b1",
         "ours": "#2a5fd3",
         "others": "#a3abba",
@@ -122,6 +123,7 @@ DARK = Theme(
         "optimizer": "#dd7fae",
         "activations": "#8fc267",
         "logits": "#a98bea",
+        "predictions": "#d3a26b",
         "framework": "#7d8798",
         "ours": "#7ba6ff",
         "others": "#6d7687",

@@ -10,8 +10,8 @@ from studio.core.runs import Home
 from studio.data.prompts import PromptEncoder
 from studio.data.splits import load_splits
 from studio.engine.devices import choose_compute
-from studio.engine.models import base_folder, describe, load_tokenizer
-from studio.engine.sizes import check_lengths, forecast_run
+from studio.engine.models import base_folder, describe, load_tokenizer, within_context
+from studio.engine.sizes import forecast_run
 from studio.worker.channel import Channel
 
 
@@ -32,10 +32,9 @@ def forecast(command: Command, channel: Channel) -> None:
     compute = choose_compute(config.device, config.training.precision, config.training.threads)
     folder = base_folder(config.model.base, Home(Path(command.home)), progress)
     progress("tokenising", 0, 0)
-    encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
+    encoder = PromptEncoder(load_tokenizer(folder), within_context(config.prompt, folder))
     encoder.label_set(splits.labels)
     encoded = [encoder.encode(example) for example in splits.train]
     description = describe(folder, config.model.base)
-    check_lengths(description, encoded)
     result = forecast_run(description, config, compute, encoded)
     channel.emit(Forecasted(forecast=result, device=compute.name, available_bytes=compute.available_bytes()))

@@ -13,6 +13,7 @@ from studio.core.commands import Command, Export, VerifyExport
 from studio.core.config import DeviceConfig
 from studio.core.errors import StudioError
 from studio.core.events import Exported, Failed, Finished, Predicted, Prediction, StageChanged
+from studio.core.paths import as_typed
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import WORKER_COMMAND, decode_event, encode
 from studio.data.splits import read_split
@@ -39,12 +40,12 @@ class Agreement(TypedDict):
 def export(command: Command, channel: Channel) -> None:
     """Run ``Export``."""
     assert isinstance(command, Export)
-    run, home, folder = RunFolder(Path(command.run)), Home(Path(command.home)), Path(command.folder).expanduser().resolve()
+    run, home, folder = RunFolder(Path(command.run)), Home(Path(command.home)), as_typed(command.folder).resolve()
     config = run.config()
     check_target(folder, command.kind, config.method.kind)
     # A cancelled export is terminated; leaving through an exception takes the half-written folder away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    predictor = load_run(run, home, None, channel.stage)
+    predictor = load_run(run, home, channel.stage)
     channel.measure(predictor.compute.kind, predictor.compute.memory_bytes)
     base = base_folder(config.model.base, home, channel.stage)
     texts = [example.text for example in read_split(run, "test")[:COMPARED]]

@@ -15,7 +15,7 @@ from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
 from studio.data.sources import Example, read_examples, read_texts
 from studio.data.splits import read_split
-from studio.engine.predictor import Predictor, Summary, load_run
+from studio.engine.predictor import Predictor, Summary, kept_checkpoint, load_run, run_labels
 from studio.worker.channel import Channel
 
 _ROWS_AT_ONCE = 256
@@ -25,14 +25,16 @@ def evaluate(command: Command, channel: Channel) -> None:
     """Run ``Evaluate``: the test split, or a labelled file."""
     assert isinstance(command, Evaluate)
     run = RunFolder(Path(command.run))
-    predictor = _load(run, command.home, channel)
     out = Path(command.out) if command.out else run.predictions_path
+    # Before the model is loaded: what is wrong is told at once.
+    kept_checkpoint(run)
     if command.data is None:
         examples = read_split(run, "test")
     else:
-        examples = _known(_labelled(run, command.data, channel), predictor, channel)
+        examples = _known(_labelled(run, command, command.data, channel), run_labels(run), channel)
         if not command.out:
             out = run.path / f"predictions-{Path(command.data).stem}.parquet"
+    predictor = _load(run, command.home, channel)
     scored = predictor.classify_examples(examples, channel.stage, "predicting", lambda: channel.stop.requested)
     write_predictions(out, predictor.labels.names, [row.prediction for row in scored])
     summary = Summary.of(scored, predictor.labels)
@@ -44,10 +46,11 @@ def predict(command: Command, channel: Channel) -> None:
     """Run ``Predict``: answers one by one, or rows of a CSV file that is written as it goes."""
     assert isinstance(command, Predict)
     run = RunFolder(Path(command.run))
-    predictor = _load(run, command.home, channel)
+    kept_checkpoint(run)
     texts = read_texts(Path(command.data), command.text_column) if command.data is not None else command.texts
     if not texts:
         raise StudioError("There is no message to predict.", "Give at least one message, or a file with some.")
+    predictor = _load(run, command.home, channel)
     if command.out is None:
         for row, prediction in enumerate(_in_chunks(predictor, texts, channel)):
             channel.emit(Predicted(request=row, prediction=prediction))
@@ -70,8 +73,7 @@ def chat(command: Command, channel: Channel) -> None:
     """Run ``LoadModel``, then answer each ``Ask`` until stdin closes."""
     assert isinstance(command, LoadModel)
     run = RunFolder(Path(command.run))
-    predictor = load_run(run, Home(Path(command.home)), command.device, channel.stage)
-    channel.measure(predictor.compute.kind, predictor.compute.memory_bytes)
+    predictor = _load(run, command.home, channel)
     channel.emit(ModelLoaded(run=run.name, device=predictor.compute.name, labels=list(predictor.labels.names)))
     while (asked := channel.next_command()) is not None:
         if not isinstance(asked, Ask):
@@ -83,22 +85,23 @@ def chat(command: Command, channel: Channel) -> None:
 
 
 def _load(run: RunFolder, home: str, channel: Channel) -> Predictor:
-    predictor = load_run(run, Home(Path(home)), None, channel.stage)
+    predictor = load_run(run, Home(Path(home)), channel.stage)
     channel.measure(predictor.compute.kind, predictor.compute.memory_bytes)
     return predictor
 
 
-def _labelled(run: RunFolder, data: str, channel: Channel) -> list[Example]:
+def _labelled(run: RunFolder, command: Evaluate, data: str, channel: Channel) -> list[Example]:
     dataset = run.config().dataset
-    examples, _, problems = read_examples(Path(data), dataset.text_column, dataset.label_column)
+    text_column, label_column = command.text_column or dataset.text_column, command.label_column or dataset.label_column
+    examples, _, problems = read_examples(Path(data), text_column, label_column)
     for problem in problems:
         channel.log(problem, "warning")
     return examples
 
 
-def _known(examples: list[Example], predictor: Predictor, channel: Channel) -> list[Example]:
-    known = [example for example in examples if example.label in predictor.labels.names]
-    unknown = sorted({example.label for example in examples} - set(predictor.labels.names))
+def _known(examples: list[Example], labels: list[str], channel: Channel) -> list[Example]:
+    known = [example for example in examples if example.label in labels]
+    unknown = sorted({example.label for example in examples}.difference(labels))
     if not known:
         raise StudioError(
             f"None of the {len(examples)} rows has an intent that this run knows.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import faulthandler
 import importlib
 import os
@@ -16,9 +15,9 @@ from pathlib import Path
 from studio.core.commands import Command, Train
 from studio.core.errors import StudioError
 from studio.core.events import Failed, Hello
+from studio.core.failures import explain
 from studio.core.runs import RunFolder
 from studio.core.wire import PROTOCOL
-from studio.core.words import REPORT
 from studio.worker.channel import Channel
 
 Job = Callable[[Command, Channel], None]
@@ -35,9 +34,10 @@ JOBS = {
     "export": "studio.worker.exporting:export",
     "verify_export": "studio.worker.exporting:verify_export",
 }
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
-# CPU torch and MPS report exhausted memory as a plain RuntimeError; only its words tell.
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+_LAUNCHER_VARIABLES = (
+    *("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"),
+    *("PMI_SIZE", "PMI_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
+)
 
 
 def main() -> int:
@@ -53,43 +53,6 @@ def main() -> int:
     finally:
         channel.close()
     return 0
-
-
-def explain(error: Exception) -> Failed:
-    """An exception as the last word of a job."""
-    detail = "".join(traceback.format_exception(error))
-    if isinstance(error, StudioError):
-        return Failed(kind=error.kind, message=error.message, remedy=error.remedy, detail=error.detail)
-    if is_out_of_memory(error):
-        return Failed(
-            kind="out_of_memory",
-            message=f"The job needed more memory than there was: {_first_line(error)}",
-            remedy="Close other programs, or choose LoRA or QLoRA, a smaller micro-batch or a smaller maximum length.",
-            detail=detail,
-        )
-    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        return Failed(
-            kind="disk",
-            message=f"A file could not be written or read: {error.strerror}" + (f" ({error.filename})." if error.filename else "."),
-            remedy="Free some disk space or mend the permissions, then start the job again.",
-            detail=detail,
-        )
-    return Failed(
-        kind="bug",
-        message=f"An error in the program ended the job: {_first_line(error)}",
-        remedy=REPORT,
-        detail=detail,
-    )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for exhausted memory on any device."""
-    if isinstance(error, MemoryError):
-        return True
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY_WORDS)
 
 
 def _run(command: Command, channel: Channel) -> None:
@@ -125,8 +88,8 @@ def _prepare_environment() -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     # Models come from folders; nothing here has a reason to reach the network.
     os.environ["HF_HUB_OFFLINE"] = "1"
-    # Under torchrun or a cluster's scheduler these would make accelerate open a port and wait for other processes.
-    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+    # Under torchrun, MPI or a cluster's scheduler these would make accelerate open a port and wait for other processes.
+    for name in _LAUNCHER_VARIABLES:
         os.environ.pop(name, None)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     # torch's OpenMP threads wait for one another by spinning, milliseconds at a time. When another program takes a core,
@@ -142,8 +105,3 @@ def _ignore_terminal_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else f"{type(error).__name__}."

@@ -25,9 +25,9 @@ from studio.engine.devices import Compute, PeakMemory, choose_compute
 from studio.engine.loop import TrainingHooks, total_steps
 from studio.engine.loop import train as train_loop
 from studio.engine.methods import parameter_counts, trainable_model
-from studio.engine.models import base_folder, check_causal, describe, load_tokenizer
+from studio.engine.models import base_folder, check_causal, describe, load_tokenizer, within_context
 from studio.engine.predictor import Predictor, Summary
-from studio.engine.sizes import check_lengths, forecast_run, measurable
+from studio.engine.sizes import forecast_run, measurable
 from studio.worker.channel import Channel
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors", "finetune-studio")
@@ -80,16 +80,16 @@ class _Training:
         self.channel.measure(compute.kind, compute.memory_bytes)
         folder = base_folder(config.model.base, self.home, self.channel.stage)
         self.channel.stage("tokenising")
+        config = config.model_copy(update={"prompt": within_context(config.prompt, folder)})
         encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
         labels = encoder.label_set(splits.labels)
         encoded = [encoder.encode(example) for example in splits.train]
-        self._tell_cuts(encoded)
+        self._tell_cuts(encoded, config.prompt.max_length)
 
         config = _resolved(config, compute)
         self.run.write_config(config)
         write_json(self.run.path / "environment.json", _environment(compute))
         description = describe(folder, config.model.base)
-        check_lengths(description, encoded)
         forecast = forecast_run(description, config, compute, encoded)
 
         self.channel.stage("loading the model")
@@ -105,7 +105,7 @@ class _Training:
                 precision=compute.precision,
                 trainable_parameters=trainable,
                 total_parameters=total,
-                forecast_bytes=forecast.total,
+                forecast_bytes=measurable(forecast, compute),
                 total_steps=steps,
                 train_rows=len(splits.train),
                 validation_rows=len(splits.validation),
@@ -190,10 +190,10 @@ class _Training:
                 finished = summary.scores(finished)
         return finished.model_copy(update={"seconds": self.channel.elapsed()})
 
-    def _tell_cuts(self, encoded: list[Encoded]) -> None:
+    def _tell_cuts(self, encoded: list[Encoded], limit: int) -> None:
         if cut := sum(row.truncated for row in encoded):
             self.channel.log(
-                f"{cut} of {len(encoded)} training messages are longer than max_length and were cut at their end.", "warning"
+                f"{cut} of {len(encoded)} training messages are longer than {limit} tokens and were cut at their end.", "warning"
             )
 
     def _stop_requested(self) -> bool:

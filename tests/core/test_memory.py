@@ -25,8 +25,6 @@ MODEL = ModelDescription(
     architecture="a",
     licence="l",
     parameters=1_000,
-    embedding_parameters=800,
-    head_parameters=0,
     linears=[LinearShape(name="q_proj", inputs=4, outputs=6, count=2), LinearShape(name="up_proj", inputs=4, outputs=8, count=3)],
     hidden=4,
     intermediate=8,
@@ -97,9 +95,29 @@ def test_qlora_shrinks_the_linear_layers() -> None:
 @pytest.mark.parametrize("device", ["cpu", "mps", "cuda"])
 def test_parts_add_up(kind: str, device: Any) -> None:
     result = predict(kind, device=device)
-    assert result.total == sum(result.parts.values())
-    assert result.parts["framework"] == FRAMEWORK_BYTES[device]
-    assert set(result.parts) == {"weights", "adapter", "gradients", "optimizer", "activations", "logits", "framework"}
+    fixed = {"full": 4_000 + 4_000 + 8_000, "lora": 4_000 + 448 + 448 + 896, "qlora": 74 + 856 * 4 + 448 + 448 + 896}[kind]
+    assert result.total == fixed + result.activations + result.logits + FRAMEWORK_BYTES[device]
+
+
+def test_predicting_in_fp32_counts_where_training_needs_less() -> None:
+    model = MODEL.model_copy(update={"parameters": 1_000_000})
+
+    def beyond(kind: str, device: Any = "cpu", **changes: Any) -> int:
+        settings: dict[str, Any] = {"micro_batch": 2, "tokens": 10, "supervised": 6, "precision": "bf16"} | changes
+        made = forecast(model, MethodConfig.model_validate({"kind": kind, "rank": 2}), device=device, **settings)
+        return made.predictions
+
+    step = predict("lora", precision="bf16")
+    assert beyond("lora") == 2 * 1_000_000 - step.activations - step.logits
+    assert beyond("lora", "mps") == beyond("lora")
+    assert beyond("qlora") == beyond("lora") - 2 * model.linear_parameters
+    assert beyond("lora", "cuda") == beyond("full") == beyond("lora", precision="fp32") == 0
+    assert beyond("lora", supervised=100_000) == 0, "by then the scores of a training step are gone"
+
+
+def test_longer_messages_are_more_tokens_up_to_the_bound() -> None:
+    short, long, longest = (estimate_lengths("x" * size, "label", RunConfig(), "cpu").tokens for size in (40, 400, 40_000))
+    assert short < long < longest == RunConfig().prompt.max_length
 
 
 def test_logits_follow_the_graded_tokens_alone() -> None:
@@ -131,6 +149,6 @@ def test_lengths_are_guessed_from_characters() -> None:
     assert estimate_lengths("m" * 10_000, "label", config, "cpu").tokens == 64
 
 
-@pytest.mark.parametrize(("needed", "words"), [(85, "fits"), (86, "tight"), (100, "tight"), (101, "too big")])
+@pytest.mark.parametrize(("needed", "words"), [(80, "fits"), (85, "fits"), (86, "tight"), (100, "tight"), (101, "too big")])
 def test_verdict(needed: int, words: str) -> None:
     assert verdict(needed, 100) == words

@@ -113,10 +113,12 @@ def test_later_scores_leave_the_outcome_as_it_was(home: Home, outcome: Finished 
         run.write_outcome(outcome)
     before = (run.outcome(), run.state())
     run.record_scores(Finished(outcome="completed", rows=9, accuracy=0.25))
-    assert run.summary().accuracy == run.accuracy() == 0.25
+    scores = run.scores()
+    assert scores is not None
+    assert run.summary().accuracy == scores.accuracy == 0.25
     assert repr((run.outcome(), run.state())) == repr(before)  # NaN is not equal to itself
     run.scores_path.write_text("{")
-    assert run.accuracy() == (FINISHED.accuracy if outcome is FINISHED else None)
+    assert run.summary().accuracy == (FINISHED.accuracy if outcome is FINISHED else None)
 
 
 def test_a_damaged_outcome_counts_as_none(home: Home) -> None:

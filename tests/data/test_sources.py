@@ -150,7 +150,7 @@ def test_unusable_files_are_refused_with_their_reason(tmp_path: Path) -> None:
         assert ".csv" in caught.value.remedy
         assert ".tsv" in caught.value.remedy
         assert ".jsonl" in caught.value.remedy
-    assert "cannot be read" in refusal(Path("zero\0byte.csv"))
+    assert "NUL character" in refusal(Path("zero\0byte.csv"))
 
 
 @pytest.mark.skipif(

@@ -202,6 +202,23 @@ def test_limit_takes_evenly_from_training_alone(tmp_path: Path) -> None:
         load_splits(DatasetConfig(source=source, limit=2))
 
 
+def test_messages_in_two_splits_are_told(tmp_path: Path) -> None:
+    shared = [("s1", "a"), ("s2", "b")]
+    files = {name: write(tmp_path / f"{name}.csv", shared) for name in ("validation", "test")}
+    problems = load_splits(DatasetConfig(source=write(tmp_path / "train.csv", rows_of(a=9, b=9)), **files)).problems
+    assert [problem for problem in problems if "flatters" in problem] == [
+        "2 test messages also in the validation split, word for word, which flatters the result."
+    ]
+
+
+def test_rows_that_a_limit_leaves_out_are_in_no_split(tmp_path: Path) -> None:
+    rows = rows_of(a=50, b=50)
+    source, test = write(tmp_path / "train.csv", rows), write(tmp_path / "test.csv", rows)
+    splits = load_splits(DatasetConfig(source=source, test=test, limit=4))
+    shared = len({row.text for row in splits.train})
+    assert f"{shared} test messages also in the training split, word for word, which flatters the result." in splits.problems
+
+
 def test_doubtful_rows_are_told(tmp_path: Path) -> None:
     rows = [*rows_of(Card=6, card=6), ("both", "Card"), ("both", "card")]
     problems = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows))).problems

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from studio.engine import checkpoints
 from studio.engine.checkpoints import restore_weights, save_checkpoint, verify_checkpoint
 from studio.engine.devices import Compute
 from studio.engine.methods import trainable_model, trained_model
+from tests.tiny import save_tiny
 
 METHODS = [MethodConfig(kind="full"), MethodConfig(kind="lora", rank=4, dropout=0.0)]
 QLORA = MethodConfig(kind="qlora", rank=4, dropout=0.0)
@@ -68,6 +71,29 @@ def test_restored_weights_are_the_saved_ones(run: RunFolder, folder: Path, famil
     model: Any = check_round_trip(run, folder, method, cpu)
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     assert (embedding is head) == (family != "llama"), "tied weights are still tied"
+
+
+def test_weights_that_are_renamed_when_saved_come_back(run: RunFolder, tmp_path: Path, cpu: Compute) -> None:
+    folder = save_tiny(tmp_path / "base", "gpt_neox")
+    model = check_round_trip(run, folder, METHODS[0], cpu)
+    checkpoint = run.checkpoint()
+    assert checkpoint is not None
+    assert set(load_file(checkpoint / "model.safetensors")) != {name for name, _ in model.named_parameters()}
+
+
+def test_files_are_flushed_as_every_system_allows_it(
+    run: RunFolder, tiny_model_folder: Path, cpu: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows refuses to flush a file that was opened only for reading."""
+    modes = []
+
+    def fsync(descriptor: int) -> None:
+        modes.append(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    save_checkpoint(run, trainable_model(tiny_model_folder, METHODS[1], cpu, seed=1), 1, {}, best=True)
+    assert modes
+    assert os.O_RDONLY not in modes
 
 
 def test_restored_adapter_on_a_quantised_base(run: RunFolder, tiny_model_folder: Path, cpu: Compute) -> None:
@@ -225,14 +251,21 @@ def test_weights_of_another_model_are_refused(run: RunFolder, tiny_model_folder:
     (path,) = folder.glob("*.safetensors")
     tensors = load_file(path)
     first = next(name for name in tensors if ".layers.0." in name)
-    for changed in (
-        {name: tensor for name, tensor in tensors.items() if name != first},
-        {**tensors, first.replace(".0.", ".7."): tensors[first].clone()},
-    ):
-        save_file(changed, path, metadata={"format": "pt"})
-        with pytest.raises(StudioError, match="belongs to another model") as caught:
-            restore_weights(model, folder)
-        assert caught.value.kind == "damaged_run"
+    save_file({name: tensor for name, tensor in tensors.items() if name != first}, path, metadata={"format": "pt"})
+    with pytest.raises(StudioError, match=r"belongs to another model|1 of its weights are not in its files"):
+        restore_weights(model, folder)
+
+
+def test_an_adapter_for_more_layers_is_refused(run: RunFolder, tiny_model_folder: Path, cpu: Compute) -> None:
+    model = trainable_model(tiny_model_folder, METHODS[1], cpu, seed=1)
+    folder = save_checkpoint(run, model, 4, {}, best=True)
+    (path,) = folder.glob("*.safetensors")
+    tensors = load_file(path)
+    first = next(name for name in tensors if ".layers.0." in name)
+    save_file({**tensors, first.replace(".0.", ".7."): tensors[first].clone()}, path, metadata={"format": "pt"})
+    with pytest.raises(StudioError, match="belongs to another model") as caught:
+        restore_weights(model, folder)
+    assert caught.value.kind == "damaged_run"
 
 
 def test_facts_survive_as_json(run: RunFolder, model: torch.nn.Module) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from studio.core.errors import InterruptedByUserError, StudioError
 from studio.core.labels import LabelSet
 from studio.data.prompts import PromptEncoder
-from studio.engine.classify import InterruptedByUserError, classify, predicting
+from studio.engine.classify import classify, predicting
 from studio.engine.devices import Compute
 from studio.engine.label_search import Query
 from studio.engine.models import load_base
@@ -110,6 +111,16 @@ def test_probabilities_too_small_for_a_float(folder: Path, encoder: PromptEncode
     assert scores.max() < -745, "the test needs probabilities that underflow"
     assert result.prediction.predicted == names[int(scores.argmax())]
     assert math.isfinite(result.prediction.probability)
+
+
+@pytest.mark.parametrize("label", [None, 1])
+def test_scores_that_are_not_numbers_are_told(folder: Path, encoder: PromptEncoder, cpu: Compute, label: int | None) -> None:
+    model = load_base(folder, cpu, trained=False, quantised=False)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.fill_(math.nan)
+    labels = encoder.label_set(LABELS)
+    with pytest.raises(StudioError, match="not finite"):
+        classify(model, labels, [Query("hi", encoder.prompt_ids("hi"), label)], cpu.device)
 
 
 def test_stop_and_progress(folder: Path, encoder: PromptEncoder, cpu: Compute) -> None:

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
+from transformers import MambaConfig, MambaForCausalLM
 
 from studio.core.config import MethodConfig, PromptConfig
 from studio.core.errors import StudioError
+from studio.core.failures import is_out_of_memory
 from studio.core.runs import Home
 from studio.data.prompts import PromptEncoder
 from studio.engine.devices import Compute
 from studio.engine.methods import trainable_model
-from studio.engine.models import base_folder, check_causal, describe, load_base, load_tokenizer
+from studio.engine.models import base_folder, check_causal, describe, load_base, load_tokenizer, within_context
 
 
 @pytest.fixture
@@ -77,6 +79,7 @@ NOT_A_BASE: dict[str, tuple[Damage, str]] = {
     "no type": (lambda folder: change(folder, model_type=None), "no causal language model"),
     "a strange type": (lambda folder: change(folder, model_type=["llama"]), "no causal language model"),
     "an unknown type": (lambda folder: change(folder, model_type="llama-9000"), "no causal language model"),
+    "an adapter beside it": (lambda folder: (folder / "adapter_config.json").write_text("{}"), "an adapter beside the model"),
     "quantised": (lambda folder: change(folder, quantization_config={"quant_method": "gptq", "bits": 4}), "quantised"),
 }
 
@@ -174,6 +177,41 @@ def test_settings_that_describe_no_model_are_told(broken: Path, cpu: Compute, va
     with pytest.raises(StudioError) as caught:
         load_base(broken, cpu, trained=True, quantised=False)
     told(caught.value)
+
+
+def test_a_model_of_another_build_is_told(tmp_path: Path) -> None:
+    config = MambaConfig(vocab_size=300, hidden_size=16, state_size=4, num_hidden_layers=1)
+    MambaForCausalLM(config).save_pretrained(tmp_path)
+    with pytest.raises(StudioError, match="no model that can be used") as caught:
+        describe(tmp_path, str(tmp_path))
+    told(caught.value)
+
+
+def test_exhausted_memory_is_not_taken_for_a_bad_model(broken: Path, cpu: Compute, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory"
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr("studio.engine.models.AutoModelForCausalLM.from_pretrained", fail)
+    with pytest.raises(RuntimeError, match="can't allocate") as caught:
+        load_base(broken, cpu, trained=True, quantised=False)
+    assert is_out_of_memory(caught.value)
+
+
+def test_a_missing_library_is_named(broken: Path, cpu: Compute, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise ImportError("Using `bitsandbytes` 4-bit quantization requires bitsandbytes", name="bitsandbytes")
+
+    monkeypatch.setattr("studio.engine.models.AutoModelForCausalLM.from_pretrained", fail)
+    with pytest.raises(StudioError, match="bitsandbytes") as caught:
+        load_base(broken, cpu, trained=False, quantised=True)
+    assert (caught.value.kind, "doctor" in caught.value.remedy) == ("broken_install", True)
+
+
+@pytest.mark.parametrize(("asked", "given"), [(100, 100), (256, 256), (4_000, 256)])
+def test_no_prompt_is_longer_than_the_model_reads(folder: Path, asked: int, given: int) -> None:
+    assert within_context(PromptConfig(max_length=asked), folder).max_length == given
 
 
 def test_nothing_in_a_folder_is_run(broken: Path, home: Home, cpu: Compute, tmp_path: Path) -> None:

@@ -255,3 +255,27 @@ def test_a_chat_worker_that_dies_is_told(qtbot: QtBot, home: Home, the_worker_is
     with pytest.raises(RuntimeError):
         chat.ask("more")
     settle(qtbot)
+
+
+def test_what_a_worker_said_before_it_was_let_go_is_not_heard(qtbot: QtBot, home: Home, the_worker_is: TheWorkerIs) -> None:
+    """A signal that is queued already comes in spite of its disconnection."""
+    the_worker_is("time.sleep(60)")
+    chat = ChatSession(home)
+    heard: list[Event] = []
+    chat.event_received.connect(heard.append)
+    chat.load(home.create_run(RunConfig()))
+    let_go = chat._thread
+    assert let_go is not None
+    said = ModelLoaded(run="r", device="cpu", labels=["a"])
+    for signal, event in ((let_go.event_received, said), (let_go.ended, Crashed.model_construct())):
+        speaker = threading.Thread(target=signal.emit, args=(event,))
+        speaker.start()
+        speaker.join()
+    chat.unload()
+    chat.load(home.create_run(RunConfig()))
+    qtbot.wait(50)
+    assert heard == []
+    assert chat.model is None
+    assert chat.active
+    chat.unload()
+    settle(qtbot)

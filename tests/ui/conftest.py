@@ -106,8 +106,6 @@ def description() -> ModelDescription:
         architecture="Gemma3ForCausalLM",
         licence="Gemma Terms of Use",
         parameters=268_098_176,
-        embedding_parameters=167_772_160,
-        head_parameters=0,
         linears=[LinearShape(name="q_proj", inputs=640, outputs=1024, count=18)],
         hidden=640,
         intermediate=2048,

@@ -89,6 +89,27 @@ def test_work_that_would_be_lost_is_asked_about(
         window.results.evaluation.cancel()
 
 
+def test_waiting_for_an_evaluation_keeps_the_window_in_use(
+    make_window: Callable[[], MainWindow],
+    home: Home,
+    the_worker_is: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    the_worker_is(TRAINS_UNTIL_STOPPED)
+    window = make_window()
+    window.train(RunConfig())
+    window.open_folder(make_run(home, final=finished(outcome="stopped", rows=0)))
+    assert window.results is not None
+    window.results.evaluation.evaluate()
+    monkeypatch.setattr("studio.ui.main_window.may_stop", lambda _parent: True)
+    monkeypatch.setattr("studio.ui.widgets.questions.may_cancel", lambda _parent, _what, _then: False)
+    assert not window.close()
+    assert window.session.active
+    assert window.splitter.isEnabled()
+    assert window.windowTitle() == "Finetune Studio"
+    window.results.evaluation.cancel()
+
+
 @pytest.mark.parametrize("agreed", [False, True])
 def test_another_run_does_not_end_it_unasked(
     make_window: Callable[[], MainWindow],

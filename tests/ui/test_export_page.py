@@ -162,6 +162,12 @@ def test_a_folder_that_holds_something_is_refused(page: ExportPage, qtbot: QtBot
     assert button(page, "exportButton").isEnabled()
 
 
+def test_a_home_that_is_not_there_can_be_typed(page: ExportPage, qtbot: QtBot) -> None:
+    page._folder.edit.clear()
+    qtbot.keyClicks(page._folder.edit, "~no-such-user/out")
+    assert page._folder.path.endswith("/~no-such-user/out")
+
+
 def test_a_folder_that_filled_up_meanwhile_is_refused_too(page: ExportPage, stage: Stage, qtbot: QtBot, tmp_path: Path) -> None:
     target = tmp_path / "target"
     page._folder.edit.setText(str(target))

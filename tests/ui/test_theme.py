@@ -43,7 +43,7 @@ class TestContrast:
 
     def test_every_part_of_the_forecast_has_a_colour_of_its_own(self, palette: Theme) -> None:
         names = set(MemoryForecast.model_fields) & set(palette.parts)
-        assert names == {"weights", "adapter", "gradients", "optimizer", "activations", "logits", "framework"}
+        assert names == {"weights", "adapter", "gradients", "optimizer", "activations", "logits", "predictions", "framework"}
         assert len({palette.parts[name] for name in names}) == len(names)
 
     def test_an_unknown_colour_is_an_error(self, palette: Theme) -> None:

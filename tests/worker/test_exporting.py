@@ -24,6 +24,8 @@ from studio.core.commands import Export, VerifyExport
 from studio.core.errors import StudioError
 from studio.core.events import Event, Exported, Failed, Finished, LabelProbability, Predicted, Prediction, StageChanged
 from studio.core.predictions import read_predictions
+from studio.core.runs import RunFolder
+from studio.engine.exports import _set_end_token
 from studio.engine.predictor import Predictor, load_run
 from studio.supervise.process import WorkerProcess
 from studio.worker import exporting
@@ -155,16 +157,15 @@ def test_it_loads_with_plain_libraries_and_says_the_same(
 
 @pytest.mark.usefixtures("narrow_four_bit_layers")
 @pytest.mark.parametrize("name", ["full-bf16", "lora-bf16", "qlora-bf16"])
-def test_the_program_of_the_card_runs(
-    exports: dict[str, Exported], trained: dict[str, Trained], base: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_the_program_of_the_card_runs(exports: dict[str, Exported], trained: dict[str, Trained], base: Path, name: str) -> None:
     folder = Path(exports[name].folder)
     card = (folder / "README.md").read_text("utf-8")
     rows = read_predictions(trained[name].run.predictions_path).predictions
     row = max((row for row in rows if not row.left_set), key=lambda row: row.probability)
     program = card.split("```python\n")[1].split("```")[0]
     program = program.replace('"THIS_FOLDER"', repr(str(folder))).replace("'the message'", repr(row.text))
-    monkeypatch.chdir(base.parent)  # the card names the base as it is called there
+    assert ("BASE_FOLDER" in program) is not name.startswith("full")
+    program = program.replace('"BASE_FOLDER"', repr(str(base)))
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         exec(program, {})
@@ -296,3 +297,20 @@ def test_no_process_is_left_when_the_check_is_broken_off(trained: dict[str, Trai
     assert not alive
     assert not (tmp_path / "cancelled").exists()
     assert not (tmp_path / "killed").exists()
+
+
+def test_the_card_has_the_figures_of_a_later_evaluation(own_run: RunFolder, tmp_path: Path) -> None:
+    own_run.write_outcome(Finished(outcome="stopped"))
+    own_run.record_scores(Finished(outcome="completed", rows=40, accuracy=0.875, macro_f1=0.5))
+    work_here(Export(run=str(own_run.path), home=str(tmp_path), folder=str(tmp_path / "out"), kind="adapter"))
+    assert "Accuracy on 40 test messages: 87.5%" in (tmp_path / "out" / "README.md").read_text("utf-8")
+
+
+def test_settings_of_a_base_that_contradict_themselves_do_not_stop_an_export(tmp_path: Path) -> None:
+    base, folder = tmp_path / "base", tmp_path / "out"
+    folder.mkdir()
+    base.mkdir()
+    (base / "generation_config.json").write_text(json.dumps({"temperature": 0.6, "eos_token_id": [1, 2], "bos_token_id": 5}))
+    _set_end_token(base, folder, 7)
+    written = GenerationConfig.from_pretrained(folder)
+    assert (written.eos_token_id, written.bos_token_id) == (7, 5)

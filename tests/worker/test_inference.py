@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.commands import Ask, Command, Evaluate, Export, LoadModel, Predict, Stop
+from studio.core.config import DeviceConfig
 from studio.core.events import Event, Failed, Finished, LogLine, ModelLoaded, Predicted, StageChanged
 from studio.core.predictions import read_predictions
 from studio.core.runs import Home, RunFolder
@@ -225,3 +226,36 @@ def test_a_stopped_evaluation_says_so_and_writes_nothing(own_run: RunFolder, hom
     assert found.kind == "stopped"
     assert own_run.predictions_path.read_bytes() == before
     assert len(read_split(own_run, "test")) == 12
+
+
+def test_a_run_of_a_device_that_is_not_here_can_be_asked(own_run: RunFolder, home_name: str) -> None:
+    config = own_run.config()
+    own_run.write_config(config.model_copy(update={"device": DeviceConfig(kind="mps")}))
+    process = start_job(LoadModel(run=str(own_run.path), home=home_name))
+    for event in process.events():
+        if isinstance(event, ModelLoaded | Failed):
+            process.close()
+    assert process.wait(10)
+    assert isinstance(process.last_word, ModelLoaded), process.last_word
+
+
+def test_the_columns_of_another_file_can_be_named(own_run: RunFolder, home_name: str, tmp_path: Path) -> None:
+    data = tmp_path / "other.csv"
+    data.write_text("a,b\n" + "".join(f"{text},{label}\n" for text, label in zip(TEXTS, sorted(WORDS), strict=False)), "utf-8")
+    command = Evaluate(
+        run=str(own_run.path), home=home_name, data=str(data), text_column="a", label_column="b", out=str(tmp_path / "p.parquet")
+    )
+    finished = work_here(command)[-1]
+    assert isinstance(finished, Finished), finished
+    assert finished.rows > 0
+
+
+def test_what_is_wrong_with_a_file_is_told_before_the_model_is_loaded(own_run: RunFolder, home_name: str, tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.csv")
+    for command in (
+        Evaluate(run=str(own_run.path), home=home_name, data=missing),
+        Predict(run=str(own_run.path), home=home_name, data=missing, out=str(tmp_path / "out.csv")),
+    ):
+        events = work_here(command)
+        assert "none.csv" in failed(events).message
+        assert not [event for event in events if isinstance(event, StageChanged) and event.stage == "loading the model"]

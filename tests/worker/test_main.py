@@ -14,9 +14,9 @@ import pytest
 from studio.core.commands import Command, InspectData, Stop, Train
 from studio.core.config import DatasetConfig, RunConfig
 from studio.core.events import DataInspected, Event, Failed, Hello, LogLine
+from studio.core.failures import is_out_of_memory
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import decode_command, decode_event, encode
-from studio.worker import main as worker
 
 COMMAND = [sys.executable, "-m", "studio", "--worker"]
 
@@ -131,8 +131,8 @@ def test_torchs_own_memory_error_is_known(monkeypatch: pytest.MonkeyPatch) -> No
     torch = type(sys)("torch")
     torch.OutOfMemoryError = OutOfMemoryError  # type: ignore[attr-defined]  # a stand-in
     monkeypatch.setitem(sys.modules, "torch", torch)
-    assert worker.is_out_of_memory(OutOfMemoryError("CUDA error"))
-    assert not worker.is_out_of_memory(RuntimeError("CUDA error"))
+    assert is_out_of_memory(OutOfMemoryError("CUDA error"))
+    assert not is_out_of_memory(RuntimeError("CUDA error"))
 
 
 def test_a_native_crash_leaves_the_python_stack_in_the_log() -> None:

@@ -51,7 +51,7 @@ def text_label(text: str = "", role: Role | None = None, *, wrap: bool = False, 
 def button(
     text: str, object_name: str, tooltip: str, clicked: Callable[[], object] | None = None, kind: str | None = None
 ) -> QPushButton:
-    """A push button; ``kind`` as in the stylesheet ("primary", "danger", "quiet", "link")."""
+    """A push button; ``kind`` as in the stylesheet ("primary", "quiet", "link")."""
     made = named(QPushButton(text), object_name, text.replace("&", ""), tooltip)
     if kind:
         made.setProperty("kind", kind)

@@ -18,6 +18,7 @@ PART_NAMES = {
     "optimizer": "optimizer",
     "activations": "activations",
     "logits": "label scores",
+    "predictions": "predictions",
     "framework": "libraries",
 }
 

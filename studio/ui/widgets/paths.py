@@ -9,10 +9,11 @@ from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QWidget
 
+from studio.core.paths import as_typed
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import button, named
 
-DATA_FILES = "Tables (*.csv *.tsv *.jsonl *.txt);;All files (*)"
+DATA_FILES = "Tables (*.csv *.tsv *.jsonl);;All files (*)"
 
 
 class PathField(QWidget):
@@ -42,10 +43,10 @@ class PathField(QWidget):
     @property
     def path(self) -> str:
         """The absolute path, empty for none."""
-        text = self.edit.text().strip().strip('"')
+        text = self.edit.text().strip().strip('"').replace("\0", "")
         if text.startswith("file:"):
             text = QUrl(text).toLocalFile()
-        return str(Path(text).expanduser().absolute()) if text else ""
+        return str(as_typed(text).absolute()) if text else ""
 
     def show_path(self, path: str) -> None:
         """Show a path without announcing it."""

@@ -1,0 +1,57 @@
+"""Any exception as the last word of a job: what happened and what to do."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+
+from studio.core.errors import StudioError
+from studio.core.events import Failed
+from studio.core.words import REPORT
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
+# CPU torch and MPS report exhausted memory as a plain RuntimeError; only its words tell.
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+
+
+def explain(error: Exception) -> Failed:
+    """An exception as the last word of a job."""
+    detail = "".join(traceback.format_exception(error))
+    if isinstance(error, StudioError):
+        return Failed(kind=error.kind, message=error.message, remedy=error.remedy, detail=error.detail)
+    if is_out_of_memory(error):
+        return Failed(
+            kind="out_of_memory",
+            message=f"The job needed more memory than there was: {_first_line(error)}",
+            remedy="Close other programs, or choose LoRA or QLoRA, a smaller micro-batch or a smaller maximum length.",
+            detail=detail,
+        )
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return Failed(
+            kind="disk",
+            message=f"A file could not be written or read: {error.strerror}" + (f" ({error.filename})." if error.filename else "."),
+            remedy="Free some disk space or mend the permissions, then start the job again.",
+            detail=detail,
+        )
+    return Failed(
+        kind="bug",
+        message=f"An error in the program ended the job: {_first_line(error)}",
+        remedy=REPORT,
+        detail=detail,
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for exhausted memory on any device."""
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY_WORDS)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else f"{type(error).__name__}."
