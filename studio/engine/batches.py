@@ -10,6 +10,8 @@ import torch
 
 from studio.data.prompts import Encoded
 
+_LENGTH_STEP = 8
+
 
 @dataclass(frozen=True)
 class MicroBatch:
@@ -39,15 +41,20 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
     return math.ceil(rows / batch_size)
 
 
-def make_batch(examples: Sequence[Encoded], micro_batch: int, device: torch.device) -> Batch:
-    """Cut one batch into micro-batches of similar length, which wastes less on padding and changes nothing learnt."""
+def make_batch(examples: Sequence[Encoded], micro_batch: int, device: torch.device, longest: int) -> Batch:
+    """Cut one batch into micro-batches of similar length, which wastes less on padding and changes nothing learnt.
+
+    Lengths are rounded up, but not above ``longest``, so that few differ: on a CPU torch compiles and keeps code for each
+    new shape of a bf16 product, gigabytes of it over a few hundred steps.
+    """
     by_length = sorted(examples, key=lambda example: len(example.ids))
-    cut = [make_micro_batch(by_length[start : start + micro_batch], device) for start in range(0, len(by_length), micro_batch)]
+    groups = [by_length[start : start + micro_batch] for start in range(0, len(by_length), micro_batch)]
+    cut = [make_micro_batch(group, device, min(longest, _rounded(len(group[-1].ids)))) for group in groups]
     return Batch(cut, sum(len(micro.targets) for micro in cut), sum(micro.tokens for micro in cut))
 
 
-def make_micro_batch(examples: Sequence[Encoded], device: torch.device) -> MicroBatch:
-    length = max(len(example.ids) for example in examples)
+def make_micro_batch(examples: Sequence[Encoded], device: torch.device, length: int) -> MicroBatch:
+    """Rows padded to ``length``, which no row exceeds."""
     # Causal attention never looks right, so what stands in the padding cannot reach a graded position: any id will do.
     ids = torch.zeros(len(examples), length, dtype=torch.long)
     graded = torch.zeros(len(examples), length, dtype=torch.bool)
@@ -58,6 +65,10 @@ def make_micro_batch(examples: Sequence[Encoded], device: torch.device) -> Micro
     targets = ids.roll(-1, dims=1)[graded]
     tokens = sum(len(example.ids) for example in examples)
     return MicroBatch(ids.to(device), graded.to(device), targets.to(device), tokens)
+
+
+def _rounded(length: int) -> int:
+    return -(-length // _LENGTH_STEP) * _LENGTH_STEP
 
 
 def shuffled_batches(examples: Sequence[Encoded], batch_size: int, seed: int) -> Iterator[list[Encoded]]:

@@ -56,9 +56,10 @@ def train(
     torch.manual_seed(training.seed)
     model.train()
 
+    longest = max(len(example.ids) for example in examples)
     order = shuffled_batches(examples, training.batch_size, training.seed)
     for step in range(1, steps + 1):
-        batch = make_batch(next(order), micro_batch, compute.device)
+        batch = make_batch(next(order), micro_batch, compute.device, longest)
         loss = backward(model, batch)
         norm = torch.nn.utils.clip_grad_norm_(_trained(model), training.max_grad_norm)
         rate = float(schedule.get_last_lr()[0])

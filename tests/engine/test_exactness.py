@@ -58,7 +58,7 @@ def test_training_goes_on_as_if_nothing_had_been_asked(tiny_model_folder: Path, 
     method = MethodConfig(kind=kind, dropout=0.0)  # type: ignore[arg-type]  # parametrised
     model = bf16.prepare_model(trainable_model(tiny_model_folder, method, bf16, seed=1), training=True)
     asked = predictor(tiny_model_folder, model, bf16)
-    batch = make_batch([asked.encoder.encode(example) for example in EXAMPLES], 4, bf16.device)
+    batch = make_batch([asked.encoder.encode(example) for example in EXAMPLES], 4, bf16.device, 128)
     types = [parameter.dtype for parameter in model.parameters()]
     model.train()
     loss = backward(model, batch)

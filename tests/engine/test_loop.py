@@ -57,7 +57,7 @@ def test_first_twenty_steps_equal_plain_transformers(
     ]
     schedules = [make_schedule(optimizer, training, 20) for optimizer in optimizers]
     for batch in itertools.islice(shuffled_batches(examples, 6, seed=3), 20):
-        our_loss = backward(ours, make_batch(batch, 4, cpu.device))
+        our_loss = backward(ours, make_batch(batch, 4, cpu.device, 128))
         their_loss = plain_loss(plain, batch)
         their_loss.backward()
         assert float(our_loss) == pytest.approx(their_loss.item(), rel=1e-5)
@@ -77,10 +77,10 @@ def test_first_twenty_steps_equal_plain_transformers(
 def test_the_cut_changes_nothing(folder: Path, encoder: PromptEncoder, cpu: Compute, micro_batch: int) -> None:
     model = trainable_model(folder, METHODS[0], cpu, seed=1)
     batch = rows(encoder)[::4]
-    expected_loss = backward(model, make_batch(batch, len(batch), cpu.device))
+    expected_loss = backward(model, make_batch(batch, len(batch), cpu.device, 128))
     expected = gradients(model)
     model.zero_grad()
-    loss = backward(model, make_batch(batch, micro_batch, cpu.device))
+    loss = backward(model, make_batch(batch, micro_batch, cpu.device, 128))
     assert float(loss) == pytest.approx(float(expected_loss), rel=1e-5)
     for name, gradient in gradients(model).items():
         assert relative(gradient - expected[name], expected[name]) < 1e-5, name
@@ -89,10 +89,22 @@ def test_the_cut_changes_nothing(folder: Path, encoder: PromptEncoder, cpu: Comp
 def test_only_label_and_end_are_graded(encoder: PromptEncoder, cpu: Compute) -> None:
     encoder.label_set(LABELS)
     example = encoder.encode(EXAMPLES[0])
-    (micro,) = make_batch([example], 1, cpu.device).micro_batches
+    (micro,) = make_batch([example], 1, cpu.device, 128).micro_batches
     assert micro.targets.tolist() == encoder.label_ids(EXAMPLES[0].label)
     prompt = len(example.ids) - len(micro.targets)
     assert micro.graded[0].nonzero().flatten().tolist() == list(range(prompt - 1, len(example.ids) - 1))
+
+
+@pytest.mark.parametrize("longest", [128, 21])
+def test_few_lengths_occur_and_none_above_the_longest_row(cpu: Compute, longest: int) -> None:
+    """Each new length costs memory on a CPU, and a model may be unable to read more than its longest row."""
+    examples = [Encoded([5] * size, [False] * (size - 2) + [True] * 2, False) for size in range(3, 22)]
+    for micro in make_batch(examples, 2, cpu.device, longest).micro_batches:
+        length = micro.ids.shape[1]
+        assert length % 8 == 0 or length == longest
+        assert length <= max(longest, 24)
+        assert micro.graded.sum() == len(micro.targets) == 2 * len(micro.ids)
+        assert micro.targets.eq(5).all()
 
 
 def test_every_epoch_sees_every_row_once(encoder: PromptEncoder) -> None:

@@ -80,7 +80,7 @@ def test_qlora_gradients_are_the_same_before_and_after_an_evaluation(tiny_model_
                 # A fresh adapter's B is zero, and then A has no gradient whose loss could be noticed.
                 parameter.normal_(0, 0.1)
     model.train()
-    batch = make_batch([encoder.encode(example) for example in EXAMPLES], 4, compute.device)
+    batch = make_batch([encoder.encode(example) for example in EXAMPLES], 4, compute.device, 128)
     backward(model, batch)
     before = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
     model.zero_grad()
