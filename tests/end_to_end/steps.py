@@ -153,9 +153,9 @@ def read_wrong_messages(run: RunFolder, hands: Hands, cell: tuple[str, str]) -> 
     table = hands.see("messagesTable", QTableView)
     model = table.model()
     listed = contents(model)
-    assert listed == [["✗", true, predicted, percent(row["probability"]), " ".join(row["text"].split())] for row in rows]
+    assert listed == [["✗", " ".join(row["text"].split()), true, predicted, percent(row["probability"])] for row in rows]
     for number, row in enumerate(rows):
-        hands.click_row(table, model.index(number, len(listed[0]) - 1))
+        hands.click_row(table, model.index(number, 1))
         assert hands.see("messageText", QPlainTextEdit).toPlainText() == row["text"]
         verdict = f"✗ True {true} ({percent(row['label_probability'])}), predicted {predicted} ({percent(row['probability'])})"
         assert hands.read("messageVerdict").startswith(verdict)
