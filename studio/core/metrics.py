@@ -58,6 +58,28 @@ def wilson_interval(hits: int, total: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Messages of one intent that were predicted as another; intents as label indices."""
+
+    true: int
+    predicted: int
+    messages: int
+    share: float
+    """Of the true intent's messages."""
+
+
+def confused_pairs(counts: NDArray[np.int64]) -> list[ConfusedPair]:
+    """Every pair that was confused, the most messages first, then the greatest share."""
+    shares = normalised(counts, "row")
+    pairs = [
+        ConfusedPair(true, predicted, int(counts[true, predicted]), float(shares[true, predicted]))
+        for true, predicted in np.argwhere(counts > 0).tolist()
+        if true != predicted
+    ]
+    return sorted(pairs, key=lambda pair: (-pair.messages, -pair.share, pair.true, pair.predicted))
+
+
 def normalised(counts: NDArray[np.int64], by: str) -> NDArray[np.float64]:
     """The matrix as shares ``by`` "row" (of the true intent) or "column" (of the predicted one); empty lines stay 0."""
     totals = counts.sum(axis=1, keepdims=True) if by == "row" else counts.sum(axis=0, keepdims=True)

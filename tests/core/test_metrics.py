@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from studio.core.metrics import accuracy, confusion_counts, label_scores, macro_f1, normalised, wilson_interval
+from studio.core.metrics import accuracy, confused_pairs, confusion_counts, label_scores, macro_f1, normalised, wilson_interval
 
 LABELS = 5
 PAIRS = st.lists(st.tuples(st.integers(0, LABELS - 1), st.integers(0, LABELS - 1)), min_size=1, max_size=60)
@@ -45,6 +45,13 @@ def test_shares_of_rows_and_columns() -> None:
         warnings.simplefilter("error")
         assert normalised(counts, "row").tolist() == [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 0]]
         assert normalised(counts, "column").tolist() == [[1, 0.5, 0], [0, 0.5, 0], [0, 0, 0]]
+
+
+def test_confused_pairs() -> None:
+    counts = np.array([[5, 1, 2], [2, 1, 0], [0, 0, 7]])
+    assert [(pair.true, pair.predicted, pair.messages) for pair in confused_pairs(counts)] == [(1, 0, 2), (0, 2, 2), (0, 1, 1)]
+    assert confused_pairs(counts)[0].share == pytest.approx(2 / 3)
+    assert confused_pairs(np.diag([3, 4])) == []
 
 
 def test_nothing_predicted() -> None:

@@ -51,7 +51,7 @@ def test_a_stopped_run_is_evaluated_and_shown(
     assert page.evaluation._progress.stage.text() == "Predicting 3 of 20"
     stopped.predictions_path.write_bytes(make_run(home, intents=3).predictions_path.read_bytes())
     job.answer(finished(rows=20, accuracy=0.8, seconds=1.0))
-    assert page._view.isVisible()
+    assert page._views.matrix.isVisible()
     assert (stopped.summary().state, stopped.summary().accuracy) == ("stopped", 0.8)
 
 

@@ -37,6 +37,7 @@ class MessagesModel(QAbstractTableModel):
         self.true: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.predicted: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._lines: list[str] = []
+        self._folded: list[str] = []
 
     def show_table(self, table: PredictionTable) -> None:
         """Raises KeyError when a row has no label or one outside the table's set."""
@@ -45,10 +46,11 @@ class MessagesModel(QAbstractTableModel):
         self.true = np.array(table.true_indices(), dtype=np.int64)
         self.predicted = np.array(table.predicted_indices(), dtype=np.int64)
         self._lines = [" ".join(row.text.split()) for row in table.predictions]
+        self._folded = [line.casefold() for line in self._lines]
         self.endResetModel()
 
-    def mask(self, scope: Scope, misclassified_only: bool) -> NDArray[np.bool_]:
-        """Which rows belong to a scope, shape (rows,)."""
+    def mask(self, scope: Scope, misclassified_only: bool, words: str = "") -> NDArray[np.bool_]:
+        """Which rows belong to a scope and hold every one of the ``words``, in any case and order; shape (rows,)."""
         chosen = np.ones(len(self.rows), dtype=np.bool_)
         if scope.true is not None:
             chosen &= self.true == scope.true
@@ -56,6 +58,8 @@ class MessagesModel(QAbstractTableModel):
             chosen &= self.predicted == scope.predicted
         if misclassified_only:
             chosen &= self.true != self.predicted
+        for word in words.casefold().split():
+            chosen &= np.fromiter((word in line for line in self._folded), dtype=np.bool_, count=len(self._folded))
         return chosen
 
     def sort_keys(self, column: int) -> list[float] | list[str]:
@@ -117,16 +121,15 @@ class MessageFilter(QSortFilterProxyModel):
         super().__init__(parent)
         self.messages = messages
         self.scope = EVERYTHING
-        self.misclassified_only = False
         self._accepted = messages.mask(EVERYTHING, False)
         self._keys: dict[int, list[Any]] = {}
         messages.modelReset.connect(self._keys.clear)
         self.setSourceModel(messages)
 
-    def show_scope(self, scope: Scope, misclassified_only: bool) -> None:
-        """Filter anew; call it after the messages changed too."""
-        self.scope, self.misclassified_only = scope, misclassified_only
-        self._accepted = self.messages.mask(scope, misclassified_only)
+    def show_only(self, scope: Scope, misclassified_only: bool, words: str = "") -> None:
+        """Filter anew, as in ``MessagesModel.mask``; call it after the messages changed too."""
+        self.scope = scope
+        self._accepted = self.messages.mask(scope, misclassified_only, words)
         self.invalidate()
 
     def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:  # noqa: ARG002, N802

@@ -51,11 +51,11 @@ class MessagesTable(QTableView):
         """Back to the order of the test split."""
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
 
-    def show_scope(self, scope: Scope, misclassified_only: bool) -> None:
-        """Show the messages of a scope, none of them chosen."""
+    def show_only(self, scope: Scope, misclassified_only: bool, words: str) -> None:
+        """Show the messages of a scope that hold the words, none of them chosen."""
         self.clearSelection()
         self.setCurrentIndex(QModelIndex())
-        self._filter.show_scope(scope, misclassified_only)
+        self._filter.show_only(scope, misclassified_only, words)
         self.setColumnHidden(TRUE, scope.true is not None)
         self.setColumnHidden(PREDICTED, scope.predicted is not None)
         self.scrollToTop()

@@ -1,0 +1,148 @@
+"""What the confusion matrix says of each intent, and of each pair that was confused, as tables whose rows are scopes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+
+from studio.core.metrics import confused_pairs, label_scores
+from studio.core.words import UNKNOWN, percent
+from studio.ui.models.confusion_model import Scope
+from studio.ui.words import plain_tooltip
+
+Index = QModelIndex | QPersistentModelIndex
+SORT_ROLE = int(Qt.ItemDataRole.UserRole) + 1
+Value = str | int | float | None
+"""Of a cell: a name, a count, a share from 0 to 1, or None where there is none."""
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    tip: str
+    holds_names: bool = False
+
+
+INTENT_COLUMNS = (
+    Column("Intent", "The true intent", holds_names=True),
+    Column("Messages", "Test messages of this intent"),
+    Column("Recall", "Share of its messages that were predicted right, in percent"),
+    Column("Precision", "Share of the predictions of this intent that are right, in percent"),
+    Column("F1", "Harmonic mean of recall and precision, in percent"),
+    Column("Most taken for", "The intent that its misclassified messages are predicted as most often", holds_names=True),
+)
+PAIR_COLUMNS = (
+    Column("True", "The intent that the data gives", holds_names=True),
+    Column("Predicted", "The intent that the model gives in its place", holds_names=True),
+    Column("Messages", "Test messages confused this way"),
+    Column("Share", "Of the true intent's messages, in percent"),
+    Column("Reverse", "Test messages confused the other way round"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """``values`` has one for each column."""
+
+    scope: Scope
+    values: tuple[Value, ...]
+
+
+def intent_rows(labels: Sequence[str], counts: NDArray[np.int64]) -> list[Row]:
+    """One row for each intent, in the order of the label set."""
+    scores = label_scores(counts)
+    true, predicted = counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist()
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    return [
+        Row(
+            Scope(true=number),
+            (
+                name,
+                true[number],
+                float(scores.recall[number]) if true[number] else None,
+                float(scores.precision[number]) if predicted[number] else None,
+                float(scores.f1[number]) if true[number] + predicted[number] else None,
+                labels[int(wrong[number].argmax())] if wrong[number].any() else None,
+            ),
+        )
+        for number, name in enumerate(labels)
+    ]
+
+
+def pair_rows(labels: Sequence[str], counts: NDArray[np.int64]) -> list[Row]:
+    """One row for each pair that was confused, the most messages first."""
+    return [
+        Row(
+            Scope(pair.true, pair.predicted),
+            (
+                labels[pair.true],
+                labels[pair.predicted],
+                pair.messages,
+                pair.share,
+                int(counts[pair.predicted, pair.true]),
+            ),
+        )
+        for pair in confused_pairs(counts)
+    ]
+
+
+class ScoresModel(QAbstractTableModel):
+    """Rows that each stand for a scope of the messages."""
+
+    def __init__(self, columns: Sequence[Column], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.columns = columns
+        self.rows: list[Row] = []
+
+    def show_rows(self, rows: list[Row]) -> None:
+        self.beginResetModel()
+        self.rows = rows
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
+        return 0 if parent.isValid() else len(self.columns)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: N802
+        if orientation == Qt.Orientation.Horizontal and 0 <= section < len(self.columns):
+            if role == Qt.ItemDataRole.DisplayRole:
+                return self.columns[section].name
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return self.columns[section].tip
+            if role == Qt.ItemDataRole.TextAlignmentRole:
+                return _across(self.columns[section])
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid():
+            return None
+        value = self.rows[index.row()].values[index.column()]
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return _shown(value)
+            case Qt.ItemDataRole.ToolTipRole if isinstance(value, str):
+                return plain_tooltip(value)
+            case Qt.ItemDataRole.TextAlignmentRole:
+                return _across(self.columns[index.column()])
+            case _ if role == SORT_ROLE:
+                # What is unknown comes before everything that is known.
+                return value.casefold() if isinstance(value, str) else -1.0 if value is None else value
+        return None
+
+
+def _across(column: Column) -> Qt.AlignmentFlag:
+    return (Qt.AlignmentFlag.AlignLeft if column.holds_names else Qt.AlignmentFlag.AlignRight) | Qt.AlignmentFlag.AlignVCenter
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, float):
+        return percent(value)
+    return UNKNOWN if value is None else f"{value:,}" if isinstance(value, int) else value
