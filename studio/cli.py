@@ -72,6 +72,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="adapter: of a LoRA or QLoRA run; model: of a full run",
     )
     export.add_argument("--to", dest="folder", metavar="DIR", type=Path, required=True, help="the folder to write")
+    report = add("report", "write a run's figures, curves, matrix and mistakes as one HTML page")
+    report.add_argument("run", metavar="RUN", help=_RUN)
+    report.add_argument("--out", metavar="FILE", type=Path, help="the page to write; report.html in the run's folder when left out")
     forecast = add("forecast", "say whether a run fits into memory, without training", settings)
     forecast.add_argument("config", metavar="RUN.toml", help=_RUN_FILE)
     add("runs", "list all runs, newest first")

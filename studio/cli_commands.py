@@ -11,13 +11,14 @@ from types import FrameType
 from typing import TypeVar
 
 from studio import doctor
-from studio.cli_output import PROGRAM, Output, plain, to_json, write_confusion
+from studio.cli_output import PROGRAM, Output, plain, to_json
 from studio.core.commands import Command, Evaluate, Export, Forecast, Predict
 from studio.core.config import ExportKind, RunConfig, check_export_kind, export_kind, load_run_config, sample_run_config
 from studio.core.errors import StudioError
 from studio.core.events import Event, Exported, Finished, Forecasted, Predicted
 from studio.core.paths import as_typed
-from studio.core.predictions import PredictionTable, read_predictions
+from studio.core.predictions import PredictionTable, read_predictions, save_file, write_confusion
+from studio.core.report import report_html
 from studio.core.runs import Home, RunFolder
 from studio.supervise.process import WorkerProcess, start_job, start_training
 
@@ -111,6 +112,17 @@ def export(arguments: argparse.Namespace, output: Output) -> int:
     return code if exported.verified else FAILED
 
 
+def report(arguments: argparse.Namespace, output: Output) -> int:
+    run = Home.locate(arguments.home).find_run(arguments.run)
+    path = (arguments.out or run.path / "report.html").absolute()
+    save_file(path, report_html(run))
+    if output.json:
+        output.document({"report": str(path)})
+    else:
+        output.say(f"Report: {path}")
+    return DONE
+
+
 def forecast(arguments: argparse.Namespace, output: Output) -> int:
     home = Home.locate(arguments.home)
     config = _load_config(arguments.config)
@@ -170,6 +182,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Output], int]] = {
     "evaluate": evaluate,
     "predict": predict,
     "export": export,
+    "report": report,
     "forecast": forecast,
     "runs": runs,
     "doctor": diagnose,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -20,7 +18,7 @@ from studio.cli_progress import TerminalProgress, start_progress
 from studio.core.events import Crashed, Event, Exported, Failed, Finished, Forecasted, LogLine, Prediction
 from studio.core.memory import verdict
 from studio.core.predictions import PredictionTable
-from studio.core.runs import RunFolder, RunSummary, write_atomically
+from studio.core.runs import RunFolder, RunSummary
 from studio.core.words import CRASHED, percent, size, spoken_duration
 from studio.doctor import Check
 
@@ -228,16 +226,6 @@ class Output:
         self.say("\nNext:")
         for command in commands:
             self.say(f"  {command}")
-
-
-def write_confusion(path: Path, table: PredictionTable) -> None:
-    """The counts as CSV: a row for each true intent, a column for each predicted one."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["true intent", *table.labels])
-    for label, row in zip(table.labels, table.confusion().tolist(), strict=True):
-        writer.writerow([label, *row])
-    write_atomically(path, text.getvalue())
 
 
 def to_json(model: BaseModel) -> dict[str, Any]:

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from studio import cli
-from studio.cli_output import write_confusion
 from studio.core.config import MethodConfig, RunConfig, dump_run_config
 from studio.core.events import Finished
-from studio.core.predictions import PredictionTable
+from studio.core.predictions import PredictionTable, write_confusion
 from tests.terminal import FAILURE, FINISHED, LABELS, STARTED, TRAINED, Terminal, predictions
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from studio.core.errors import StudioError
 from studio.core.events import LabelProbability, Prediction
 from studio.core.metrics import confusion_counts
+from studio.core.runs import write_atomically
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("text", pa.string()),
@@ -78,6 +81,40 @@ def write_predictions(path: Path, labels: Sequence[str], predictions: Sequence[P
     scratch = path.with_name(f".{path.name}.partial")
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), scratch)
     scratch.replace(path)
+
+
+def write_messages(path: Path, predictions: Sequence[Prediction]) -> None:
+    """The rows as CSV with a header. Raises StudioError when it cannot be written."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["text", "label", "predicted", "right", "probability", "label_probability", "left_set"])
+    for row in predictions:
+        known = "" if row.label_probability is None else f"{row.label_probability:.6f}"
+        right = str(row.predicted == row.label).lower()
+        writer.writerow(
+            [row.text, row.label or "", row.predicted, right, f"{row.probability:.6f}", known, str(row.left_set).lower()]
+        )
+    save_file(path, text.getvalue())
+
+
+def write_confusion(path: Path, table: PredictionTable) -> None:
+    """The counts as CSV: a row for each true intent, a column for each predicted one. Raises StudioError like the above."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["true intent", *table.labels])
+    for label, row in zip(table.labels, table.confusion().tolist(), strict=True):
+        writer.writerow([label, *row])
+    save_file(path, text.getvalue())
+
+
+def save_file(path: Path, content: str | bytes) -> None:
+    """Write a file that a person asked for. Raises StudioError when that fails; what was there before stays then."""
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise StudioError(
+            f"{path} cannot be written: {error.strerror or error}.", "Choose another folder, or free some space.", kind="unwritable"
+        ) from error
 
 
 def read_predictions(path: Path) -> PredictionTable:

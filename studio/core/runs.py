@@ -273,14 +273,18 @@ class EventLog:
                 yield decode_event(line)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """The file is either as before or complete, whatever happens meanwhile."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    with scratch.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    scratch.replace(path)
+    try:
+        with scratch.open("wb") as out:
+            out.write(content.encode() if isinstance(content, str) else content)
+            out.flush()
+            os.fsync(out.fileno())
+        scratch.replace(path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: object) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 CRASHED = "The background process ended unexpectedly"
 REPORT = "Copy the details into a bug report to the project."
 UNKNOWN = "—"
+METHOD_NAMES = {"full": "Full", "lora": "LoRA", "qlora": "QLoRA"}
+METHOD_TITLES = METHOD_NAMES | {"full": "Full fine-tuning"}
 _SHOWN = 5
 
 

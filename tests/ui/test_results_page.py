@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QSize, Qt
-from PySide6.QtWidgets import QCheckBox, QLineEdit, QPushButton
+from PySide6.QtGui import QGuiApplication, QImage
+from PySide6.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QPushButton
 from pytestqt.qtbot import QtBot
 from sklearn.metrics import f1_score
 
@@ -247,7 +250,63 @@ class TestScores:
         assert [row[2] for row in self.rows(table)] == ["—", "81.8 %", "100.0 %"]
 
 
+class TestSaving:
+    @pytest.fixture
+    def save(self, page: ResultsPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+        def act(entry: str, name: str) -> Path:
+            chosen = tmp_path / name
+            monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_arguments: (str(chosen), ""))
+            (action,) = [action for action in page._save.menu().actions() if action.text().startswith(entry)]
+            action.trigger()
+            return chosen
+
+        return act
+
+    def test_messages_as_they_are_listed(self, page: ResultsPage, save: Callable[[str, str], Path]) -> None:
+        page.choose(Scope(predicted=0))
+        page._messages.table.sortByColumn(PROBABILITY, Qt.SortOrder.AscendingOrder)
+        with save("Messages", "a.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["text"] for row in rows] == column(page, TEXT)
+        assert {row["right"] for row in rows} == {"true", "false"}
+        assert page._saved.text().endswith("a.csv")
+
+    def test_the_matrix_as_a_table(self, save: Callable[[str, str], Path]) -> None:
+        lines = save("Matrix (CSV)", "m.csv").read_text("utf-8").splitlines()
+        assert lines[0] == "true intent,intent_000,intent_001,intent_002,intent_003"
+        assert lines[2] == "intent_001,0,4,1,0"
+
+    def test_the_matrix_as_a_picture(self, page: ResultsPage, save: Callable[[str, str], Path], home: Home) -> None:
+        page.show_run(OpenRun(make_run(home, intents=MANY, final=finished())))
+        picture = QImage(str(save("Matrix (PNG)", "m.png")))
+        assert picture.width() > 2 * MANY * 5 * GRID
+        shown = {picture.pixelColor(x, picture.height() - 60).name() for x in range(0, picture.width(), 4)}
+        assert len(shown) > 3, "cells of more than one shade"
+        drawing = save("Matrix (SVG)", "m.svg").read_text("utf-8")
+        assert all(f">{name}</text>" in drawing for name in labels(MANY))
+
+    def test_a_report_and_a_name_without_a_suffix(self, page: ResultsPage, save: Callable[[str, str], Path]) -> None:
+        path = save("Report", "report").with_suffix(".html")
+        assert page.run is not None
+        assert page.run.name in path.read_text("utf-8")
+
+    def test_a_file_that_cannot_be_written_is_told(self, page: ResultsPage, save: Callable[[str, str], Path]) -> None:
+        save("Report", "missing/report.html")
+        assert "cannot be written" in page._problem.message
+        assert page._body.isVisible()
+        save("Report", "report.html")
+        assert not page._problem.isVisible()
+
+
 class TestMessages:
+    def test_chosen_ones_are_copied(self, page: ResultsPage, qtbot: QtBot) -> None:
+        page._messages.table.setFocus()
+        page._messages.table.selectAll()
+        qtbot.keyClick(page._messages.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+        lines = QGuiApplication.clipboard().text().splitlines()
+        assert len(lines) == 20
+        assert lines[4].split("\t") == ["message 4 about intent_000", "intent_000", "intent_001", "0.5900"]
+
     def test_words_find_messages_in_any_case_and_order(self, page: ResultsPage, qtbot: QtBot) -> None:
         search = page.findChild(QLineEdit, "messagesSearch")
         assert search is not None

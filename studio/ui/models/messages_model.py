@@ -142,7 +142,6 @@ class MessageFilter(QSortFilterProxyModel):
             self._keys[column] = list(self.messages.sort_keys(column))
         return bool(self._keys[column][source_left.row()] < self._keys[column][source_right.row()])
 
-    def prediction(self, index: QModelIndex) -> Prediction | None:
-        """The message at an index of this model."""
-        source = self.mapToSource(index)
-        return self.messages.rows[source.row()] if source.isValid() else None
+    def prediction(self, index: QModelIndex) -> Prediction:
+        """The message at a valid index of this model."""
+        return self.messages.rows[self.mapToSource(index).row()]

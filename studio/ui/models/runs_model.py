@@ -11,7 +11,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from studio.core.errors import StudioError
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
 from studio.core.starter import base_name
-from studio.core.words import age, percent
+from studio.core.words import METHOD_NAMES, age, percent
 from studio.ui.words import plain_tooltip
 
 Index = QModelIndex | QPersistentModelIndex
@@ -19,7 +19,6 @@ NO_PARENT = QModelIndex()
 Role = Qt.ItemDataRole
 SUMMARY_ROLE = int(Role.UserRole) + 1
 
-METHOD_NAMES = {"full": "Full", "lora": "LoRA", "qlora": "QLoRA"}
 STATE_WORDS: dict[RunState, str] = {
     "new": "not started",
     "running": "running",

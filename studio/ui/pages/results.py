@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
@@ -13,19 +16,22 @@ from PySide6.QtWidgets import (
 from studio.core.errors import StudioError
 from studio.core.events import Finished
 from studio.core.metrics import accuracy, macro_f1, wilson_interval
-from studio.core.predictions import PredictionTable
+from studio.core.predictions import PredictionTable, write_confusion, write_messages
+from studio.core.report import report_html
 from studio.core.runs import Home
 from studio.core.words import UNKNOWN, duration, percent, points, size
 from studio.ui.models.confusion_model import EVERYTHING, Scope
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import ErrorPanel
+from studio.ui.widgets.basics import ErrorPanel, named
 from studio.ui.widgets.evaluate_now import EvaluateNow
 from studio.ui.widgets.figures import Figure
-from studio.ui.widgets.frames import framed, split
+from studio.ui.widgets.frames import ElidedLabel, framed, split
+from studio.ui.widgets.matrix_picture import matrix_picture
 from studio.ui.widgets.messages_panel import MessagesPanel
 from studio.ui.widgets.result_views import ResultViews
 from studio.ui.widgets.run_page import RunPage
+from studio.ui.widgets.save_menu import SaveMenu
 
 _FIGURES = {
     "accuracy": ("Test accuracy", "Share of test messages predicted right, with its 95 % interval (Wilson)"),
@@ -44,11 +50,14 @@ class ResultsPage(RunPage):
 
     def __init__(self, home: Home) -> None:
         super().__init__("resultsPage")
+        self._predictions: PredictionTable | None = None
         self._views = ResultViews()
         self._views.scope_chosen.connect(self._show_scope)
         self._messages = MessagesPanel()
         self._messages.everything_chosen.connect(lambda: self.choose(EVERYTHING))
         self._messages.ask_requested.connect(self.message_chosen)
+        self._save = self._build_save_menu()
+        self._views.bar.addWidget(self._save)
         self.evaluation = EvaluateNow(home)
         self.evaluation.evaluated.connect(self.refresh)
         states = (
@@ -95,6 +104,9 @@ class ResultsPage(RunPage):
 
     def _show_table(self, run: OpenRun, table: PredictionTable) -> None:
         counts = table.confusion()
+        self._predictions = table
+        self._save.name = run.name
+        self._saved.hide()
         self._messages.show_table(table)
         self._views.show_counts(table.labels, counts)
         self.choose(EVERYTHING)
@@ -144,8 +156,44 @@ class ResultsPage(RunPage):
         inner.setSpacing(GRID + GRID // 2)
         inner.addLayout(row)
         inner.addWidget(body, 1)
+        self._saved = named(ElidedLabel("small"), "savedFile", "File that was saved")
+        self._saved.hide()
+        inner.addWidget(self._saved)
         column.addWidget(self._body, 1)
         return page
+
+    def _build_save_menu(self) -> SaveMenu:
+        menu = SaveMenu()
+        menu.add("Messages shown (CSV)…", "The rows of the list, in its order", "-messages.csv", self._write_messages)
+        menu.add("Matrix (CSV)…", "The counts: true intents down, predicted ones across", "-confusion.csv", self._write_confusion)
+        picture = "The matrix as it is shown now, whole and with every name, as "
+        for kind, tip in (("png", "a picture"), ("svg", "a drawing of any size")):
+            content = partial(matrix_picture, self._views.confusion, kind)
+            menu.add_content(f"Matrix ({kind.upper()})…", picture + tip, f"-confusion.{kind}", content)
+        tip = "Figures, curves, matrix, scores, mistakes and settings as one page for any browser"
+        menu.add_content("Report (HTML)…", tip, "-report.html", self._report)
+        menu.failed.connect(self._problem_saving)
+        menu.saved.connect(self._show_saved)
+        return menu
+
+    def _write_messages(self, path: Path) -> None:
+        write_messages(path, self._messages.shown())
+
+    def _write_confusion(self, path: Path) -> None:
+        if self._predictions is not None:
+            write_confusion(path, self._predictions)
+
+    def _report(self) -> str:
+        return report_html(self.run.folder) if self.run is not None else ""
+
+    def _problem_saving(self, problem: StudioError) -> None:
+        self._saved.hide()
+        self._problem.show_problem(problem)
+
+    def _show_saved(self, path: str) -> None:
+        self._problem.clear()
+        self._saved.show_text(f"Saved {path}")
+        self._saved.show()
 
 
 def _base_accuracy(run: OpenRun) -> float | None:

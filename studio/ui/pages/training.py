@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QBoxLayout, QCheckBox, QHBoxLayout, QSplitter, QVB
 
 from studio.core.events import Crashed, Failed
 from studio.core.starter import base_name
+from studio.core.words import METHOD_TITLES
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Badge, ErrorPanel, Tone, button, named, primary_button, text_label
@@ -36,7 +37,6 @@ _STATES: dict[str, tuple[str, Tone]] = {
     "crashed": ("crashed", "bad"),
     "interrupted": ("interrupted", "warning"),
 }
-_METHODS = {"full": "Full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 
 
 class TrainingPage(RunPage):
@@ -80,7 +80,7 @@ class TrainingPage(RunPage):
         if another:
             self._stopping = ""
             self._name.show_text(run.name)
-            self._method.show_text(f"{_METHODS[run.config.method.kind]} of {base_name(run.config.model.base)}")
+            self._method.show_text(f"{METHOD_TITLES[run.config.method.kind]} of {base_name(run.config.model.base)}")
             self._fit_plots()
         self._show_header(run)
         self._show_stage(run)

@@ -108,7 +108,7 @@ class ConfusionView(QTableView):
 
     def _recolour(self) -> None:
         low, high = QColor(theme.current().heat_low), QColor(theme.current().heat_high)
-        self._shades = [_blend(low, high, step / SHADES) for step in range(SHADES + 1)]
+        self._shades = [blend(low, high, step / SHADES) for step in range(SHADES + 1)]
         self.viewport().update()
 
 
@@ -220,7 +220,9 @@ def readable_on(background: QColor) -> QColor:
     return QColor(Qt.GlobalColor.black) if light > 0.179 else QColor(Qt.GlobalColor.white)
 
 
-def _blend(low: QColor, high: QColor, share: float) -> QColor:
+def blend(low: QColor, high: QColor, share: float) -> QColor:
+    """The colour ``share`` of the way from ``low`` to ``high``."""
+
     def mix(first: float, second: float) -> float:
         return first + (second - first) * share
 

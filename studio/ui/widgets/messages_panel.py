@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
+from studio.core.events import Prediction
 from studio.core.predictions import PredictionTable
 from studio.ui.models.confusion_model import EVERYTHING, Scope
 from studio.ui.models.messages_model import MessageFilter, MessagesModel
@@ -73,6 +74,10 @@ class MessagesPanel(QWidget):
         self._scope.show_text(name)
         self._all.setVisible(scope != EVERYTHING)
         self._apply()
+
+    def shown(self) -> list[Prediction]:
+        """The messages of the list, in its order."""
+        return [self.filter.prediction(self.filter.index(row, 0)) for row in range(self.filter.rowCount())]
 
     def search(self) -> None:
         """Let words be typed."""

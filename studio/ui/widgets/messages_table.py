@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, Qt, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QTableView, QWidget
 
 from studio.core.events import Prediction
@@ -25,12 +25,17 @@ class MessagesTable(QTableView):
 
     def __init__(self, messages: MessageFilter, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        named(self, "messagesTable", "Predicted messages", "Choose a message to see it whole; a click on a column sorts by it")
+        named(
+            self,
+            "messagesTable",
+            "Predicted messages",
+            "Choose a message to see it whole, several to copy them (Ctrl+C); a click on a column sorts",
+        )
         self._filter = messages
         self.setModel(messages)
         self.setSortingEnabled(True)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setShowGrid(False)
         self.setWordWrap(False)
@@ -72,6 +77,19 @@ class MessagesTable(QTableView):
                 self.setColumnWidth(column, max(_WIDTHS[column], min(_WIDEST_INTENT, room // 4)))
         others = sum(self.columnWidth(column) for column in _WIDTHS)  # a hidden column is 0 wide
         self.setColumnWidth(TEXT, max(_LEAST_TEXT, room - others))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        if event.matches(QKeySequence.StandardKey.Copy):
+            self.copy()
+        else:
+            super().keyPressEvent(event)
+
+    def copy(self) -> None:
+        """Put the chosen messages on the clipboard: one a line, with true intent, predicted intent and probability."""
+        rows = [self._filter.prediction(index) for index in sorted(self.selectionModel().selectedRows())]
+        lines = ("\t".join([" ".join(row.text.split()), row.label or "", row.predicted, f"{row.probability:.4f}"]) for row in rows)
+        if rows:
+            QGuiApplication.clipboard().setText("\n".join(lines))
 
     def _show_message(self, current: QModelIndex, _previous: QModelIndex) -> None:
         prediction: Prediction | None = self._filter.prediction(current) if current.isValid() else None

@@ -10,8 +10,7 @@ from PySide6.QtWidgets import QButtonGroup, QFrame, QGridLayout, QHBoxLayout, QR
 
 from studio.core.config import MethodKind
 from studio.core.memory import MemoryForecast, Verdict, verdict
-from studio.core.words import UNKNOWN, percent, short_count, size
-from studio.ui.models.runs_model import METHOD_NAMES
+from studio.core.words import METHOD_NAMES, UNKNOWN, percent, short_count, size
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import Badge, Card, Tone, named, text_label
 from studio.ui.widgets.memory_bar import MemoryBar, MemoryLegend

@@ -45,7 +45,8 @@ class ResultViews(QWidget):
         self._stack.addWidget(self.intents)
         self._stack.addWidget(self.pairs)
         self._views = QButtonGroup(self)
-        bar = QHBoxLayout()
+        self.bar = bar = QHBoxLayout()
+        """Above all views; something may be added at its end."""
         bar.setSpacing(GRID // 2)
         for number, (name, (words, tooltip)) in enumerate(_VIEWS.items()):
             choice = _choice(f"view_{name}", words, tooltip, number == 0)

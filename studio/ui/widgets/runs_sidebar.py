@@ -12,9 +12,9 @@ from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemD
 
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
 from studio.core.starter import base_name
-from studio.core.words import age, percent
+from studio.core.words import METHOD_NAMES, age, percent
 from studio.ui import theme
-from studio.ui.models.runs_model import METHOD_NAMES, STATE_WORDS, SUMMARY_ROLE, RunsModel, source_name
+from studio.ui.models.runs_model import STATE_WORDS, SUMMARY_ROLE, RunsModel, source_name
 from studio.ui.theme import GRID, SMALL_FONT
 from studio.ui.widgets.basics import button, named, text_label
 

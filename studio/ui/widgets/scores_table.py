@@ -13,7 +13,7 @@ from studio.ui.models.scores_model import SORT_ROLE, Column, Row, ScoresModel
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named
 
-_LEAST_NAME, _LEAST_NUMBER = 14 * GRID, 8 * GRID
+_LEAST_NAME, _LEAST_NUMBER = 13 * GRID, 9 * GRID
 
 
 class ScoresTable(QTableView):

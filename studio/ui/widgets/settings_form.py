@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QToolButton, QWidget
 
 from studio.core.config import DEFAULT_LEARNING_RATES, MethodKind, RunConfig
 from studio.core.errors import StudioError
-from studio.ui.models.runs_model import METHOD_NAMES
+from studio.core.words import METHOD_NAMES
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, named, text_label
 from studio.ui.widgets.fields import Field, choice, decimal, number_or_auto, optional_number, paragraph, switch, whole

@@ -1,0 +1,61 @@
+"""What can be taken out of the results: messages and matrix as tables, the matrix as a picture, everything as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton
+
+from studio.core.errors import StudioError
+from studio.core.predictions import save_file
+from studio.ui.widgets.basics import named
+
+Writer = Callable[[Path], None]
+
+
+class SaveMenu(QPushButton):
+    """A button whose menu asks for a file and writes it."""
+
+    failed = Signal(object)
+    """Emitted with the StudioError of a file that could not be written."""
+    saved = Signal(str)
+    """Emitted with the path of a file that was written."""
+
+    def __init__(self) -> None:
+        super().__init__("Save")
+        named(self, "saveResults", "Save", "Save the messages, the matrix or a report of this run as a file")
+        self.folder = Path.home()
+        """Where the dialog begins."""
+        self.name = "run"
+        """What the file names begin with."""
+        self._menu = QMenu(self)
+        self._menu.setToolTipsVisible(True)
+        self.setMenu(self._menu)
+
+    def add(self, text: str, tooltip: str, suffix: str, write: Writer) -> None:
+        """An entry that writes a file with this suffix: ``write`` is called with its path."""
+        action = self._menu.addAction(text)
+        action.setToolTip(tooltip)
+        action.triggered.connect(partial(self._save, text, suffix, write))
+
+    def add_content(self, text: str, tooltip: str, suffix: str, content: Callable[[], str | bytes]) -> None:
+        """An entry that saves what ``content`` gives."""
+        self.add(text, tooltip, suffix, lambda path: save_file(path, content()))
+
+    def _save(self, title: str, suffix: str, write: Writer, _checked: bool = False) -> None:
+        kind = suffix.rpartition(".")[2]
+        start = str(self.folder / f"{self.name}{suffix}")
+        chosen, _ = QFileDialog.getSaveFileName(self, title.replace("…", ""), start, f"{kind.upper()} (*.{kind})")
+        if not chosen:
+            return
+        path = Path(chosen) if Path(chosen).suffix else Path(chosen).with_suffix(f".{kind}")
+        self.folder = path.parent
+        try:
+            write(path)
+        except StudioError as error:
+            self.failed.emit(error)
+            return
+        self.saved.emit(str(path))
