@@ -16,8 +16,9 @@ from studio.core.commands import Command, Evaluate, Export, Forecast, Predict
 from studio.core.config import ExportKind, RunConfig, check_export_kind, export_kind, load_run_config, sample_run_config
 from studio.core.errors import StudioError
 from studio.core.events import Event, Exported, Finished, Forecasted, Predicted
+from studio.core.files import save_file
 from studio.core.paths import as_typed
-from studio.core.predictions import PredictionTable, read_predictions, save_file, write_confusion
+from studio.core.predictions import PredictionTable, read_predictions, write_confusion
 from studio.core.report import report_html
 from studio.core.runs import Home, RunFolder
 from studio.supervise.process import WorkerProcess, start_job, start_training

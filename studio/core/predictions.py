@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from studio.core.errors import StudioError
 from studio.core.events import LabelProbability, Prediction
+from studio.core.files import save_file
 from studio.core.metrics import confusion_counts
-from studio.core.runs import write_atomically
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("text", pa.string()),
@@ -105,16 +105,6 @@ def write_confusion(path: Path, table: PredictionTable) -> None:
     for label, row in zip(table.labels, table.confusion().tolist(), strict=True):
         writer.writerow([label, *row])
     save_file(path, text.getvalue())
-
-
-def save_file(path: Path, content: str | bytes) -> None:
-    """Write a file that a person asked for. Raises StudioError when that fails; what was there before stays then."""
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise StudioError(
-            f"{path} cannot be written: {error.strerror or error}.", "Choose another folder, or free some space.", kind="unwritable"
-        ) from error
 
 
 def read_predictions(path: Path) -> PredictionTable:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ from pydantic import BaseModel, ConfigDict
 from studio.core.config import RunConfig, dump_run_config, load_run_config
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, Finished
+from studio.core.files import write_atomically
+from studio.core.notes import ABOUT, RunNotes, read_notes
 from studio.core.paths import as_typed
 from studio.core.wire import decode_event
 
@@ -123,6 +124,7 @@ class RunSummary:
     source: str
     accuracy: float | None
     created: float
+    notes: RunNotes
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,18 @@ class RunFolder:
     def events(self) -> Iterator[Event]:
         """Everything the training worker said, oldest first; a torn last line is left out."""
         return EventLog(self.events_path).read()
+
+    def notes(self) -> RunNotes:
+        return read_notes(self.path)
+
+    def write_notes(self, notes: RunNotes) -> None:
+        """Raises StudioError."""
+        try:
+            write_atomically(self.path / ABOUT, notes.model_dump_json(indent=1))
+        except OSError as error:
+            raise StudioError(
+                f"The notes of {self.name} cannot be kept: {error.strerror or error}.", "Free some space or mend permissions."
+            ) from error
 
     def lock(self) -> FileLock:
         """Held by the training worker for as long as it lives."""
@@ -248,6 +262,7 @@ class RunFolder:
             source=config.dataset.source,
             accuracy=None if (scores := self.scores()) is None else scores.accuracy,
             created=_created(self.path),
+            notes=self.notes(),
         )
 
 
@@ -271,24 +286,6 @@ class EventLog:
                     return
                 self._read += len(line)
                 yield decode_event(line)
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """The file is either as before or complete, whatever happens meanwhile."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    try:
-        with scratch.open("wb") as out:
-            out.write(content.encode() if isinstance(content, str) else content)
-            out.flush()
-            os.fsync(out.fileno())
-        scratch.replace(path)
-    except OSError:
-        scratch.unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, value: object) -> None:
-    write_atomically(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def _is_best(manifest: Path) -> bool:

@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from studio.core.errors import StudioError
-from studio.core.runs import RunFolder, write_json
+from studio.core.files import write_json
+from studio.core.runs import RunFolder
 from studio.engine.models import load_saved
 
 MANIFEST = "manifest.json"

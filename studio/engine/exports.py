@@ -15,8 +15,9 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from studio.core.config import ExportKind, MethodConfig, MethodKind, PromptConfig, RunConfig, check_export_kind
 from studio.core.errors import StudioError
+from studio.core.files import write_atomically, write_json
 from studio.core.labels import LabelSet
-from studio.core.runs import RunFolder, write_atomically, write_json
+from studio.core.runs import RunFolder
 from studio.core.starter import STARTER, STARTER_ORIGIN, TERMS
 from studio.data.prompts import PromptEncoder
 from studio.engine.devices import Compute

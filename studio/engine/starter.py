@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock
 
 from studio.core.errors import StudioError
-from studio.core.runs import write_json
+from studio.core.files import write_json
 from studio.core.starter import TERMS
 
 PARTS = 4

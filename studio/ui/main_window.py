@@ -15,13 +15,15 @@ from studio.core.events import Crashed, Event, Failed, Finished
 from studio.core.runs import Home, RunFolder
 from studio.core.words import REPORT
 from studio.supervise.gauges import MemoryGauge, MemorySample
-from studio.supervise.threads import SHUT_DOWN_SECONDS, TrainingSession
+from studio.supervise.threads import TrainingSession
+from studio.ui.closing import Closing
 from studio.ui.menus import Entry, fill_menu_bar
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.setup import SetupPage
+from studio.ui.run_actions import Act, RunActions
 from studio.ui.widgets.about import AboutDialog
 from studio.ui.widgets.bottom_bar import BottomBar
-from studio.ui.widgets.questions import end_work, may_stop
+from studio.ui.widgets.questions import Work
 from studio.ui.widgets.run_page import RunPage
 from studio.ui.widgets.runs_sidebar import RunsSidebar
 from studio.ui.widgets.shell import Shell, restore_layout, save_layout
@@ -46,7 +48,6 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Finetune Studio")
         self.setMinimumSize(1024, 700)
         self._home, self._settings = home, settings
-        self._closing = False
         self._built = False
         self._live: OpenRun | None = None
         self.open_run: OpenRun | None = None
@@ -60,6 +61,8 @@ class MainWindow(QMainWindow):
         self.bottom = BottomBar()
         self.session = TrainingSession(home, self)
         self.gauge = MemoryGauge(self)
+        self._closing = Closing(self, self.session, self._work)
+        self.actions_of_runs = RunActions(self, self.session)
         self._shell = shell = Shell(TABS, self.sidebar, self.bottom)
         self.tabs, self.stack, self.splitter, self.error = shell.tabs, shell.stack, shell.splitter, shell.error
         self.stack.addWidget(self.setup)
@@ -93,7 +96,7 @@ class MainWindow(QMainWindow):
     def open_folder(self, folder: RunFolder) -> None:
         """Open a run on its pages."""
         another = self.open_run is None or self.open_run.folder.path != folder.path
-        if another and not self._end_work("open the other run"):
+        if another and not self._closing.end_work("open the other run"):
             self.sidebar.choose(self.open_run.folder.path if self.open_run is not None else None)
             return
         self.error.clear()
@@ -114,7 +117,7 @@ class MainWindow(QMainWindow):
 
     def train(self, config: RunConfig) -> None:
         """Start a run; the chat model gives its memory back first."""
-        if not self._end_work("train"):
+        if not self._closing.end_work("train"):
             return
         self.error.clear()
         if self.chat is not None:
@@ -152,7 +155,7 @@ class MainWindow(QMainWindow):
         self.setup.show_running(None)
         if live is not None and live is not self.open_run:
             live.deleteLater()
-        if self._closing:
+        if self._closing.under_way:
             self.close()
         elif isinstance(final, Failed | Crashed):
             if self.current_tab != "Training" or self.open_run is not live:
@@ -165,15 +168,29 @@ class MainWindow(QMainWindow):
         if self.open_run is not None and self.open_run is self._live:
             self.session.stop()
 
-    def _show_run(self, run: OpenRun) -> None:
+    def _show_run(self, run: OpenRun | None) -> None:
         previous, self.open_run = self.open_run, run
-        if previous is not run:
+        if run is not None and previous is not run:
             run.ended.connect(self.sidebar.refresh)
         for page in self._run_pages():
             page.show_run(run)
         if previous is not None and previous is not run and previous is not self._live:
             previous.deleteLater()
-        self.sidebar.choose(run.folder.path)
+        self.sidebar.choose(run.folder.path if run is not None else None)
+
+    def _act_on_open_run(self, act: Act) -> None:
+        if self.open_run is not None:
+            act(self.open_run.folder)
+
+    def _repeat(self, config: RunConfig) -> None:
+        self.sidebar.choose(None)
+        self.show_tab("Setup")
+        self.setup.show_config(config)
+
+    def _forget(self, folder: RunFolder) -> None:
+        if self.open_run is not None and self.open_run.folder.path == folder.path:
+            self._show_run(None)
+        self.sidebar.refresh()
 
     def _run_pages(self) -> list[RunPage]:
         return [page for page in (self.training, self.results, self.chat, self.export) if page is not None]
@@ -225,6 +242,7 @@ class MainWindow(QMainWindow):
                 None,
                 ("&Quit", self.close, "Ctrl+Q"),
             ],
+            "&Run": [(text, partial(self._act_on_open_run, act), "") for text, act in self.actions_of_runs.entries],
             "&View": [(f"&{tab}", partial(self.show_tab, tab), f"Ctrl+{number}") for number, tab in enumerate(TABS, 1)],
             "&Help": [("&About Finetune Studio", lambda: AboutDialog(self._home, self).exec(), "")],
         }
@@ -233,6 +251,11 @@ class MainWindow(QMainWindow):
         self.tabs.currentChanged.connect(self._tab_changed)
         self.sidebar.run_chosen.connect(self.open_folder)
         self.sidebar.new_run_requested.connect(self.new_run)
+        self.sidebar.menu_requested.connect(self.actions_of_runs.show_menu)
+        self.actions_of_runs.notes_changed.connect(self.sidebar.refresh)
+        self.actions_of_runs.repeat_requested.connect(self._repeat)
+        self.actions_of_runs.deleted.connect(self._forget)
+        self.actions_of_runs.failed.connect(self.error.show_problem)
         self.setup.train_requested.connect(self.train)
         self._watch("model", self.setup.model.event_received)
         self._watch("data", self.setup.dataset.event_received)
@@ -277,12 +300,7 @@ class MainWindow(QMainWindow):
             self.sidebar.refresh()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        if self.session.active:
-            event.ignore()
-            if not self._closing and may_stop(self) and self._end_work("close"):
-                self._stop_and_close()
-            return
-        if not self._end_work("close"):
+        if not self._closing.may_close():
             event.ignore()
             return
         self.gauge.stop()
@@ -292,22 +310,5 @@ class MainWindow(QMainWindow):
         save_layout(self, self._shell, self._settings)
         event.accept()
 
-    def _end_work(self, then: str) -> bool:
-        """Whether nothing, or nothing any more, is being exported or evaluated; ``then`` is what is to follow."""
-        return end_work(self, {"export": self.export, "evaluation": self.results.evaluation if self.results else None}, then)
-
-    def _stop_and_close(self) -> None:
-        if not self.session.active:
-            self.close()
-            return
-        self._closing = True
-        self.setWindowTitle("Finetune Studio: saving what was learnt…")
-        self.splitter.setEnabled(False)
-        self.menuBar().setEnabled(False)
-        self.session.stop(closing=True)
-        # A worker that is slower than this saves by itself after the window is gone.
-        QTimer.singleShot(round(SHUT_DOWN_SECONDS * 1000), self, self._close_without_waiting)
-
-    def _close_without_waiting(self) -> None:
-        self.session.shut_down(0)
-        self.close()
+    def _work(self) -> dict[str, Work | None]:
+        return {"export": self.export, "evaluation": self.results.evaluation if self.results is not None else None}

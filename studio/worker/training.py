@@ -14,9 +14,10 @@ from studio.core.commands import Command, Train
 from studio.core.config import RunConfig
 from studio.core.errors import InterruptedByUserError, StudioError
 from studio.core.events import CheckpointSaved, Finished, RunStarted
+from studio.core.files import write_json
 from studio.core.memory import micro_batch_for
 from studio.core.predictions import write_predictions
-from studio.core.runs import Home, RunFolder, write_json
+from studio.core.runs import Home, RunFolder
 from studio.core.starter import STARTER, TERMS
 from studio.data.prompts import Encoded, PromptEncoder
 from studio.data.splits import Splits, load_splits, write_splits

@@ -14,7 +14,8 @@ import pytest
 from studio.core.config import DatasetConfig, MethodConfig, RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, Finished, LogLine, ProtocolError
-from studio.core.runs import Home, RunFolder, write_atomically, write_json
+from studio.core.files import write_atomically, write_json
+from studio.core.runs import Home, RunFolder
 from studio.core.wire import encode
 
 FINISHED = Finished(outcome="completed", rows=10, accuracy=0.9, macro_f1=0.8)

@@ -22,7 +22,7 @@ from tests.ui.staging import TRAINS_UNTIL_STOPPED
 def test_staying_keeps_the_run(window: MainWindow, the_worker_is: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     the_worker_is(TRAINS_UNTIL_STOPPED)
     window.train(RunConfig())
-    monkeypatch.setattr("studio.ui.main_window.may_stop", lambda _parent: False)
+    monkeypatch.setattr("studio.ui.closing.may_stop", lambda _parent: False)
     assert not window.close()
     assert window.session.active
     assert window.isVisible()
@@ -33,7 +33,7 @@ def test_leaving_keeps_what_was_learnt(
 ) -> None:
     the_worker_is(TRAINS_UNTIL_STOPPED)
     window.train(RunConfig())
-    monkeypatch.setattr("studio.ui.main_window.may_stop", lambda _parent: True)
+    monkeypatch.setattr("studio.ui.closing.may_stop", lambda _parent: True)
     window.close()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=20_000)
     outcome = home.list_runs()[0].outcome()
@@ -60,7 +60,7 @@ def test_the_question_stays_unless_told_to_stop(key: Qt.Key, answer: bool, qtbot
 
 
 def test_without_a_run_nothing_is_asked(window: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.ui.main_window.may_stop", lambda _parent: pytest.fail("asked"))
+    monkeypatch.setattr("studio.ui.closing.may_stop", lambda _parent: pytest.fail("asked"))
     assert window.close()
 
 
@@ -101,11 +101,11 @@ def test_waiting_for_an_evaluation_keeps_the_window_in_use(
     window.open_folder(make_run(home, final=finished(outcome="stopped", rows=0)))
     assert window.results is not None
     window.results.evaluation.evaluate()
-    monkeypatch.setattr("studio.ui.main_window.may_stop", lambda _parent: True)
+    monkeypatch.setattr("studio.ui.closing.may_stop", lambda _parent: True)
     monkeypatch.setattr("studio.ui.widgets.questions.may_cancel", lambda _parent, _what, _then: False)
     assert not window.close()
     assert window.session.active
-    assert window.splitter.isEnabled()
+    assert window.centralWidget().isEnabled()
     assert window.windowTitle() == "Finetune Studio"
     window.results.evaluation.cancel()
 

@@ -25,7 +25,9 @@ def test_they_survive_a_restart_and_open_on_their_pages(make_window: Callable[[]
     window = make_window()
     model, view = window.sidebar.model, window.sidebar.view
     assert {model.index(row).data(SUMMARY_ROLE).state for row in range(2)} == {"completed", "failed"}
-    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(model.row_of(run.path)).center())
+    qtbot.mouseClick(
+        view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(window.sidebar._shown.row_of(run.path)).center()
+    )
     assert window.open_run is not None
     assert window.open_run.folder == run
     assert window.current_tab == "Results"

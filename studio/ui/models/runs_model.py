@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt
 
 from studio.core.errors import StudioError
+from studio.core.notes import ABOUT
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
 from studio.core.starter import base_name
 from studio.core.words import METHOD_NAMES, age, percent
@@ -42,7 +43,7 @@ class RunsModel(QAbstractListModel):
         super().__init__(parent)
         self._home = home
         self._rows: list[RunSummary] = []
-        self._settled: dict[Path, tuple[tuple[int, int], RunSummary]] = {}
+        self._settled: dict[Path, tuple[tuple[int, ...], RunSummary]] = {}
         self.running: Path | None = None
         """The folder of the run that this window trains."""
 
@@ -65,6 +66,11 @@ class RunsModel(QAbstractListModel):
             if row.path == path:
                 return self.index(number)
         return QModelIndex()
+
+    def matches(self, number: int, words: str) -> bool:
+        """Whether what is known of a run holds every one of the words, in any case and order."""
+        known = _words(self._rows[number]).casefold()
+        return all(word in known for word in words.casefold().split())
 
     def rowCount(self, parent: Index = NO_PARENT) -> int:  # noqa: N802
         return 0 if parent.isValid() else len(self._rows)
@@ -92,15 +98,15 @@ class RunsModel(QAbstractListModel):
             summary = run.summary()
         except (StudioError, OSError):
             created = run.path.stat().st_mtime if run.path.exists() else 0.0
-            return RunSummary(run.name, run.path, "failed", "", "settings unreadable", "", None, created)
+            return RunSummary(run.name, run.path, "failed", "", "settings unreadable", "", None, created, run.notes())
         if run.outcome() is not None:
             self._settled[run.path] = (ended, summary)
         return summary
 
 
-def _end_time(run: RunFolder) -> tuple[int, int]:
-    """When the outcome and later scores were written, in nanoseconds; 0 for none."""
-    return _written(run.path / "outcome.json"), _written(run.scores_path)
+def _end_time(run: RunFolder) -> tuple[int, ...]:
+    """When the outcome, later scores and the notes were written, in nanoseconds; 0 for none."""
+    return tuple(_written(path) for path in (run.path / "outcome.json", run.scores_path, run.path / ABOUT))
 
 
 def _written(path: Path) -> int:
@@ -113,17 +119,43 @@ def _written(path: Path) -> int:
 def _running_summary(run: RunFolder) -> RunSummary:
     config = run.config()
     created = (run.path / "run.toml").stat().st_mtime
-    return RunSummary(run.name, run.path, "running", config.method.kind, config.model.base, config.dataset.source, None, created)
+    method, base, source = config.method.kind, config.model.base, config.dataset.source
+    return RunSummary(run.name, run.path, "running", method, base, source, None, created, run.notes())
 
 
 def _words(row: RunSummary) -> str:
     method = METHOD_NAMES.get(row.method, "")
     parts = [
+        row.notes.title,
         row.name,
         f"{method}, {STATE_WORDS[row.state]}",
         f"Accuracy on test: {percent(row.accuracy)}" if row.accuracy is not None else "",
         f"Base: {base_name(row.base)}",
         f"Data: {source_name(row.source)}" if row.source else "",
+        f"Tags: {', '.join(row.notes.tags)}" if row.notes.tags else "",
+        row.notes.note,
         age(row.created, time.time()),
     ]
     return "\n".join(part for part in parts if part)
+
+
+class RunsFilter(QSortFilterProxyModel):
+    """The runs that a search finds."""
+
+    def __init__(self, runs: RunsModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._runs = runs
+        self._search = ""
+        self.setSourceModel(runs)
+
+    def search(self, words: str) -> None:
+        """Show only runs with these words; all for none."""
+        self._search = words
+        self.invalidate()
+
+    def row_of(self, path: Path) -> QModelIndex:
+        """The index of a run, invalid when it is not shown."""
+        return self.mapFromSource(self._runs.row_of(path))
+
+    def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:  # noqa: ARG002, N802
+        return self._runs.matches(source_row, self._search)

@@ -42,6 +42,8 @@ class SetupPage(QWidget):
         self.method = MethodSelector()
         self.settings = SettingsForm()
         self._preset = RunConfig()
+        self._given: dict[str, dict[str, Any]] = {}
+        """What a run that is repeated says in places that have no field here."""
         self._running: str | None = None
         self._sample: MemorySample | None = None
         self._shown_available = 0
@@ -70,7 +72,21 @@ class SetupPage(QWidget):
         self.settings.fill(table)
         if not self.model.base:
             del table["model"]
+        for section, values in self._given.items():
+            table[section] = values | table.get(section, {})
         return validate_run_config(table)
+
+    def show_config(self, config: RunConfig) -> None:
+        """Set everything up as in another run. Places without a field keep what it says, until other data is chosen."""
+        self.method.choose(config.method.kind)
+        self.model.open_base(config.model.base)
+        self.dataset.open_dataset(config.dataset)
+        self.settings.show_config(config)
+        self._given = config.model_dump(exclude_none=True)
+        for path in (*self.settings.fields, *self.dataset.fields, "model.base", "method.kind"):
+            section, name = path.split(".")
+            self._given[section].pop(name, None)
+        self.refresh()
 
     def missing(self) -> list[str]:
         """What stands between this page and a run, in words; empty when Train may be pressed."""
@@ -175,6 +191,7 @@ class SetupPage(QWidget):
 
     def _source_opened(self) -> None:
         """The sample comes with settings of its own, a file takes the defaults."""
+        self._given = {}
         before, self._preset = self._preset, sample_run_config() if self.dataset.source == SAMPLE else RunConfig()
         self.settings.replace_preset(before, self._preset)
 

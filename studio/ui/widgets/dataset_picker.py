@@ -29,6 +29,7 @@ from studio.ui.widgets.fields import decimal, describe
 from studio.ui.widgets.paths import PathField, dropped_path
 
 SAMPLE = "sample"
+FIELDS = ("source", "validation_fraction", "test", "test_fraction", "text_column", "label_column", "limit")
 _DELAY_MS = 250
 
 
@@ -46,6 +47,8 @@ class DatasetPicker(Card):
     def __init__(self) -> None:
         super().__init__("Dataset", "datasetPicker")
         self.answer: DataInspected | None = None
+        self.fields = tuple(f"dataset.{name}" for name in FIELDS)
+        """The settings that are made here, by their place in run.toml."""
         self.limit: int | None = None
         self._source = SAMPLE
         self._job: Job | None = None
@@ -88,6 +91,19 @@ class DatasetPicker(Card):
             self.test_file.show_path("")
         self._show_source()
         self.source_opened.emit()
+        self.read_again()
+
+    def open_dataset(self, dataset: DatasetConfig) -> None:
+        """Read the data set of another run, with its columns and shares."""
+        self.open_source(dataset.source)
+        self.validation.set_value(dataset.validation_fraction)
+        self.test_fraction.set_value(dataset.test_fraction)
+        if self._source != SAMPLE:
+            self.test_file.show_path(dataset.test or "")
+            for combo, name in ((self.text_column, dataset.text_column), (self.label_column, dataset.label_column)):
+                if name is not None:
+                    combo.addItem(name)
+                    combo.setProperty("chosen", True)
         self.read_again()
 
     def set_limit(self, limit: int | None) -> None:

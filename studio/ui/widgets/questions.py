@@ -39,6 +39,17 @@ def may_cancel(parent: QWidget, what: str, then: str) -> bool:
     )
 
 
+def may_delete(parent: QWidget, name: str) -> bool:
+    """Ask whether a run may be moved to the trash."""
+    return _agrees(
+        parent,
+        "Delete a run",
+        f"Move {name} to the trash?",
+        "Its settings, checkpoints, predictions and notes go with it. What was exported elsewhere stays.",
+        ("Move to the trash", "Keep it"),
+    )
+
+
 def end_work(parent: QWidget, work: Mapping[str, Work | None], then: str) -> bool:
     """Ask for each that is at work whether it may be ended, and end it; False when one is to go on.
 

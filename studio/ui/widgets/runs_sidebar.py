@@ -6,15 +6,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QPainter, QPen
-from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QLineEdit, QListView, QStyle, QStyledItemDelegate, QVBoxLayout, QWidget
 
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
 from studio.core.starter import base_name
 from studio.core.words import METHOD_NAMES, age, percent
 from studio.ui import theme
-from studio.ui.models.runs_model import STATE_WORDS, SUMMARY_ROLE, RunsModel, source_name
+from studio.ui.models.runs_model import STATE_WORDS, SUMMARY_ROLE, RunsFilter, RunsModel, source_name
 from studio.ui.theme import GRID, SMALL_FONT
 from studio.ui.widgets.basics import button, named, text_label
 
@@ -59,7 +59,15 @@ class _RunDelegate(QStyledItemDelegate):
         upper = QRectF(words.left(), words.top(), words.width(), words.height() / 2)
         lower = upper.translated(0, words.height() / 2)
         right = percent(row.accuracy) if row.accuracy is not None else STATE_WORDS[row.state]
-        _line(painter, upper, METHOD_NAMES.get(row.method, row.name), right, option.font, True, colours.color("text"))
+        _line(
+            painter,
+            upper,
+            row.notes.title or METHOD_NAMES.get(row.method, row.name),
+            right,
+            option.font,
+            True,
+            colours.color("text"),
+        )
         small = QFont(option.font)
         small.setPixelSize(SMALL_FONT)
         written = age(row.created, time.time()).removesuffix(" ago")
@@ -68,7 +76,9 @@ class _RunDelegate(QStyledItemDelegate):
 
 
 def _about(row: RunSummary) -> str:
-    return f"{source_name(row.source)} · {base_name(row.base)}" if row.source else base_name(row.base)
+    method = METHOD_NAMES.get(row.method, "") if row.notes.title else ""
+    parts = (method, source_name(row.source) if row.source else "", *row.notes.tags, base_name(row.base))
+    return " · ".join(part for part in parts if part)
 
 
 def _line(painter: QPainter, area: QRectF, left: str, right: str, font: QFont, strong: bool, colour: Any) -> None:
@@ -90,6 +100,8 @@ class RunsSidebar(QWidget):
     run_chosen = Signal(object)
     """The RunFolder that was chosen by mouse or keyboard."""
     new_run_requested = Signal()
+    menu_requested = Signal(object, QPoint)
+    """A RunFolder whose actions are wanted, and where on the screen."""
 
     def __init__(self, home: Home) -> None:
         super().__init__()
@@ -97,8 +109,11 @@ class RunsSidebar(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setMinimumWidth(25 * GRID)
         self.model = RunsModel(home, self)
+        self._shown = RunsFilter(self.model, self)
         self.view = named(QListView(), "runList", "Runs", "Every run on this computer; choose one to open it")
-        self.view.setModel(self.model)
+        self.view.setModel(self._shown)
+        self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.view.customContextMenuRequested.connect(self._request_menu)
         self.view.setItemDelegate(_RunDelegate(self.view))
         self.view.setMouseTracking(True)
         self.view.setUniformItemSizes(True)
@@ -107,6 +122,10 @@ class RunsSidebar(QWidget):
         self.view.clicked.connect(self._chosen)
         self.view.activated.connect(self._chosen)
         self.new_button = button("New run", "newRun", "Set up another run (Ctrl+N)", self.new_run_requested.emit)
+        self._search = named(QLineEdit(), "searchRuns", "Search runs", "Show only runs with these words in name, data or notes")
+        self._search.setPlaceholderText("Search runs…")
+        self._search.setClearButtonEnabled(True)
+        self._search.textChanged.connect(self._shown.search)
         title = text_label("Runs", "section")
         title.setBuddy(self.view)
         self._empty = text_label("No runs yet. Press Train on the Setup page; every run is kept here.", "muted", wrap=True)
@@ -117,6 +136,7 @@ class RunsSidebar(QWidget):
         top.setSpacing(12)
         top.addWidget(title)
         top.addWidget(self.new_button)
+        top.addWidget(self._search)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -130,6 +150,7 @@ class RunsSidebar(QWidget):
         chosen = self.chosen
         self.model.refresh()
         self._empty.setVisible(self.model.rowCount() == 0)
+        self._search.setVisible(self.model.rowCount() > 0)
         if chosen is not None:
             self.choose(chosen)
         self.view.viewport().update()
@@ -146,7 +167,12 @@ class RunsSidebar(QWidget):
             self.view.clearSelection()
             self.view.setCurrentIndex(QModelIndex())
         else:
-            self.view.setCurrentIndex(self.model.row_of(path))
+            self.view.setCurrentIndex(self._shown.row_of(path))
+
+    def _request_menu(self, place: QPoint) -> None:
+        index = self.view.indexAt(place)
+        if index.isValid():
+            self.menu_requested.emit(RunFolder(index.data(SUMMARY_ROLE).path), self.view.viewport().mapToGlobal(place))
 
     def _chosen(self, index: QModelIndex) -> None:
         self.run_chosen.emit(RunFolder(index.data(SUMMARY_ROLE).path))

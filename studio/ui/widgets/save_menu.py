@@ -10,8 +10,9 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton
 
 from studio.core.errors import StudioError
-from studio.core.predictions import save_file
+from studio.core.files import save_file
 from studio.ui.widgets.basics import named
+from studio.ui.words import plain_tooltip
 
 Writer = Callable[[Path], None]
 
@@ -38,7 +39,7 @@ class SaveMenu(QPushButton):
     def add(self, text: str, tooltip: str, suffix: str, write: Writer) -> None:
         """An entry that writes a file with this suffix: ``write`` is called with its path."""
         action = self._menu.addAction(text)
-        action.setToolTip(tooltip)
+        action.setToolTip(plain_tooltip(tooltip))
         action.triggered.connect(partial(self._save, text, suffix, write))
 
     def add_content(self, text: str, tooltip: str, suffix: str, content: Callable[[], str | bytes]) -> None:

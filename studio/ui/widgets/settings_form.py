@@ -100,6 +100,11 @@ class SettingsForm(Card):
             if value is not None:
                 table.setdefault(section, {})[name] = value
 
+    def show_config(self, config: RunConfig) -> None:
+        """Show the settings of another run."""
+        for path, field in self.fields.items():
+            field.set_value(_setting(config, path))
+
     def replace_preset(self, before: RunConfig, after: RunConfig) -> None:
         """Show ``after`` in every field that still says what ``before`` does; what a person changed stays."""
         for path, field in self.fields.items():

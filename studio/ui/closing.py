@@ -1,0 +1,51 @@
+"""Closing the window: what is at work is asked about, and what was learnt is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from PySide6.QtCore import QObject, QTimer
+from PySide6.QtWidgets import QMainWindow
+
+from studio.supervise.threads import SHUT_DOWN_SECONDS, TrainingSession
+from studio.ui.widgets.questions import Work, end_work, may_stop
+
+
+class Closing(QObject):
+    """Decides whether ``window`` may close, and closes it once its run has saved what it learnt."""
+
+    def __init__(self, window: QMainWindow, session: TrainingSession, work: Callable[[], Mapping[str, Work | None]]) -> None:
+        """``work`` names what else may be at work: exports and evaluations."""
+        super().__init__(window)
+        self._window, self._session, self._work = window, session, work
+        self.under_way = False
+        """A run is being stopped so that the window can close."""
+
+    def may_close(self) -> bool:
+        """Whether nothing would be lost. While a run is stopped for it, the window closes by itself later."""
+        if not self._session.active:
+            return self.end_work("close")
+        if not self.under_way and may_stop(self._window) and self.end_work("close"):
+            self._stop_first()
+        return False
+
+    def end_work(self, then: str) -> bool:
+        """Whether nothing, or nothing any more, is being exported or evaluated; ``then`` is what is to follow."""
+        return end_work(self._window, self._work(), then)
+
+    def _stop_first(self) -> None:
+        if not self._session.active:  # it ended while the question was open
+            self._window.close()
+            return
+        self.under_way = True
+        self._window.setWindowTitle("Finetune Studio: saving what was learnt…")
+        for part in (self._window.centralWidget(), self._window.menuBar()):
+            if part is not None:
+                part.setEnabled(False)
+        self._session.stop(closing=True)
+        # A worker that is slower than this saves by itself after the window is gone.
+        QTimer.singleShot(round(SHUT_DOWN_SECONDS * 1000), self, self._close_without_waiting)
+
+    def _close_without_waiting(self) -> None:
+        self._session.shut_down(0)
+        self._window.close()

@@ -1,0 +1,84 @@
+"""What can be done with a run besides looking at it: describe it, repeat it, show its folder, delete it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from PySide6.QtCore import QFile, QObject, QPoint, Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QDialog, QMenu, QWidget
+
+from studio.core.errors import StudioError
+from studio.core.runs import RunFolder
+from studio.supervise.threads import TrainingSession
+from studio.ui.widgets.basics import named
+from studio.ui.widgets.questions import may_delete
+from studio.ui.widgets.run_notes_dialog import RunNotesDialog
+
+Act = Callable[[RunFolder], None]
+
+
+class RunActions(QObject):
+    """Acts on one run at a time; ``parent`` is the window that questions stand before."""
+
+    notes_changed = Signal()
+    repeat_requested = Signal(object)
+    """Emitted with the RunConfig that another run is to begin with."""
+    deleted = Signal(object)
+    """Emitted with the RunFolder that is in the trash now."""
+    failed = Signal(object)
+    """Emitted with a StudioError."""
+
+    def __init__(self, parent: QWidget, session: TrainingSession) -> None:
+        super().__init__(parent)
+        self._window, self._session = parent, session
+        self.entries: tuple[tuple[str, Act], ...] = (
+            ("Title, tags and note…", self.edit_notes),
+            ("Repeat with changes", self.repeat),
+            ("Open its folder", self.show_folder),
+            ("Move to the trash…", self.delete),
+        )
+
+    def show_menu(self, run: RunFolder, place: QPoint) -> None:
+        """Offer the actions at a place on the screen."""
+        menu = named(QMenu(self._window), "runMenu", f"Actions for {run.name}")
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for text, act in self.entries:
+            menu.addAction(text).triggered.connect(partial(self._do, act, run))
+        menu.popup(place)
+
+    def edit_notes(self, run: RunFolder) -> None:
+        dialog = RunNotesDialog(run.name, run.notes(), self._window)
+        if dialog.exec() == QDialog.DialogCode.Accepted:
+            try:
+                run.write_notes(dialog.notes())
+            except StudioError as error:
+                self.failed.emit(error)
+            self.notes_changed.emit()
+        dialog.deleteLater()
+
+    def repeat(self, run: RunFolder) -> None:
+        try:
+            self.repeat_requested.emit(run.config())
+        except StudioError as error:
+            self.failed.emit(error)
+
+    def show_folder(self, run: RunFolder) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(run.path)))
+
+    def delete(self, run: RunFolder) -> None:
+        ours = self._session.run if self._session.active else None  # its worker may not have taken the lock yet
+        if run == ours or run.is_running():
+            self.failed.emit(StudioError(f"{run.name} is being trained.", "Stop it first.", kind="busy"))
+        elif may_delete(self._window, run.name):
+            if QFile.moveToTrash(str(run.path)):
+                self.deleted.emit(run)
+            else:
+                problem = StudioError(
+                    f"{run.name} could not be moved to the trash; nothing was deleted.", f"Delete the folder {run.path} by hand."
+                )
+                self.failed.emit(problem)
+
+    def _do(self, act: Act, run: RunFolder, _checked: bool = False) -> None:
+        act(run)
