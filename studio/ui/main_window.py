@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from PySide6.QtCore import QEvent, QSettings, QTimer, SignalInstance
 from PySide6.QtGui import QCloseEvent, QPaintEvent
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QFileDialog, QMainWindow
 
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
@@ -237,6 +238,7 @@ class MainWindow(QMainWindow):
             "&File": [
                 ("&New run", self.new_run, "Ctrl+N"),
                 ("&Open data…", self._open_data, "Ctrl+O"),
+                ("Open &settings…", self._browse_run_file, "Ctrl+Shift+O"),
                 None,
                 ("&Train", self._train_from_menu, "Ctrl+Return"),
                 None,
@@ -257,6 +259,7 @@ class MainWindow(QMainWindow):
         self.actions_of_runs.deleted.connect(self._forget)
         self.actions_of_runs.failed.connect(self.error.show_problem)
         self.setup.train_requested.connect(self.train)
+        self.setup.run_file_dropped.connect(self._open_run_file)
         self._watch("model", self.setup.model.event_received)
         self._watch("data", self.setup.dataset.event_received)
         self.session.run_started.connect(self._run_started)
@@ -282,6 +285,20 @@ class MainWindow(QMainWindow):
     def _open_data(self) -> None:
         self.show_tab("Setup")
         self.setup.dataset.file.browse()
+
+    def _browse_run_file(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileName(self, "Open settings", str(Path.home()), "Settings of a run (*.toml)")
+        if chosen:
+            self._open_run_file(Path(chosen))
+
+    def _open_run_file(self, path: Path) -> None:
+        self.error.clear()
+        try:
+            self.setup.open_run_file(path)
+        except StudioError as error:
+            self.error.show_problem(error)
+            return
+        self.new_run()
 
     def _train_from_menu(self) -> None:
         self.show_tab("Setup")

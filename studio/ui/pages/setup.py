@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QResizeEvent, QShowEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from studio.core.config import MethodKind, RunConfig, sample_run_config, validate_run_config
+from studio.core.config import MethodKind, RunConfig, load_run_config, sample_run_config, validate_run_config
 from studio.core.errors import StudioError
 from studio.core.machine import cpu_has_bf16
 from studio.core.memory import DeviceName, estimate_lengths, forecast
@@ -17,10 +18,12 @@ from studio.core.runs import Home
 from studio.core.words import size
 from studio.supervise.gauges import MemorySample
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import primary_button, text_label
+from studio.ui.widgets.basics import button, primary_button, text_label
 from studio.ui.widgets.dataset_picker import SAMPLE, DatasetPicker
 from studio.ui.widgets.method_selector import KINDS, MethodSelector
 from studio.ui.widgets.model_picker import ModelPicker
+from studio.ui.widgets.paths import RUN_FILE, dropped_path
+from studio.ui.widgets.run_file_dialog import RunFileDialog
 from studio.ui.widgets.settings_form import SettingsForm
 from studio.ui.words import plain_tooltip
 
@@ -33,10 +36,13 @@ class SetupPage(QWidget):
 
     train_requested = Signal(object)
     """The RunConfig, once data and model are known to be good."""
+    run_file_dropped = Signal(object)
+    """Emitted with the Path of a run.toml."""
 
     def __init__(self, home: Home) -> None:
         super().__init__()
         self.setObjectName("setupPage")
+        self.setAcceptDrops(True)
         self.dataset = DatasetPicker()
         self.model = ModelPicker(home)
         self.method = MethodSelector()
@@ -101,11 +107,17 @@ class SetupPage(QWidget):
             found.append("The model is being read.")
         elif self.model.description is None:
             found.append("Choose a model folder." if not self.model.base else "The model cannot be used; see Model.")
-        try:
-            self.config()
-        except StudioError as error:
-            found.append("Some settings are wrong: " + "; ".join(error.detail.splitlines()) + ".")
+        _config, problem = self._checked()
+        if problem is not None:
+            found.append("Some settings are wrong: " + "; ".join(problem.detail.splitlines()) + ".")
         return found
+
+    def _checked(self) -> tuple[RunConfig | None, StudioError | None]:
+        """The run as it is set up now, or what is wrong with it."""
+        try:
+            return self.config(), None
+        except StudioError as error:
+            return None, error
 
     def show_running(self, name: str | None) -> None:
         """A run of that name is active, or none is."""
@@ -126,20 +138,25 @@ class SetupPage(QWidget):
 
     def refresh(self) -> None:
         """Check the settings, forecast all three methods and say what is missing."""
-        try:
-            config = self.config()
-        except StudioError as error:
-            self.settings.show_problems(error)
-            self.settings.show_warnings([])
-        else:
-            self.settings.show_problems(None)
-            self.settings.show_warnings(config.warnings())
+        config, problem = self._checked()
+        self.settings.show_problems(problem)
+        self.settings.show_warnings(config.warnings() if config is not None else [])
         self._show_forecasts()
         missing = self.missing()
         self.train_button.setEnabled(not missing)
+        self.run_file_button.setEnabled(config is not None)
         self.train_button.setText("Training…" if self._running is not None else "Train")
         self.train_button.setToolTip(plain_tooltip("\n".join(missing) or "Start training (Ctrl+Return)"))
         self._status.setText(missing[0] if missing else self._ready_words())
+
+    def open_run_file(self, path: Path) -> None:
+        """Set everything up as a run.toml says. Raises StudioError."""
+        self.show_config(load_run_config(path))
+
+    def _show_run_file(self) -> None:
+        dialog = RunFileDialog(self.config(), self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
 
     def _ready_words(self) -> str:
         found = self.method.forecasts.get(self.method.kind)
@@ -149,10 +166,7 @@ class SetupPage(QWidget):
 
     def _show_forecasts(self) -> None:
         description, answer = self.model.description, self.dataset.answer
-        try:
-            config = self.config()
-        except StudioError:
-            config = None
+        config, _problem = self._checked()
         if description is None or answer is None or config is None:
             waits_for = "the settings are right" if config is None else "data and model are read"
             self.method.clear_forecasts(f"Memory is forecast once {waits_for}")
@@ -229,6 +243,8 @@ class SetupPage(QWidget):
         self.scroll_area.setWidget(content)
         self._status = text_label("", "muted", wrap=True)
         self._status.setObjectName("setupStatus")
+        tip = "Show all settings as a run.toml, to copy, save or train in a terminal"
+        self.run_file_button = button("As run.toml", "showRunFile", tip, self._show_run_file)
         self.train_button = primary_button("Train", "trainButton", "Start training (Ctrl+Return)", self.request_training)
         actions = QWidget()
         actions.setObjectName("actionBar")
@@ -237,12 +253,21 @@ class SetupPage(QWidget):
         row.setContentsMargins(2 * GRID, 12, 2 * GRID, 12)
         row.setSpacing(2 * GRID)
         row.addWidget(self._status, 1)
+        row.addWidget(self.run_file_button)
         row.addWidget(self.train_button)
         page = QVBoxLayout(self)
         page.setContentsMargins(0, 0, 0, 0)
         page.setSpacing(0)
         page.addWidget(self.scroll_area, 1)
         page.addWidget(actions)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+        if dropped_path(event).endswith(RUN_FILE):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        event.acceptProposedAction()
+        self.run_file_dropped.emit(Path(dropped_path(event)))
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         super().showEvent(event)

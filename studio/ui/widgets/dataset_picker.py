@@ -26,7 +26,7 @@ from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, ErrorPanel, button, guard_wheel, named, text_label
 from studio.ui.widgets.data_views import DataViews
 from studio.ui.widgets.fields import decimal, describe
-from studio.ui.widgets.paths import PathField, dropped_path
+from studio.ui.widgets.paths import PathField, dropped_path, takes_drop
 
 SAMPLE = "sample"
 FIELDS = ("source", "validation_fraction", "test", "test_fraction", "text_column", "label_column", "limit")
@@ -247,7 +247,7 @@ class DatasetPicker(Card):
         self._test_row.setVisible(not sample)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        if dropped_path(event):
+        if takes_drop(event):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802

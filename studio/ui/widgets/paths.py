@@ -13,6 +13,7 @@ from studio.core.paths import as_typed
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import button, named
 
+RUN_FILE = ".toml"
 DATA_FILES = "Tables (*.csv *.tsv *.jsonl);;All files (*)"
 
 
@@ -77,13 +78,19 @@ class PathField(QWidget):
             self._confirm()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        if dropped_path(event):
+        if takes_drop(event):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         if path := dropped_path(event):
             event.acceptProposedAction()
             self.choose(path)
+
+
+def takes_drop(event: QDropEvent) -> bool:
+    """Whether a drag carries data or a model; settings go to the page instead."""
+    path = dropped_path(event)
+    return bool(path) and not path.endswith(RUN_FILE)
 
 
 def dropped_path(event: QDropEvent) -> str:

@@ -1,0 +1,93 @@
+"""Settings as a file: shown, copied, saved, opened and dropped."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
+from PySide6.QtWidgets import QApplication, QFileDialog, QPushButton, QWidget
+from pytestqt.qtbot import QtBot
+
+from studio.core.config import dump_run_config, load_run_config
+from studio.ui.main_window import MainWindow
+from studio.ui.pages.setup import SetupPage
+from studio.ui.widgets.run_file_dialog import RunFileDialog
+from tests.ui.sample_runs import assert_usable
+
+
+def press(dialog: QWidget, name: str, qtbot: QtBot) -> None:
+    found = dialog.findChild(QPushButton, name)
+    assert found is not None
+    qtbot.mouseClick(found, Qt.MouseButton.LeftButton)
+
+
+@pytest.fixture
+def dialog(ready: SetupPage, qtbot: QtBot) -> RunFileDialog:
+    press(ready, "showRunFile", qtbot)
+    found = ready.findChild(RunFileDialog)
+    assert found is not None
+    return found
+
+
+def test_it_is_copied_and_saved_as_the_command_line_reads_it(
+    ready: SetupPage, dialog: RunFileDialog, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press(dialog, "copyRunFile", qtbot)
+    assert QGuiApplication.clipboard().text() == dump_run_config(ready.config())
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_arguments: (str(tmp_path / "my run"), ""))
+    press(dialog, "saveRunFile", qtbot)
+    assert load_run_config(tmp_path / "my run.toml") == ready.config()
+    press(dialog, "copyCommand", qtbot)
+    assert shlex.split(QGuiApplication.clipboard().text()) == ["finetune-studio", "train", str(tmp_path / "my run.toml")]
+    assert_usable(dialog)
+
+
+def test_a_place_that_cannot_be_written_is_told(
+    dialog: RunFileDialog, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_arguments: (str(tmp_path / "none" / "run.toml"), ""))
+    press(dialog, "saveRunFile", qtbot)
+    assert "cannot be written" in dialog._problem.message
+    assert dialog.command == ""
+
+
+def drop(target: QWidget, path: Path) -> bool:
+    """Drag a file over a widget and let go; whether it was taken."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    everything = (Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    enter = QDragEnterEvent(QPoint(5, 5), *everything)
+    enter.ignore()
+    QApplication.sendEvent(target, enter)
+    if enter.isAccepted():
+        QApplication.sendEvent(target, QDropEvent(QPoint(5, 5), *everything))
+    return enter.isAccepted()
+
+
+def test_a_file_is_opened_and_dropped(
+    window: MainWindow, answer_all: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "other.toml"
+    path.write_text('[method]\nkind = "full"\n[training]\nepochs = 2.5\n', "utf-8")
+    assert drop(window.setup.dataset, path), "the page around the data set takes it"
+    answer_all()
+    assert window.setup.config() == load_run_config(path)
+    path.write_text("[training]\nepochs = 4\n[dataset]\nseed = 3\n", "utf-8")
+    window.show_tab("Export")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_arguments: (str(path), ""))
+    window._browse_run_file()
+    assert window.current_tab == "Setup"
+    assert window.setup.config() == load_run_config(path)
+
+
+def test_a_bad_file_is_told_and_changes_nothing(window: MainWindow, tmp_path: Path) -> None:
+    before = window.setup.config()
+    path = tmp_path / "bad.toml"
+    path.write_text("[training]\nepoch = 2\n", "utf-8")
+    drop(window.setup, path)
+    assert "epochs" in window.error.message
+    assert window.setup.config() == before
