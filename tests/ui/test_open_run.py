@@ -244,18 +244,11 @@ class TestSeries:
         assert np.array_equal(series.values, np.arange(5000))
         assert series.last == 4999
 
-    @given(st.lists(st.floats(0, 100) | st.just(math.nan), min_size=1, max_size=60))
-    def test_smoothed_loss_stays_between_the_losses_and_survives_nan(self, losses: list[float]) -> None:
+    @given(st.lists(st.floats(0, 100) | st.just(math.nan), min_size=1, max_size=60), st.integers(1, 20))
+    def test_smoothed_loss_is_the_mean_of_the_last_finite_ones(self, losses: list[float], window: int) -> None:
         series = StepSeries()
         for number, loss in enumerate(losses, 1):
             series.add(step(number, loss))
-        finite = [loss for loss in losses if math.isfinite(loss)]
-        smoothed = series.smoothed.values
-        assert len(smoothed) == len(losses)
-        known = smoothed[np.isfinite(smoothed)]
-        if finite:
-            assert math.isfinite(smoothed[-1])
-            assert known.min() >= min(finite) - 1e-9
-            assert known.max() <= max(finite) + 1e-9
-        else:
-            assert len(known) == 0
+        for number, mean in enumerate(series.smoothed_loss(window), 1):
+            last = [loss for loss in losses[max(0, number - window) : number] if math.isfinite(loss)]
+            assert mean == pytest.approx(np.mean(last), abs=1e-9) if last else math.isnan(mean)

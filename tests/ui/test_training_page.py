@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QCheckBox, QPlainTextEdit, QProgressBar, QPushButton
+from PySide6.QtWidgets import QCheckBox, QPlainTextEdit, QProgressBar, QPushButton, QSlider
 from pytestqt.qtbot import QtBot
 
 from studio.core.events import Crashed, Event, Failed, StageChanged
@@ -61,8 +61,8 @@ def test_a_finished_run_is_rebuilt_from_its_folder(page: TrainingPage, home: Hom
     assert np.allclose(y, 2.0 / np.arange(1, 11))
     assert page._plots["loss"].shown("validation")[0].tolist() == [5, 10]
     assert page._plots["scores"].shown("accuracy")[1].tolist() == [0.5, 1.0]
-    assert page._plots["memory"].shown("memory")[1].tolist() == [1.0] * 10
-    assert page._plots["memory"].shown("forecast")[1].tolist() == [2.0, 2.0]
+    assert page._details.plots["memory"].shown("memory")[1].tolist() == [1.0] * 10
+    assert page._details.plots["memory"].shown("forecast")[1].tolist() == [2.0, 2.0]
     assert page._facts.text("step") == "10 of 10"
     assert page._facts.text("elapsed") == "2:05"
     assert page._facts.text("device") == "cpu, bf16"
@@ -218,6 +218,30 @@ def test_the_legend_reads_out_what_is_under_the_pointer(page: TrainingPage, home
     assert loss.read_out()["validation"] == "validation", "no validation had been made by then"
 
 
+@pytest.mark.parametrize(
+    ("choice", "curve", "values"),
+    [("rate", "rate", {1e-4}), ("norm", "norm", {0.5}), ("speed", "speed", {300.0}), ("memory", "memory", {1.0})],
+)
+def test_details_show_one_plot_at_a_time(
+    page: TrainingPage, home: Home, qtbot: QtBot, choice: str, curve: str, values: set[float]
+) -> None:
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    details = page._details
+    assert details is not None
+    qtbot.mouseClick(page.findChild(QPushButton, f"detail_{choice}"), Qt.MouseButton.LeftButton)
+    assert details.plots[choice].isVisible()
+    assert set(details.plots[choice].shown(curve)[1].tolist()) == values
+
+
+def test_smoothing_is_set_by_a_slider(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    page.show_run(OpenRun(make_run(home, [step(number, float(number)) for number in range(1, 21)], final=finished())))
+    slider = page.findChild(QSlider, "smoothing")
+    assert slider is not None
+    for window, mean in ((1, 20.0), (4, 18.5), (100, 10.5)):
+        slider.setValue(window)
+        qtbot.waitUntil(lambda mean=mean: page._plots["loss"].shown("smoothed")[1][-1] == pytest.approx(mean))
+
+
 def test_hidden_pages_do_not_draw(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
     run = OpenRun(make_run(home, [], checkpoint=False), ours=True)
     page.show_run(run)
@@ -255,7 +279,7 @@ def test_colours_follow_the_theme(page: TrainingPage, home: Home, monkeypatch: p
 
 def test_memory_is_drawn_in_gigabytes(page: TrainingPage, home: Home) -> None:
     page.show_run(OpenRun(make_run(home, final=finished(peak_bytes=3 * GB))))
-    assert page._plots["memory"].read_out() == {"memory": "measured 1.00 GB", "forecast": "forecast 2.00 GB"}
+    assert page._details.plots["memory"].read_out() == {"memory": "measured 1.00 GB", "forecast": "forecast 2.00 GB"}
 
 
 def test_names_tooltips_and_plain_text(page: TrainingPage, home: Home) -> None:

@@ -43,8 +43,7 @@ class StepSeries:
     def __init__(self) -> None:
         self.step = Series()
         self.loss = Series()
-        self.smoothed = Series()
-        """Exponential mean of the finite losses, corrected for its start (Kingma & Ba 2015, section 3)."""
+        self.tokens_per_second = Series()
         self.seconds = Series()
         self.learning_rate = Series()
         self.gradient_norm = Series()
@@ -52,21 +51,27 @@ class StepSeries:
         """Seconds since the run began, for each entry of ``memory``."""
         self.memory = Series()
         """Bytes: of the worker process on a CPU, of the allocator on CUDA and MPS."""
-        self._mean = 0.0
-        self._weight = 0.0
 
     def add(self, event: StepsCompleted) -> None:
-        decay = 1 - 1 / min(100, max(4, event.steps / 100))
+        speed = event.tokens / total if (total := sum(event.seconds)) > 0 else math.nan
         for offset, (loss, seconds) in enumerate(zip(event.losses, event.seconds, strict=False)):
-            if math.isfinite(loss):
-                self._mean = decay * self._mean + (1 - decay) * loss
-                self._weight = decay * self._weight + (1 - decay)
             self.step.append(event.first_step + offset)
             self.loss.append(loss)
-            self.smoothed.append(self._mean / self._weight if self._weight else math.nan)
             self.seconds.append(seconds)
+            self.tokens_per_second.append(speed)
             self.learning_rate.append(event.learning_rate)
             self.gradient_norm.append(event.gradient_norm)
+
+    def smoothed_loss(self, window: int) -> NDArray[np.float64]:
+        """The mean of the finite losses over the last ``window`` steps at each step, shape (steps,); NaN where none is."""
+        finite = np.isfinite(self.loss.values)
+        sums = np.concatenate([[0.0], np.cumsum(np.where(finite, self.loss.values, 0.0))])
+        counts = np.concatenate([[0], np.cumsum(finite)])
+        start = np.maximum(0, np.arange(1, len(sums)) - window)
+        number = counts[1:] - counts[start]
+        means = np.full(len(number), np.nan)
+        np.divide(sums[1:] - sums[start], number, out=means, where=number > 0)
+        return means
 
     def forget_memory(self) -> None:
         self.memory_elapsed, self.memory = Series(), Series()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QBoxLayout, QCheckBox, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QCheckBox, QHBoxLayout, QSlider, QSplitter, QVBoxLayout, QWidget
 
 from studio.core.events import Crashed, Failed
 from studio.core.starter import base_name
@@ -23,10 +23,13 @@ from studio.ui.widgets.run_page import RunPage
 from studio.ui.words import plain_tooltip
 
 if TYPE_CHECKING:
+    from studio.ui.widgets.detail_plots import DetailPlots
     from studio.ui.widgets.plots import RunPlot
 
 _REDRAW_MS = 100
 _STOP_TIP = "Finish this step, keep what was learnt, and predict the test messages with it"
+_SMOOTHING, _MOST_SMOOTHING = 10, 100
+_SMOOTHING_TIP = "Over how many steps the smoothed line is the mean; the raw losses stay visible under it"
 _ELSEWHERE_TIP = "This run is trained by another program, such as the command line; stop it there"
 _STATES: dict[str, tuple[str, Tone]] = {
     "new": ("not started", "neutral"),
@@ -51,6 +54,7 @@ class TrainingPage(RunPage):
         self._problem_of = ""
         self._stopping = ""
         self._plots: dict[str, RunPlot] = {}
+        self._details: DetailPlots | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(_REDRAW_MS)
         self._timer.timeout.connect(self._tick)
@@ -136,6 +140,11 @@ class TrainingPage(RunPage):
         self._log_scale = QCheckBox("Log axis")
         named(self._log_scale, "logAxis", "Logarithmic loss axis", "Show the loss on a logarithmic axis")
         self._log_scale.toggled.connect(lambda on: self._plots["loss"].set_log(on) if self._plots else None)
+        self._smoothing = named(QSlider(Qt.Orientation.Horizontal), "smoothing", "Smoothing of the loss, in steps", _SMOOTHING_TIP)
+        self._smoothing.setRange(1, _MOST_SMOOTHING)
+        self._smoothing.setValue(_SMOOTHING)
+        self._smoothing.setFixedWidth(10 * GRID)
+        self._smoothing.valueChanged.connect(self._mark)
         self._fit = button(
             "Fit", "fitPlots", "Show all steps again after zooming; so does a double click", self._fit_plots, "quiet"
         )
@@ -150,19 +159,23 @@ class TrainingPage(RunPage):
         return body
 
     def _load_plots(self) -> None:
-        from studio.ui.widgets.plots import loss_plot, memory_plot, score_plot
+        from studio.ui.widgets.detail_plots import DetailPlots
+        from studio.ui.widgets.plots import loss_plot, score_plot
 
         if self._plots:
             return
-        self._plots = {"loss": loss_plot(), "scores": score_plot(), "memory": memory_plot()}
+        self._plots = {"loss": loss_plot(), "scores": score_plot()}
+        self._details = DetailPlots()
         self._plots["scores"].link_x(self._plots["loss"])
+        self._plots["loss"].header.addWidget(text_label("Smooth", "small"))
+        self._plots["loss"].header.addWidget(self._smoothing)
         self._plots["loss"].header.addWidget(self._log_scale)
         self._plots["loss"].header.addWidget(self._fit)
         self._left.addWidget(framed(self._plots["loss"]))
         self._left.addWidget(framed(self._plots["scores"]))
         self._left.setSizes([300, 200])
         self._body.setSizes([600, 400])
-        self._right.insertWidget(0, framed(self._plots["memory"]))
+        self._right.insertWidget(0, framed(self._details))
         self._right.setSizes([200, 300])
         self._plots["loss"].set_log(self._log_scale.isChecked())
         self.refresh()
@@ -185,6 +198,8 @@ class TrainingPage(RunPage):
     def _fit_plots(self) -> None:
         for plot in self._plots.values():
             plot.fit()
+        if self._details is not None:
+            self._details.fit()
 
     def _show_header(self, run: OpenRun) -> None:
         state, tone = _STATES[run.state]
@@ -236,7 +251,7 @@ class TrainingPage(RunPage):
         at = np.array([event.step for event in validation], dtype=np.float64)
         loss = self._plots["loss"]
         loss.set_data("raw", steps.step.values, steps.loss.values)
-        loss.set_data("smoothed", steps.step.values, steps.smoothed.values)
+        loss.set_data("smoothed", steps.step.values, steps.smoothed_loss(self._smoothing.value()))
         loss.set_data("validation", at, np.array([event.loss for event in validation]))
         scores = self._plots["scores"]
         scores.set_data("accuracy", at, np.array([event.accuracy for event in validation]))
@@ -244,10 +259,5 @@ class TrainingPage(RunPage):
         test = [event for event in run.evaluated("test") if event.step > 0]
         tested_at = np.array([event.step for event in test], dtype=np.float64)
         scores.set_data("test", tested_at, np.array([event.accuracy for event in test]))
-        memory, elapsed = steps.memory.values / 2**30, steps.memory_elapsed.values
-        self._plots["memory"].set_data("memory", elapsed, memory)
-        if run.started is not None and run.started.forecast_bytes:
-            ends = np.array([0.0, elapsed[-1] if len(elapsed) else 1.0])
-            self._plots["memory"].set_data("forecast", ends, np.full(2, run.started.forecast_bytes / 2**30))
-        else:
-            self._plots["memory"].set_data("forecast", np.zeros(0), np.zeros(0))
+        if self._details is not None:
+            self._details.draw(run)

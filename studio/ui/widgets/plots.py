@@ -225,6 +225,39 @@ def memory_plot() -> RunPlot:
     )
 
 
+def rate_plot() -> RunPlot:
+    """The learning rate over steps."""
+    return RunPlot(
+        "ratePlot",
+        "Learning rate",
+        {"rate": Curve("learning rate", "train", "line", "{:.2e}".format)},
+        "Step size of the optimizer at each step, as the schedule sets it.",
+        "Comes with the first step",
+    )
+
+
+def norm_plot() -> RunPlot:
+    """The length of the gradient over steps."""
+    return RunPlot(
+        "normPlot",
+        "Gradient norm",
+        {"norm": Curve("before clipping", "validation", "line", "{:.3g}".format)},
+        "Length of the gradient at each step, before it is clipped. A sudden rise is a warning.",
+        "Comes with the first step",
+    )
+
+
+def speed_plot() -> RunPlot:
+    """Throughput over steps."""
+    return RunPlot(
+        "speedPlot",
+        "Speed",
+        {"speed": Curve("tokens a second", "test", "line", "{:,.0f}".format)},
+        "Tokens computed a second at each step, without padding.",
+        "Comes with the first step",
+    )
+
+
 def _loss(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 0.1 else f"{value:.3f}"
 
