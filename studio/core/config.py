@@ -34,7 +34,9 @@ class _Table(BaseModel):
 
 
 class DatasetConfig(_Table):
-    source: str = Field("sample", description="A CSV, TSV or JSONL file of labelled messages, or 'sample'.", min_length=1)
+    source: str = Field(
+        "sample", description="A CSV, TSV, JSON, JSONL or Parquet file of labelled messages (.gz too), or 'sample'.", min_length=1
+    )
     validation: str | None = Field(None, description="A file of messages that choose the best checkpoint.")
     validation_fraction: float = Field(
         0.1, gt=0, lt=1, description="Share of the training rows set aside for validation when no file is given."

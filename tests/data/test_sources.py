@@ -10,6 +10,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -143,9 +145,9 @@ def test_unusable_content_is_refused_with_its_reason(tmp_path: Path, content: by
 def test_unusable_files_are_refused_with_their_reason(tmp_path: Path) -> None:
     assert f"There is no file {tmp_path / 'none.csv'}" in refusal(tmp_path / "none.csv")
     assert "is a folder" in refusal(tmp_path)
-    for name in ("data.json", "data.parquet", "data.csv.gz", "data.xlsx", "data"):
+    for name in ("data.parquet.gz", "data.gz", "data.xlsx", "data"):
         path = write(tmp_path, gzip.compress(b"text,label\na,b\n"), name)
-        with pytest.raises(StudioError, match="not read yet") as caught:
+        with pytest.raises(StudioError, match="not read") as caught:
             read_examples(path)
         assert ".csv" in caught.value.remedy
         assert ".tsv" in caught.value.remedy
@@ -264,3 +266,63 @@ def test_banking77_is_read_whole(banking77: Path) -> None:
         assert problems == []
         assert any("\n" in example.text for example in examples)
     assert set(Counter(example.label for example in examples).values()) == {40}
+
+
+ROW = {"text": "where is it?", "label": "001", "n": 1.0, "extra": None, "tags": ["a", 2]}
+CELLS = {"text": ["where is it?"], "label": ["001"], "n": ["1.0"], "extra": [None], "tags": ['["a", 2]']}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("d.json", json.dumps([ROW])),
+        ("d.json", json.dumps({"version": 2, "rows": [ROW]}, indent=2)),
+        ("d.jsonl", json.dumps(ROW)),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_json_in_its_shapes_packed_or_not(tmp_path: Path, name: str, content: str, packed: bool) -> None:
+    raw = content.encode()
+    path = write(tmp_path, gzip.compress(raw) if packed else raw, name + (".gz" if packed else ""))
+    assert read_table(path).to_pydict() == CELLS
+
+
+def test_packed_text_with_delimiters(tmp_path: Path) -> None:
+    path = write(tmp_path, gzip.compress("text;label\nä;NA\n".encode("cp1252")), "d.csv.gz")
+    assert read_table(path).to_pydict() == {"text": ["ä"], "label": ["NA"]}
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", '{"a": 1}', '{"a": [{}], "b": [{}]}', "[", '[{"a": "\\ud800"}]'])
+def test_other_json_is_told(tmp_path: Path, content: str) -> None:
+    assert refusal(write(tmp_path, content.encode(), "d.json"))
+
+
+@pytest.mark.parametrize("cut", [1, 12, 30])
+def test_a_packed_file_that_was_cut_off_is_told(tmp_path: Path, cut: int) -> None:
+    raw = gzip.compress(b"text,label\n" + b"abc,def\n" * 50)
+    assert "is damaged" in refusal(write(tmp_path, raw[:-cut], "d.csv.gz"))
+
+
+def test_a_file_that_unpacks_into_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studio.data.tables._LARGEST_FILE", 1000)
+    path = write(tmp_path, gzip.compress(b"text,label\n" + b"abc,def\n" * 500), "d.csv.gz")
+    assert "when it is unpacked" in refusal(path)
+
+
+def test_parquet_with_the_names_of_its_labels(tmp_path: Path) -> None:
+    features = {"label": {"names": ["card", "None"], "_type": "ClassLabel"}, "text": {"dtype": "string", "_type": "Value"}}
+    table = pa.table({"text": ["a", "b", None], "label": [1, 0, -1], "number": [1, 2, 3], "flag": [True, False, None]})
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "d.parquet")
+    assert read_table(tmp_path / "d.parquet").to_pydict() == {
+        "text": ["a", "b", None],
+        "label": ["None", "card", None],
+        "number": ["1", "2", "3"],
+        "flag": ["true", "false", None],
+    }
+    pq.write_table(table, tmp_path / "plain.parquet")
+    assert read_table(tmp_path / "plain.parquet")["label"].to_pylist() == ["1", "0", "-1"]
+
+
+def test_what_is_no_parquet_is_told(tmp_path: Path) -> None:
+    assert "cannot be read as Parquet" in refusal(write(tmp_path, b"PAR1 and then nothing", "d.parquet"))

@@ -133,7 +133,7 @@ class DatasetPicker(Card):
         self.file = PathField(
             "datasetPath",
             "Data file",
-            "The sample is in use. Type a path, browse, or drop a CSV, TSV or JSONL file",
+            "The sample is in use. Type a path, browse, or drop a CSV, TSV, JSON or Parquet file",
             describe("dataset.source"),
             "file",
         )

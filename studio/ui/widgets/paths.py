@@ -14,7 +14,7 @@ from studio.ui.theme import GRID
 from studio.ui.widgets.basics import button, named
 
 RUN_FILE = ".toml"
-DATA_FILES = "Tables (*.csv *.tsv *.jsonl);;All files (*)"
+DATA_FILES = "Tables (*.csv *.tsv *.txt *.json *.jsonl *.parquet *.gz);;All files (*)"
 
 
 class PathField(QWidget):
