@@ -167,7 +167,8 @@ def load_run_config(path: Path) -> RunConfig:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise StudioError(f"The run file {path} cannot be read: {error}.", "Check its name and permissions.") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise StudioError(f"The run file {path} cannot be read: {reason}.", "Check its name and permissions.") from error
     return parse_run_config(text, path.resolve().parent)
 
 

@@ -73,6 +73,7 @@ def _read_bytes(path: Path) -> tuple[str, bytes]:
     try:
         if path.is_dir():
             raise StudioError(f"{path} is a folder.", "Choose a file in it.")
+        path.stat()  # what is not there is told before what it is called
         if kind not in (*_DELIMITERS, *_RECORDS, ".parquet") or (packed and kind == ".parquet"):
             such = (
                 f"{''.join(path.suffixes[-2:]) if packed else path.suffix} files are"

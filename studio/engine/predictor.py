@@ -126,6 +126,8 @@ def run_labels(run: RunFolder) -> list[str]:
 def kept_checkpoint(run: RunFolder) -> Path:
     """The checkpoint that stands for the run. Raises StudioError when it kept none."""
     checkpoint = run.checkpoint()
+    if checkpoint is None and run.is_running():
+        raise StudioError(f"The run {run.name} is still being trained.", "Wait until it has ended.", kind="busy")
     if checkpoint is None:
         raise StudioError(
             f"The run {run.name} has no trained model: it ended before anything was kept.", "Train it again.", kind="no_checkpoint"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from PySide6.QtCore import QEvent, QSettings, QTimer, SignalInstance
 from PySide6.QtGui import QCloseEvent, QPaintEvent
-from PySide6.QtWidgets import QFileDialog, QMainWindow
+from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow
 
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
@@ -146,12 +146,14 @@ class MainWindow(QMainWindow):
             self._live.add(event)
             self.bottom.show_run(self._live)
 
-    def _run_ended(self, _folder: RunFolder, final: Event) -> None:
+    def _run_ended(self, folder: RunFolder, final: Event) -> None:
         live, self._live = self._live, None
         self.sidebar.model.running = None
         if live is not None:
             live.add(final)
         self.bottom.show_run(None)
+        self.bottom.show_end(folder.name, final)
+        QApplication.alert(self)
         self.sidebar.refresh()
         self.setup.show_running(None)
         if live is not None and live is not self.open_run:
@@ -223,6 +225,7 @@ class MainWindow(QMainWindow):
         for page in self._run_pages():
             self.stack.addWidget(page)
             page.setup_requested.connect(lambda: self.show_tab("Setup"))
+            page.training_requested.connect(lambda: self.show_tab("Training"))
             page.show_run(self.open_run)
         self.stack.setCurrentIndex(self.tabs.currentIndex())
         self.training.stop_requested.connect(self._stop_open_run)

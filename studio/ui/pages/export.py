@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class ExportPage(RunPage):
             self._problem.clear()
             self._result.hide()
             if run is not None:
-                self._folder.show_path(str(Path.home() / EXPORTS / run.name))
+                self._folder.show_path(str(_unused(Path.home() / EXPORTS / run.name)))
         checkpoint = run.folder.checkpoint() if run is not None and not run.active else None
         self.show_state(0 if run is None else 1 if checkpoint is None else 2)
         if run is None or checkpoint is None:
@@ -185,7 +186,9 @@ class ExportPage(RunPage):
         restyle(self._folder.edit, "invalid", wrong)
         self._go.setEnabled(not refusal and not working and not done)
         room = f"; {size(free)} are free on that disk" if free is not None else ""
-        self._size.setText(f"{size(self._needed)} of weights, and a few files of tokenizer, labels and prompt{room}.")
+        self._size.setText(
+            f"{size(self._needed)} of weights, and the files of the tokenizer, which can be larger than an adapter{room}."
+        )
         return bool(refusal) or done
 
     def _choice(self, kind: ExportKind) -> QRadioButton:
@@ -256,6 +259,12 @@ def _refusal(folder: str) -> str:
     except OSError as error:
         return f"This folder cannot be read: {error.strerror or error}. Choose another one."
     return ""
+
+
+def _unused(folder: Path) -> Path:
+    """The folder, or the next of its name with a number that holds nothing yet."""
+    names = itertools.chain([folder.name], (f"{folder.name}-{number}" for number in itertools.count(2)))
+    return next(path for name in names if not _refusal(str(path := folder.with_name(name))))
 
 
 def _free_bytes(folder: str) -> int | None:

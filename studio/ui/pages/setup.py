@@ -190,7 +190,7 @@ class SetupPage(QWidget):
             )
             for kind in KINDS
         }
-        self.method.show_forecasts(found, description.parameters, available)
+        self.method.show_forecasts(found, description.parameters, available, device)
 
     def _machine(self) -> tuple[DeviceName, int]:
         """Where training would happen, and the bytes that it could have there."""

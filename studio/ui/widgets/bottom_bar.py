@@ -6,7 +6,8 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
-from studio.core.words import duration, sentence, size, size_of
+from studio.core.events import Event, Finished
+from studio.core.words import duration, percent, sentence, size, size_of
 from studio.supervise.gauges import MemorySample
 from studio.ui import theme
 from studio.ui.models.open_run import OpenRun
@@ -112,6 +113,11 @@ class BottomBar(QWidget):
         self.device.setText(sample.device)
         self.memory.setText(size_of(sample.ours + sample.others, sample.total))
         self.gauge.show_sample(sample, forecast)
+
+    def show_end(self, name: str, final: Event) -> None:
+        """How a run ended, until another begins."""
+        how = f"{percent(final.accuracy)} right on test" if isinstance(final, Finished) and final.rows else "see Training"
+        self.stage.setText(f"{name} has ended: {how}")
 
     def show_run(self, run: OpenRun | None) -> None:
         """The active run's progress; None when there is none."""

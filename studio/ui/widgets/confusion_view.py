@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -22,6 +22,8 @@ from studio.ui.widgets.basics import named, text_label
 
 SHADES = 64
 _FEW = 20
+_NARROWEST = 3 * GRID
+"""Wide enough for three digits."""
 _HEADER_WIDTH, _HEADER_HEIGHT = 18 * GRID, 15 * GRID
 _HELP = (
     "Choose a cell, a row name or a column name to see its messages. Arrows move; Shift+Space takes the row, "
@@ -93,18 +95,27 @@ class ConfusionView(QTableView):
         if now.isValid() and now != before:
             self.choose(Scope(now.row(), now.column()))
 
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        self._fit_columns()
+
     def updateGeometries(self) -> None:  # noqa: N802
         super().updateGeometries()
         frame = self.frameWidth()
         self._corner.setGeometry(frame, frame, self.verticalHeader().width(), self.horizontalHeader().height())
 
     def _fit(self) -> None:
-        few = len(self.confusion.labels) <= _FEW
-        width, height = (5 * GRID, 4 * GRID) if few else (4 * GRID, 3 * GRID)
-        self.horizontalHeader().setDefaultSectionSize(width)
-        self.verticalHeader().setDefaultSectionSize(height)
+        self.verticalHeader().setDefaultSectionSize(4 * GRID if len(self.confusion.labels) <= _FEW else 3 * GRID)
         self.scope = EVERYTHING
         self.updateGeometries()
+        self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        """As wide as is comfortable, or narrower where that shows the whole matrix."""
+        labels = max(1, len(self.confusion.labels))
+        widest = 5 * GRID if labels <= _FEW else 4 * GRID
+        whole = self.viewport().width() // labels
+        self.horizontalHeader().setDefaultSectionSize(min(widest, whole) if whole >= _NARROWEST else widest)
 
     def _recolour(self) -> None:
         low, high = QColor(theme.current().heat_low), QColor(theme.current().heat_high)

@@ -118,6 +118,7 @@ class DatasetPicker(Card):
             self._job.cancel()
             self._job = None
         self._timer.start()
+        self.error.clear()
         self.busy.show()
         self.reading_started.emit()
 
@@ -197,7 +198,7 @@ class DatasetPicker(Card):
             name = combo.currentText()
             combo.setEditable(typed)
             if (edit := combo.lineEdit()) is not None:
-                edit.setPlaceholderText("name")
+                edit.setPlaceholderText("type its name")
                 edit.editingFinished.connect(partial(self._column_typed, combo, edit))
                 edit.setText(name)
 

@@ -12,9 +12,9 @@ from studio.ui.models.messages_model import PREDICTED, PROBABILITY, RIGHT, TEXT,
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named
 
-_WIDTHS = {RIGHT: 4 * GRID, TRUE: 12 * GRID, PREDICTED: 12 * GRID, PROBABILITY: 9 * GRID}
+_WIDTHS = {RIGHT: 4 * GRID, TRUE: 8 * GRID, PREDICTED: 8 * GRID, PROBABILITY: 8 * GRID}
 _WIDEST_INTENT = 28 * GRID
-_LEAST_TEXT = 24 * GRID
+_LEAST_TEXT = 20 * GRID
 
 
 class MessagesTable(QTableView):
@@ -74,7 +74,7 @@ class MessagesTable(QTableView):
         room = self.viewport().width()
         for column in (TRUE, PREDICTED):
             if not self.isColumnHidden(column):
-                self.setColumnWidth(column, max(_WIDTHS[column], min(_WIDEST_INTENT, room // 4)))
+                self.setColumnWidth(column, max(_WIDTHS[column], min(_WIDEST_INTENT, room // 5)))
         others = sum(self.columnWidth(column) for column in _WIDTHS)  # a hidden column is 0 wide
         self.setColumnWidth(TEXT, max(_LEAST_TEXT, room - others))
 

@@ -15,7 +15,9 @@ class RunPage(QWidget):
     """Shows the open run. A subclass calls ``fill`` once and says in ``refresh`` how a run looks."""
 
     setup_requested = Signal()
-    """The button of an empty state was pressed."""
+    """The button for no run was pressed."""
+    training_requested = Signal()
+    """The button of a state that waits for the run was pressed."""
 
     def __init__(self, object_name: str) -> None:
         super().__init__()
@@ -27,10 +29,13 @@ class RunPage(QWidget):
         column.addWidget(self._stack)
 
     def fill(self, states: Sequence[tuple[str, str, str]], *contents: QWidget) -> None:
-        """First the empty states as (title, text, object name), then the contents; shown by number."""
-        for title, words, name in states:
-            empty = EmptyState(title, words, "Set up a run", name)
-            empty.activated.connect(self.setup_requested)
+        """First the empty states as (title, text, object name), then the contents; shown by number.
+
+        The first state is for no run at all and leads to Setup, the others are of a run and lead to its training.
+        """
+        for number, (title, words, name) in enumerate(states):
+            empty = EmptyState(title, words, "See its training" if number else "Set up a run", name)
+            empty.activated.connect(self.training_requested if number else self.setup_requested)
             self._stack.addWidget(empty)
         for content in contents:
             self._stack.addWidget(content)

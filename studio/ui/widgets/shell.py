@@ -71,7 +71,8 @@ def restore_layout(window: QMainWindow, shell: Shell, settings: QSettings) -> No
         shell.splitter.restoreState(splitter)
     if not (isinstance(geometry, QByteArray) and window.restoreGeometry(geometry)):
         room = window.screen().availableGeometry()
-        window.resize(min(1440, room.width()), min(920, room.height()))
+        # Less than all of it: the window's frame needs some room too.
+        window.resize(min(1440, room.width() - 4 * GRID), min(920, room.height() - 8 * GRID))
 
 
 def _column(parent: QWidget) -> QVBoxLayout:
