@@ -7,14 +7,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import get_args
 
 from pydantic import BaseModel
 
 from studio import __version__
 from studio.cli_commands import COMMANDS, FAILED, INTERRUPTED
 from studio.cli_output import PROGRAM, Output
-from studio.core.config import ExportKind, RunConfig
+from studio.core.config import RunConfig
 from studio.core.failures import explain
 
 _TEXT_COLUMN = "the column that holds the message; that of the training data, or guessed, when left out"
@@ -69,8 +68,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--as",
         dest="kind",
         required=True,
-        choices=get_args(ExportKind),
-        help="adapter: of a LoRA or QLoRA run; merged, base and adapter in one: of a LoRA run; model: of a full run",
+        choices=["adapter", "model"],
+        help="adapter: of a LoRA or QLoRA run; model: of a full run",
     )
     export.add_argument("--to", dest="folder", metavar="DIR", type=Path, required=True, help="the folder to write")
     report = add("report", "write a run's figures, curves, matrix and mistakes as one HTML page")

@@ -18,7 +18,7 @@ from studio.core.errors import StudioError
 from studio.core.paths import as_typed
 
 MethodKind = Literal["full", "lora", "qlora"]
-ExportKind = Literal["adapter", "merged", "model"]
+ExportKind = Literal["adapter", "model"]
 DeviceKind = Literal["auto", "cuda", "mps", "cpu"]
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -197,29 +197,19 @@ def dump_run_config(config: RunConfig) -> str:
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
-def export_kinds(method: MethodKind) -> tuple[ExportKind, ...]:
-    """What a run of this method can leave to be exported, the usual kind first."""
-    kinds: dict[MethodKind, tuple[ExportKind, ...]] = {
-        "full": ("model",),
-        "lora": ("adapter", "merged"),
-        # Its adapter was learnt on weights rounded to 4 bits, and adding to those rounds the sum again.
-        "qlora": ("adapter",),
-    }
-    return kinds[method]
+def export_kind(method: MethodKind) -> ExportKind:
+    """What a run of this method leaves to be exported."""
+    return "model" if method == "full" else "adapter"
 
 
 def check_export_kind(kind: ExportKind, method: MethodKind) -> None:
     """Raises StudioError when a run of this method has nothing of that kind."""
-    fitting = export_kinds(method)
-    if kind not in fitting:
-        why = {
-            "adapter": "changed every weight, so there is no adapter",
-            "merged": "left nothing to merge" if method == "full" else "used a base in 4 bits, which cannot be added to exactly",
-            "model": "left the base as it was",
-        }[kind]
+    fits = export_kind(method)
+    if kind != fits:
+        why = "changed every weight, so there is no adapter" if method == "full" else "left the base as it was"
         raise StudioError(
-            f"A {kind} export cannot be made from this run: {method} training {why}.",
-            f"Export it as {' or '.join(fitting)} (--as {fitting[0]}).",
+            f"A {kind} cannot be exported from this run: {method} training {why}.",
+            f"Export it as {fits} (--as {fits}).",
             kind="wrong_export",
         )
 

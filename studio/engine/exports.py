@@ -16,14 +16,17 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from studio.core.config import ExportKind, MethodConfig, MethodKind, PromptConfig, RunConfig, check_export_kind
 from studio.core.errors import StudioError
 from studio.core.files import write_atomically, write_json
+from studio.core.labels import LabelSet
 from studio.core.runs import RunFolder
+from studio.core.starter import STARTER, STARTER_ORIGIN, TERMS
 from studio.data.prompts import PromptEncoder
-from studio.engine.cards import LABELS, PROMPT, base_title, model_card
 from studio.engine.devices import Compute
 from studio.engine.exactness import prepare_for_prediction
 from studio.engine.models import load_tokenizer, quantization
 from studio.engine.predictor import Predictor
 
+LABELS = "labels.json"
+PROMPT = "prompt.json"
 VERIFICATION = "verification.json"
 
 
@@ -53,32 +56,21 @@ def publish(scratch: Path, folder: Path, verification: Mapping[str, object]) -> 
     return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
 
 
-def write_export(run: RunFolder, kind: ExportKind, base: Path, predictor: Predictor, scratch: Path) -> None:
-    """Write what the run learnt into the new folder ``scratch``. A merged export leaves ``predictor`` without its adapter."""
+def write_export(run: RunFolder, base: Path, labels: LabelSet, end_token_id: int, scratch: Path) -> None:
+    """Write the run's checkpoint as an export into the new folder ``scratch``."""
     checkpoint = run.checkpoint()
     assert checkpoint is not None, "the run was loaded, so it has a checkpoint"
     config = run.config()
     scratch.parent.mkdir(parents=True, exist_ok=True)
-    if kind == "merged":
-        merged_model(predictor).save_pretrained(scratch)
-    else:
-        shutil.copytree(checkpoint, scratch, ignore=shutil.ignore_patterns("manifest.json"))
+    shutil.copytree(checkpoint, scratch, ignore=shutil.ignore_patterns("manifest.json"))
     load_tokenizer(base).save_pretrained(scratch)
-    write_json(scratch / LABELS, list(predictor.labels.names))
-    write_json(scratch / PROMPT, _prompt_facts(config, kind))
-    write_atomically(scratch / "README.md", model_card(run, kind, predictor.labels, base))
-    if kind == "adapter":
-        _name_base(scratch, config, base)
+    write_json(scratch / LABELS, list(labels.names))
+    write_json(scratch / PROMPT, _prompt_facts(config))
+    write_atomically(scratch / "README.md", _card(run, config, labels, base))
+    if config.method.kind == "full":
+        _set_end_token(base, scratch, end_token_id)
     else:
-        _set_end_token(base, scratch, predictor.encoder.end_token_id)
-
-
-def merged_model(predictor: Predictor) -> Any:
-    """The base with the adapter's update added to its weights, all in fp32, which is how predictions were made."""
-    model: Any = predictor.model
-    merged = model.merge_and_unload().float()
-    merged.config.use_cache = True
-    return merged
+        _name_base(scratch, config, base)
 
 
 def check_target(folder: Path, kind: ExportKind, method: MethodKind) -> None:
@@ -95,7 +87,7 @@ def load_export(folder: Path, base: Path, compute: Compute) -> Predictor:
     facts: dict[str, Any] = json.loads((folder / PROMPT).read_text("utf-8"))
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     method = MethodConfig(kind=facts["method"])
-    if facts["export"] != "adapter":
+    if method.kind == "full":
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", **options)
         model.to(compute.device)
     else:
@@ -111,9 +103,8 @@ def load_export(folder: Path, base: Path, compute: Compute) -> Predictor:
     return Predictor(prepare_for_prediction(model, compute), encoder, encoder.label_set(labels), compute)
 
 
-def _prompt_facts(config: RunConfig, kind: ExportKind) -> dict[str, object]:
+def _prompt_facts(config: RunConfig) -> dict[str, object]:
     return {
-        "export": kind,
         "template": config.prompt.template,
         "max_length": config.prompt.max_length,
         "method": config.method.kind,
@@ -144,5 +135,90 @@ def _name_base(folder: Path, config: RunConfig, base: Path) -> None:
     """A path on the machine that trained says nothing to others: name the published base where it is known."""
     path = folder / "adapter_config.json"
     adapter = json.loads(path.read_text("utf-8"))
-    adapter["base_model_name_or_path"] = base_title(config, base)
+    adapter["base_model_name_or_path"] = _base_name(config, base)
     write_json(path, adapter)
+
+
+def _base_name(config: RunConfig, base: Path) -> str:
+    return STARTER_ORIGIN if config.model.base == STARTER else base.name
+
+
+def _card(run: RunFolder, config: RunConfig, labels: LabelSet, base: Path) -> str:
+    final = run.scores()
+    measured = "The run has no test figures."
+    if final is not None:
+        measured = (
+            f"Accuracy on {final.rows} test messages: {final.accuracy:.1%} "
+            f"(95 % interval {final.accuracy_low:.1%} to {final.accuracy_high:.1%}), macro-F1 {final.macro_f1:.3f}."
+        )
+        if final.base_accuracy is not None:
+            measured += f" The untrained base: {final.base_accuracy:.1%}."
+    method, training, adapter = config.method, config.training, config.method.kind != "full"
+    front = {"library_name": "peft" if adapter else "transformers", "pipeline_tag": "text-generation"}
+    front |= {"base_model": _base_name(config, base)}
+    if config.model.base == STARTER:
+        front |= {"license": "gemma"}
+    settings = f"{method.kind}, learning rate {training.learning_rate:g}, {training.epochs:g} epochs, batch {training.batch_size}"
+    if adapter:
+        settings += f", rank {method.rank}, alpha {method.alpha:g}, dropout {method.dropout:g}"
+    lines = [
+        "---",
+        *(f"{key}: {json.dumps(value)}" for key, value in front.items()),
+        "---",
+        "",
+        f"# {run.name}",
+        "",
+        f"This {'adapter' if adapter else 'model'} reads a message and writes the name of its intent, one of {len(labels.names)}.",
+        "It was trained with Finetune Studio; only the label's tokens and the end token were graded.",
+        "",
+        f"- Settings: {settings}, {training.precision}.",
+        f"- {measured}",
+        f"- Base: {_base_name(config, base)}" + _starter_note(config),
+        f"- Intents: `{LABELS}`. Prompt: `{PROMPT}`; the text that replaces `{{text}}` is the message.",
+        "",
+        "## Use",
+        "",
+        *_usage(config, base),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _starter_note(config: RunConfig) -> str:
+    if config.model.base != STARTER:
+        return "."
+    return f", from its Q4_K_M quantised copy; on the original weights expect slightly other numbers. {TERMS}"
+
+
+def _usage(config: RunConfig, base: Path) -> list[str]:
+    """A program that runs as it stands once THIS_FOLDER is filled in, and for an adapter on a local base BASE_FOLDER."""
+    published = config.model.base == STARTER
+    classes = ["AutoModelForCausalLM", "AutoTokenizer"]
+    if config.method.kind == "full":
+        load = ["model = AutoModelForCausalLM.from_pretrained(folder)"]
+    else:
+        quantised = ", quantization_config=nf4" if config.method.kind == "qlora" else ""
+        load = [
+            f"base = AutoModelForCausalLM.from_pretrained({json.dumps(STARTER_ORIGIN) if published else 'base_folder'}{quantised})",
+            "model = PeftModel.from_pretrained(base, folder)",
+        ]
+    if config.method.kind == "qlora":
+        classes.append("BitsAndBytesConfig")
+        load.insert(0, 'nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)')
+    if config.method.kind != "full" and not published:
+        load.insert(0, f'base_folder = "BASE_FOLDER"  # the model in {base.name}, as it was before training')
+    template = config.prompt.template.rstrip()
+    return [
+        "```python",
+        *(["from peft import PeftModel"] if config.method.kind != "full" else []),
+        f"from transformers import {', '.join(classes)}",
+        "",
+        'folder = "THIS_FOLDER"',
+        *load,
+        "tokenizer = AutoTokenizer.from_pretrained(folder)",
+        f"prompt = {template!r}.replace('{{text}}', 'the message')",
+        "inputs = tokenizer(prompt, return_tensors='pt').to(model.device)",
+        "written = model.generate(**inputs, max_new_tokens=32, do_sample=False)",
+        "print(tokenizer.decode(written[0, inputs['input_ids'].shape[1]:], skip_special_tokens=True).strip())",
+        "```",
+    ]

@@ -187,10 +187,7 @@ def test_a_target_that_is_in_use_is_refused(trained: dict[str, Trained], tmp_pat
     assert (tmp_path / "full" / "mine.txt").read_text() == (tmp_path / "file").read_text() == "precious"
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("full-fp32", "adapter"), ("full-fp32", "merged"), ("lora-fp32", "model"), ("qlora-fp32", "merged"), ("qlora-fp32", "model")],
-)
+@pytest.mark.parametrize(("name", "kind"), [("full-fp32", "adapter"), ("lora-fp32", "model"), ("qlora-fp32", "model")])
 def test_the_wrong_kind_is_refused(trained: dict[str, Trained], tmp_path: Path, name: str, kind: str) -> None:
     command = export_of(trained[name], tmp_path / "out").model_copy(update={"kind": kind})
     failed = work_here(command)[-1]
@@ -300,21 +297,6 @@ def test_no_process_is_left_when_the_check_is_broken_off(trained: dict[str, Trai
     assert not alive
     assert not (tmp_path / "cancelled").exists()
     assert not (tmp_path / "killed").exists()
-
-
-@pytest.mark.parametrize("name", ["lora-fp32", "lora-bf16"])
-def test_a_merged_model_needs_no_adapter_and_answers_the_same(trained: dict[str, Trained], tmp_path: Path, name: str) -> None:
-    command = export_of(trained[name], tmp_path / "merged").model_copy(update={"kind": "merged"})
-    exported = work_here(command)[-1]
-    assert isinstance(exported, Exported), exported
-    assert (exported.verified, exported.agreeing) == (True, 12), exported.largest_difference
-    folder = tmp_path / "merged"
-    assert not list(folder.glob("adapter*"))
-    assert {tensor.dtype for tensor in load_file(folder / "model.safetensors").values()} == {torch.float32}
-    assert GenerationConfig.from_pretrained(folder).eos_token_id == AutoTokenizer.from_pretrained(folder).eos_token_id
-    card = (folder / "README.md").read_text("utf-8")
-    assert "peft" not in card
-    assert "rank" in card
 
 
 def test_the_card_has_the_figures_of_a_later_evaluation(own_run: RunFolder, tmp_path: Path) -> None:
