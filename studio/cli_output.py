@@ -190,7 +190,7 @@ class Output:
 
     def runs(self, summaries: Sequence[RunSummary]) -> None:
         if self.json:
-            self.document([{**vars(summary), "path": str(summary.path)} for summary in summaries])
+            self.document([{**vars(summary), "path": str(summary.path), "notes": to_json(summary.notes)} for summary in summaries])
             return
         if not summaries:
             self.say(f"No runs yet. Start one with `{PROGRAM} train sample`.")
