@@ -326,3 +326,7 @@ def test_parquet_with_the_names_of_its_labels(tmp_path: Path) -> None:
 
 def test_what_is_no_parquet_is_told(tmp_path: Path) -> None:
     assert "cannot be read as Parquet" in refusal(write(tmp_path, b"PAR1 and then nothing", "d.parquet"))
+
+
+def test_what_is_not_there_is_told_before_what_it_is_called(tmp_path: Path) -> None:
+    assert "There is no file" in refusal(tmp_path / "nothing")

@@ -199,3 +199,16 @@ def test_another_run_cancels_an_export(page: ExportPage, stage: Stage, home: Hom
     page.show_run(OpenRun(make_run(home, final=finished())))
     assert stage.started[0].wait(10)
     assert button(page, "exportButton").isEnabled()
+
+
+def test_a_folder_of_an_earlier_export_is_not_offered_again(
+    page: ExportPage, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    run = make_run(home, final=finished())
+    for name in (run.name, f"{run.name}-2"):
+        (tmp_path / "finetune-studio-exports" / name).mkdir(parents=True)
+        (tmp_path / "finetune-studio-exports" / name / "README.md").touch()
+    page.show_run(OpenRun(run))
+    assert page._folder.path == str(tmp_path / "finetune-studio-exports" / f"{run.name}-3")
+    assert button(page, "exportButton").isEnabled()

@@ -174,3 +174,12 @@ def test_the_window_loads_no_plotting_before_it_is_shown() -> None:
     loaded = set(ran.stdout.split())
     assert "studio.ui.main_window" in loaded
     assert loaded.isdisjoint({"pyqtgraph", "torch", "transformers", "pandas", "studio.engine", "studio.data", "studio.worker"})
+
+
+def test_the_end_of_a_run_is_told_wherever_one_is(window: MainWindow, the_worker_is: Callable[[str], None], qtbot: QtBot) -> None:
+    the_worker_is(TRAINS_UNTIL_STOPPED)
+    window.train(RunConfig())
+    window.new_run()
+    with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
+        window.session.stop()
+    assert "sample-lora-1 has ended" in window.bottom.stage.text()

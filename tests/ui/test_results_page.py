@@ -67,6 +67,14 @@ def test_without_a_run_it_says_what_to_do_next(page: ResultsPage, qtbot: QtBot) 
         qtbot.mouseClick(button(page, "resultsEmptyButton"), Qt.MouseButton.LeftButton)
 
 
+def test_while_a_run_is_trained_its_training_is_offered(page: ResultsPage, home: Home, qtbot: QtBot) -> None:
+    run = OpenRun(make_run(home, [], checkpoint=False), ours=True)
+    page.show_run(run)
+    run.add(started(run.name))
+    with qtbot.waitSignal(page.training_requested):
+        qtbot.mouseClick(button(page, "resultsWaitingButton"), Qt.MouseButton.LeftButton)
+
+
 def test_results_appear_when_the_run_ends(page: ResultsPage, home: Home) -> None:
     folder = make_run(home, [])
     run = OpenRun(folder, ours=True)
@@ -172,6 +180,15 @@ class TestMatrix:
         room = view.viewport().size()
         most = (room.width() // 32 + 2) * (room.height() // 24 + 2)
         assert 0 < len(painted) <= most < 150 * 150
+
+    @pytest.mark.parametrize("intents", [4, 13, 20])
+    def test_a_matrix_that_can_be_whole_is(self, page: ResultsPage, home: Home, intents: int) -> None:
+        page.resize(1200, 800)
+        page.show_run(OpenRun(make_run(home, intents=intents, final=finished())))
+        view = page._views.matrix
+        whole = view.horizontalHeader().length()
+        assert whole <= view.viewport().width()
+        assert view.columnWidth(0) <= 5 * GRID
 
     def test_all_names_stay_in_sight_while_scrolling(self, page: ResultsPage, home: Home) -> None:
         page.show_run(OpenRun(make_run(home, intents=MANY, final=finished())))
@@ -356,6 +373,12 @@ class TestMessages:
         shown = table.viewport().width() - table.columnViewportPosition(TEXT)
         assert table.columnViewportPosition(TEXT) < 5 * GRID
         assert min(shown, table.columnWidth(TEXT)) >= 20 * GRID
+
+    def test_every_column_is_in_sight_in_an_ordinary_window(self, page: ResultsPage, qtbot: QtBot) -> None:
+        page.resize(1210, 800)
+        qtbot.wait(50)
+        table = page._messages.table
+        assert table.columnViewportPosition(PROBABILITY) + table.columnWidth(PROBABILITY) <= table.viewport().width() + 1
 
     def test_wrong_ones_can_be_brought_together(self, page: ResultsPage) -> None:
         page._messages.table.sortByColumn(RIGHT, Qt.SortOrder.DescendingOrder)

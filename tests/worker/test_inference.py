@@ -259,3 +259,11 @@ def test_what_is_wrong_with_a_file_is_told_before_the_model_is_loaded(own_run: R
         events = work_here(command)
         assert "none.csv" in failed(events).message
         assert not [event for event in events if isinstance(event, StageChanged) and event.stage == "loading the model"]
+
+
+def test_a_run_in_progress_is_not_called_ended(home: Home, base: Path, messages: Path, tmp_path: Path) -> None:
+    run = home.create_run(config_for(messages, base, "lora"))
+    with run.lock():
+        for command in every_use(run, str(home.path), tmp_path / "out"):
+            found = failed(work_here(command))
+            assert (found.kind, "still being trained" in found.message) == ("busy", True)
