@@ -70,7 +70,8 @@ def test_own_messages(window: MainWindow, hands: Hands, tmp_path: Path) -> None:
     hands.click_named("fullCard")
     assert hands.see("fullMethod", QRadioButton).isChecked()
     hands.click_named("loraCard")
-    hands.type_into("training_epochs", "12")
+    # Long enough to be watched on a busy machine.
+    hands.type_into("training_epochs", "40")
     hands.type_into("training_batch_size", "2")
     hands.type_into("training_learning_rate", "0.002")
     hands.click_named("advancedToggle")
@@ -83,7 +84,7 @@ def test_own_messages(window: MainWindow, hands: Hands, tmp_path: Path) -> None:
     assert (config.dataset.source, config.model.base) == (str(tmp_path / "messages.csv"), os.environ["DRIVE_MODEL"])
     assert (config.method.kind, config.method.rank) == ("lora", 4)
     training = config.training
-    assert (training.epochs, training.batch_size, training.learning_rate, training.precision) == (12, 2, 0.002, "fp32")
+    assert (training.epochs, training.batch_size, training.learning_rate, training.precision) == (40, 2, 0.002, "fp32")
     watch_points_grow(window, hands)
     wait_for_results(window, hands, 300)
     compare_losses(run, window, hands)

@@ -66,8 +66,9 @@ def train(window: MainWindow, hands: Hands) -> RunFolder:
     hands.wait(button.isEnabled)
     hands.click(button)
     assert window.current_tab == "Training"
-    (run,) = [run for run in Home.locate().list_runs() if run.state() in ("new", "running")]
-    return run
+    assert window.open_run is not None
+    assert window.open_run.folder in Home.locate().list_runs()
+    return window.open_run.folder
 
 
 def wait_for_results(window: MainWindow, hands: Hands, seconds: float) -> None:
