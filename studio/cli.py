@@ -16,7 +16,6 @@ from studio.cli_output import PROGRAM, Output
 from studio.core.config import RunConfig
 from studio.core.failures import explain
 
-_TEXT_COLUMN = "the column that holds the message; that of the training data, or guessed, when left out"
 _RUN_FILE = "the run file, or the word 'sample' for the built-in example"
 _RUN = "a run's name or folder"
 
@@ -54,13 +53,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     evaluate = add("evaluate", "predict a run's test split again, or a labelled file")
     evaluate.add_argument("run", metavar="RUN", help=_RUN)
     evaluate.add_argument("--data", metavar="FILE", type=Path, help="a labelled CSV, TSV, JSON, JSONL or Parquet file")
-    evaluate.add_argument("--text-column", metavar="NAME", help=_TEXT_COLUMN)
-    evaluate.add_argument("--label-column", metavar="NAME", help="the column that holds the intent; found like the other")
+    found = "as the run names it, or guessed, when left out"
+    evaluate.add_argument("--text-column", metavar="NAME", help=f"the column that holds the message; {found}")
+    evaluate.add_argument("--label-column", metavar="NAME", help=f"the column that holds the intent; {found}")
     predict = add("predict", "predict the intent of messages")
     predict.add_argument("run", metavar="RUN", help=_RUN)
     predict.add_argument("texts", metavar="TEXT", nargs="*", help="messages")
     predict.add_argument("--data", metavar="FILE", type=Path, help="a CSV, TSV, JSON, JSONL or Parquet file of messages")
-    predict.add_argument("--text-column", metavar="NAME", help=_TEXT_COLUMN)
+    predict.add_argument("--text-column", metavar="NAME", help="the column that holds the message; guessed when left out")
     predict.add_argument("--out", metavar="FILE", type=Path, help="the CSV file to write, with --data")
     export = add("export", "write what was learnt to a folder and verify it in a clean process")
     export.add_argument("run", metavar="RUN", help=_RUN)

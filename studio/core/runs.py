@@ -217,6 +217,9 @@ class RunFolder:
 
         How the run ended stays as it was, for some of them a failure or unknown. Raises StudioError.
         """
+        outcome = self.outcome()
+        if outcome is not None and isinstance(outcome.final, Finished):
+            scores = scores.model_copy(update={"base_accuracy": outcome.final.base_accuracy})
         try:
             write_atomically(self.scores_path, scores.model_dump_json(indent=1))
         except OSError as error:

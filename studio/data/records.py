@@ -62,7 +62,7 @@ def parse_parquet(name: str, raw: bytes) -> Columns:
         table = pq.read_table(io.BytesIO(raw))
         names = _class_names(table.schema)
         columns = [_written(table.column(column).to_pylist(), names.get(column, [])) for column in table.column_names]
-    except (pa.ArrowException, OSError, ValueError, IndexError) as error:
+    except (pa.ArrowException, OSError, ValueError, IndexError, KeyError) as error:
         raise StudioError(f"{name} cannot be read as Parquet: {error}.", "Save it again, or as CSV.") from error
     return list(table.column_names), columns
 

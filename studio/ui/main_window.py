@@ -18,7 +18,7 @@ from studio.core.words import REPORT
 from studio.supervise.gauges import MemoryGauge, MemorySample
 from studio.supervise.threads import TrainingSession
 from studio.ui.closing import Closing
-from studio.ui.menus import Entry, fill_menu_bar
+from studio.ui.menus import Entry, add_themes, fill_menu_bar
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.setup import SetupPage
 from studio.ui.run_actions import Act, RunActions
@@ -68,7 +68,10 @@ class MainWindow(QMainWindow):
         self.tabs, self.stack, self.splitter, self.error = shell.tabs, shell.stack, shell.splitter, shell.error
         self.stack.addWidget(self.setup)
         self.setCentralWidget(shell)
-        self.theme_actions = fill_menu_bar(self.menuBar(), self._menus(), settings)
+        menus = fill_menu_bar(self.menuBar(), self._menus())
+        self.theme_actions = add_themes(menus["&View"], settings)
+        self._run_menu = menus["&Run"]
+        self._run_menu.setEnabled(False)
         self._connect()
         restore_layout(self, shell, settings)
         self.sidebar.refresh()
@@ -173,6 +176,7 @@ class MainWindow(QMainWindow):
 
     def _show_run(self, run: OpenRun | None) -> None:
         previous, self.open_run = self.open_run, run
+        self._run_menu.setEnabled(run is not None)
         if run is not None and previous is not run:
             run.ended.connect(self.sidebar.refresh)
         for page in self._run_pages():

@@ -18,20 +18,17 @@ Entry = tuple[str, Callable[[], object], str]
 """Text, what it calls, and its shortcut."""
 
 
-def fill_menu_bar(bar: QMenuBar, menus: Mapping[str, Sequence[Entry | None]], settings: QSettings) -> dict[theme.Mode, QAction]:
-    """Make menus out of their entries, where None is a line between two; View gets the themes too, which are given back."""
-    themes: dict[theme.Mode, QAction] = {}
+def fill_menu_bar(bar: QMenuBar, menus: Mapping[str, Sequence[Entry | None]]) -> dict[str, QMenu]:
+    """Make menus out of their entries, where None is a line between two; gives them back by title."""
+    made = {}
     for title, entries in menus.items():
-        menu = bar.addMenu(title)
+        made[title] = menu = bar.addMenu(title)
         for entry in entries:
             if entry is None:
                 menu.addSeparator()
             else:
                 _add(menu, *entry)
-        if title == "&View":
-            menu.addSeparator()
-            themes = _add_themes(menu, settings)
-    return themes
+    return made
 
 
 def _add(menu: QMenu, text: str, triggered: Callable[[], object], shortcut: str = "") -> QAction:
@@ -44,8 +41,9 @@ def _add(menu: QMenu, text: str, triggered: Callable[[], object], shortcut: str 
     return action
 
 
-def _add_themes(menu: QMenu, settings: QSettings) -> dict[theme.Mode, QAction]:
+def add_themes(menu: QMenu, settings: QSettings) -> dict[theme.Mode, QAction]:
     """One entry a theme, of which one is checked; the choice is applied at once and kept in ``settings``."""
+    menu.addSeparator()
     group = QActionGroup(menu)
     actions = {}
     for mode, name in _THEMES:

@@ -107,7 +107,7 @@ def test_outcome_comes_back(home: Home, final: Finished | Failed | Crashed, stat
     assert (summary.name, summary.method, summary.base, summary.source) == (run.name, "lora", "starter", "sample")
 
 
-@pytest.mark.parametrize("outcome", [None, Finished(outcome="stopped", peak_bytes=7), FINISHED])
+@pytest.mark.parametrize("outcome", [None, Finished(outcome="stopped", peak_bytes=7, base_accuracy=0.125), FINISHED])
 def test_later_scores_leave_the_outcome_as_it_was(home: Home, outcome: Finished | None) -> None:
     run = home.create_run(RunConfig())
     if outcome is not None:
@@ -118,6 +118,7 @@ def test_later_scores_leave_the_outcome_as_it_was(home: Home, outcome: Finished 
     assert scores is not None
     assert run.summary().accuracy == scores.accuracy == 0.25
     assert repr((run.outcome(), run.state())) == repr(before)  # NaN is not equal to itself
+    assert scores.base_accuracy == (outcome.base_accuracy if outcome is not None else None)
     run.scores_path.write_text("{")
     assert run.summary().accuracy == (FINISHED.accuracy if outcome is FINISHED else None)
 

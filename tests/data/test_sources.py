@@ -330,3 +330,9 @@ def test_what_is_no_parquet_is_told(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_told_before_what_it_is_called(tmp_path: Path) -> None:
     assert "There is no file" in refusal(tmp_path / "nothing")
+
+
+def test_parquet_with_two_columns_of_one_name_is_told(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(table, tmp_path / "d.parquet")
+    assert "cannot be read as Parquet" in refusal(tmp_path / "d.parquet")

@@ -11,12 +11,14 @@ from PySide6.QtGui import QAction, QDesktopServices
 from PySide6.QtWidgets import QDialogButtonBox, QLineEdit, QMenu, QPlainTextEdit
 from pytestqt.qtbot import QtBot
 
+from studio.core.commands import InspectData
 from studio.core.config import RunConfig, validate_run_config
 from studio.core.notes import RunNotes, parse_tags
 from studio.core.runs import Home, RunFolder
 from studio.ui.main_window import MainWindow
 from studio.ui.models.runs_model import SUMMARY_ROLE
 from studio.ui.widgets.run_notes_dialog import RunNotesDialog
+from tests.ui.conftest import FakeJobs
 from tests.ui.sample_runs import finished, make_run
 from tests.ui.staging import TRAINS_UNTIL_STOPPED
 
@@ -138,9 +140,8 @@ def test_its_folder_is_opened(window: MainWindow, run: RunFolder, monkeypatch: p
     assert opened == [str(run.path)]
 
 
-@pytest.mark.usefixtures("jobs")
 def test_repeating_sets_everything_up_as_it_was(
-    window: MainWindow, run: RunFolder, tmp_path: Path, answer_all: Callable[[], None]
+    window: MainWindow, run: RunFolder, tmp_path: Path, answer_all: Callable[[], None], jobs: FakeJobs, qtbot: QtBot
 ) -> None:
     for name in ("train.csv", "test.csv", "validation.csv"):
         (tmp_path / name).write_text("message,topic\na,b\n")
@@ -164,6 +165,10 @@ def test_repeating_sets_everything_up_as_it_was(
     run.write_config(config)
     entry(window, "Repeat").trigger()
     assert window.current_tab == "Setup"
+    qtbot.waitUntil(lambda: bool(jobs.open(InspectData)))
+    (read,) = jobs.open(InspectData)
+    assert isinstance(read.command, InspectData)
+    assert read.command.dataset == config.dataset, "the preview is of what will be trained"
     answer_all()
     assert window.setup.config() == config
     window.setup.dataset.open_source("sample")
@@ -178,3 +183,10 @@ def test_the_list_offers_the_same(window: MainWindow, run: RunFolder, qtbot: QtB
     assert menu is not None
     assert [action.text() for action in menu.actions()] == [text for text, _act in window.actions_of_runs.entries]
     qtbot.keyClick(menu, Qt.Key.Key_Escape)
+
+
+def test_without_an_open_run_the_menu_offers_nothing(make_window: Callable[[], MainWindow], run: RunFolder) -> None:
+    window = make_window()
+    assert not window._run_menu.isEnabled()
+    window.open_folder(run)
+    assert window._run_menu.isEnabled()

@@ -171,9 +171,8 @@ class ExportPage(RunPage):
         restyle(self._folder.edit, "invalid", wrong)
         self._go.setEnabled(not refusal and not working and not done)
         room = f"; {size(free)} are free on that disk" if free is not None else ""
-        self._size.setText(
-            f"{size(self._needed)} of weights, and the files of the tokenizer, which can be larger than an adapter{room}."
-        )
+        more = ", which can be larger" if self._kind() == "adapter" else ""
+        self._size.setText(f"{size(self._needed)} of weights, and the files of the tokenizer{more}{room}.")
         return bool(refusal) or done
 
     def _kind(self) -> ExportKind:

@@ -88,10 +88,7 @@ class SetupPage(QWidget):
         self.model.open_base(config.model.base)
         self.dataset.open_dataset(config.dataset)
         self.settings.show_config(config)
-        self._given = config.model_dump(exclude_none=True)
-        for path in (*self.settings.fields, *self.dataset.fields, "model.base", "method.kind"):
-            section, name = path.split(".")
-            self._given[section].pop(name, None)
+        self._given = config.model_dump(exclude={"dataset", "model"}, exclude_none=True)
         self.refresh()
 
     def missing(self) -> list[str]:

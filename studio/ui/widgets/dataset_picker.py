@@ -29,7 +29,7 @@ from studio.ui.widgets.fields import decimal, describe
 from studio.ui.widgets.paths import PathField, dropped_path, takes_drop
 
 SAMPLE = "sample"
-FIELDS = ("source", "validation_fraction", "test", "test_fraction", "text_column", "label_column", "limit")
+_FIELDS = {"source", "validation_fraction", "test", "test_fraction", "text_column", "label_column", "limit"}
 _DELAY_MS = 250
 
 
@@ -47,8 +47,8 @@ class DatasetPicker(Card):
     def __init__(self) -> None:
         super().__init__("Dataset", "datasetPicker")
         self.answer: DataInspected | None = None
-        self.fields = tuple(f"dataset.{name}" for name in FIELDS)
-        """The settings that are made here, by their place in run.toml."""
+        self._given: dict[str, Any] = {}
+        """What the data set of another run says in places that have no field here; gone with its source."""
         self.limit: int | None = None
         self._source = SAMPLE
         self._job: Job | None = None
@@ -69,7 +69,7 @@ class DatasetPicker(Card):
 
     def table(self) -> dict[str, Any]:
         """The choices as run.toml's [dataset] has them."""
-        table: dict[str, Any] = {"source": self._source, "validation_fraction": self.validation.value()}
+        table = self._given | {"source": self._source, "validation_fraction": self.validation.value()}
         if self._source != SAMPLE:
             table["test_fraction"] = self.test_fraction.value()
             if self.test_file.path:
@@ -84,6 +84,7 @@ class DatasetPicker(Card):
     def open_source(self, source: str) -> None:
         """Read a file, or the sample."""
         self._source = source or SAMPLE
+        self._given = {}
         for combo in (self.text_column, self.label_column):
             combo.setProperty("chosen", False)
             combo.clear()
@@ -96,6 +97,7 @@ class DatasetPicker(Card):
     def open_dataset(self, dataset: DatasetConfig) -> None:
         """Read the data set of another run, with its columns and shares."""
         self.open_source(dataset.source)
+        self._given = dataset.model_dump(exclude=_FIELDS, exclude_none=True)
         self.validation.set_value(dataset.validation_fraction)
         self.test_fraction.set_value(dataset.test_fraction)
         if self._source != SAMPLE:

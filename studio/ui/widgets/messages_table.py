@@ -11,6 +11,7 @@ from studio.ui.models.confusion_model import Scope
 from studio.ui.models.messages_model import PREDICTED, PROBABILITY, RIGHT, TEXT, TRUE, MessageFilter
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named
+from studio.ui.widgets.tables import as_list
 
 _WIDTHS = {RIGHT: 4 * GRID, TRUE: 8 * GRID, PREDICTED: 8 * GRID, PROBABILITY: 8 * GRID}
 _WIDEST_INTENT = 28 * GRID
@@ -33,19 +34,9 @@ class MessagesTable(QTableView):
         )
         self._filter = messages
         self.setModel(messages)
-        self.setSortingEnabled(True)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        self.setCornerWidget(QWidget())
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(3 * GRID + GRID // 2)
+        as_list(self, QAbstractItemView.SelectionMode.ExtendedSelection)
         header = self.horizontalHeader()
         header.setMinimumSectionSize(3 * GRID)
-        header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         for column, width in _WIDTHS.items():
             self.setColumnWidth(column, width)
