@@ -13,7 +13,7 @@ INSTALLED_FOR_TESTS := $(INSTALLED)-test
 
 export PYTHON
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-real bench lint tree licences pins wheel clean
+.PHONY: help run setup test test-real bench soak lint tree licences pins wheel clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ test-real: $(INSTALLED_FOR_TESTS) ## train the starter model on the sample, for 
 
 bench: $(INSTALLED_FOR_TESTS) ## measure how soon the window is there
 	$(BIN)/python -m tests.benchmarks.startup
+
+soak: $(INSTALLED_FOR_TESTS) ## random actions on the real window; MINUTES=60 SEED=1, and ARGS= as in tests/soak/run.py
+	$(BIN)/python -m tests.soak.run --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1) $(ARGS)
 
 lint: $(INSTALLED_FOR_TESTS) ## style, types, import rules
 	$(BIN)/ruff check .

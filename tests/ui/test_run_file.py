@@ -91,3 +91,11 @@ def test_a_bad_file_is_told_and_changes_nothing(window: MainWindow, tmp_path: Pa
     drop(window.setup, path)
     assert "epochs" in window.error.message
     assert window.setup.config() == before
+
+
+def test_settings_that_turned_wrong_a_moment_ago_are_told_instead_of_shown(ready: SetupPage, qtbot: QtBot) -> None:
+    template = ready.settings.fields["prompt.template"]
+    template.set_value("no place for the message")
+    press(ready, "showRunFile", qtbot)  # before the check that follows typing has come
+    assert ready.findChild(RunFileDialog) is None
+    assert "{text}" in template.error

@@ -151,7 +151,11 @@ class SetupPage(QWidget):
         self.show_config(load_run_config(path))
 
     def _show_run_file(self) -> None:
-        dialog = RunFileDialog(self.config(), self)
+        self.refresh()  # what was typed a moment ago may be wrong
+        config, _problem = self._checked()
+        if config is None:
+            return
+        dialog = RunFileDialog(config, self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
 
