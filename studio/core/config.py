@@ -22,6 +22,8 @@ ExportKind = Literal["adapter", "model"]
 DeviceKind = Literal["auto", "cuda", "mps", "cpu"]
 Precision = Literal["auto", "fp32", "bf16"]
 
+SLOT = "{text}"
+"""What stands for the message in a prompt template."""
 DEFAULT_TEMPLATE = "Message: {text}\nIntent:"
 DEFAULT_LEARNING_RATES: dict[str, float] = {"full": 5e-5, "lora": 2e-4, "qlora": 2e-4}
 # 2e-4 destabilised full fine-tuning of Gemma 3 270M in the original experiment; 1e-4 leaves a margin below it.
@@ -66,6 +68,10 @@ class MethodConfig(_Table):
 
 class PromptConfig(_Table):
     template: str = Field(DEFAULT_TEMPLATE, description="What the model reads; {text} stands for the message.")
+    use_chat_template: Literal["auto"] | bool = Field(
+        "auto",
+        description="Whether the prompt is a user's turn of the model's own chat template; auto: where the model has one.",
+    )
     max_length: int = Field(
         256, ge=16, description="Longest prompt with label, in tokens. A longer message is cut at its end; nothing else is."
     )
@@ -73,8 +79,8 @@ class PromptConfig(_Table):
     @field_validator("template")
     @classmethod
     def _one_slot(cls, template: str) -> str:
-        if template.count("{text}") != 1:
-            raise ValueError("must contain {text} exactly once")
+        if template.count(SLOT) != 1:
+            raise ValueError(f"must contain {SLOT} exactly once")
         return template
 
 
@@ -236,7 +242,7 @@ def _anchor(config: RunConfig, folder: Path) -> RunConfig:
     return config.model_copy(update={"dataset": dataset, "model": model})
 
 
-_BRANCHES = ("int", "str", "list[str]")
+_BRANCHES = ("int", "str", "bool", "list[str]")
 
 
 def _explain(error: ValidationError) -> list[str]:

@@ -65,6 +65,8 @@ class ModelDescription(BaseModel):
     vocabulary: int
     disk_bytes: int
     context_length: int
+    chat_template: bool = False
+    """Whether its tokenizer has a chat template."""
 
     @property
     def linear_parameters(self) -> int:

@@ -167,7 +167,11 @@ class RunFolder:
 
     def config(self) -> RunConfig:
         """Raises StudioError for an unreadable run.toml."""
-        return load_run_config(self.path / "run.toml")
+        config = load_run_config(self.path / "run.toml")
+        if "use_chat_template" not in config.prompt.model_fields_set:
+            # A snapshot names every setting. One without this is older than it, when every prompt was plain.
+            config = config.model_copy(update={"prompt": config.prompt.model_copy(update={"use_chat_template": False})})
+        return config
 
     def write_config(self, config: RunConfig) -> None:
         write_atomically(self.path / "run.toml", dump_run_config(config))

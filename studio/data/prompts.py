@@ -2,11 +2,14 @@
 
 Rules:
 
-- A prompt is the template with the message in it, tokenised in one go. It begins with what the tokenizer itself puts in
-  front (``<bos>`` for Gemma and Llama). A tokenizer that declares ``add_bos_token`` but was stored without the rule that
+- A prompt is the template with the message in it, as it stands or as the user's turn of the model's chat template (see
+  ``chat_templates``), tokenised in one go. It begins with what the tokenizer itself puts in front (``<bos>`` for Gemma and
+  Llama), once. A tokenizer that declares ``add_bos_token`` but was stored without the rule that
   does it gets its ``bos`` too; any other prompt begins with its text. What a tokenizer appends is never added.
 - A label is its separator, its name and the end token. The separator is the whitespace that ends the template, or one
-  space, so the prompt never ends in whitespace and the label's tokens begin at a word.
+  space, so the prompt never ends in whitespace and the label's tokens begin at a word. In a chat the prompt may end with the
+  line breaks that its template writes before an answer. The end is the token that ends the assistant's turn, else the
+  tokenizer's end of text.
 - Special tokens act only where the template writes them. In a message or a label they are spelt out as text.
 - What is too long is cut at the end of the message, with room kept for the longest label. Template and label stay whole.
 """
@@ -18,13 +21,12 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 
-from studio.core.config import PromptConfig
+from studio.core.config import SLOT, PromptConfig
 from studio.core.errors import StudioError
 from studio.core.labels import LabelSet
 from studio.core.words import counted
+from studio.data.chat_templates import chat_frame, plain_frame, uses_chat_template
 from studio.data.sources import Example
-
-_SLOT = "{text}"
 
 
 class Tokenizer(Protocol):
@@ -67,34 +69,49 @@ class PromptEncoder:
 
     def __init__(self, tokenizer: Tokenizer, prompt: PromptConfig) -> None:
         """Raises StudioError when the tokenizer has no end token or cannot tell where its tokens stand."""
-        end: int | None = getattr(tokenizer, "eos_token_id", None)
-        if end is None:
-            raise StudioError(
-                "This model's tokenizer has no end token, so the model could not say where an intent ends.",
-                "Choose another model.",
-                kind="unusable_model",
-            )
         if not tokenizer.is_fast:
             raise StudioError(
                 "This model's tokenizer has no fast form (tokenizer.json), which is needed to cut long messages.",
                 "Choose another model.",
                 kind="unusable_model",
             )
-        self.end_token_id = end
+        self.chat = uses_chat_template(tokenizer, prompt)
+        """Whether messages are turns of the model's chat template."""
         self._tokenizer = tokenizer
         self._max_length = prompt.max_length
-        self._head, _, tail = prompt.template.partition(_SLOT)
-        self._tail = tail.rstrip()
-        self._separator = tail[len(self._tail) :] or " "
+        frame = chat_frame(tokenizer, prompt.template) if self.chat else plain_frame(prompt.template)
+        self._head, self._tail, self._separator = frame.head, frame.tail, frame.separator
         special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._special: set[int | None] = special | set(tokenizer.all_special_ids)
         self._unknown: int | None = getattr(tokenizer, "unk_token_id", None)
-        if self._unknown not in (end, getattr(tokenizer, "bos_token_id", None)):
+        self._beginning: int | None = getattr(tokenizer, "bos_token_id", None)
+        end_of_text: int | None = getattr(tokenizer, "eos_token_id", None)
+        if self._unknown not in (end_of_text, self._beginning):
             # It stands for text, so a message may hold it. (GPT-2 and Qwen call their end token the unknown one too.)
             self._special.discard(self._unknown)
+        end = self._end_of_turn(frame.after)
+        if end is None:
+            end = end_of_text
+        if end is None:
+            raise StudioError(
+                "This model's tokenizer has no end token, so the model could not say where an intent ends.",
+                "Choose another model.",
+                kind="unusable_model",
+            )
+        self.end_token_id = end
         self._prefix = self._own_prefix()
         self._label_ids: dict[str, list[int]] = {}
         self._longest_label: int | None = None
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt with ``{text}`` in place of the message, without what the tokenizer puts in front by itself."""
+        return self._head + SLOT + self._tail
+
+    @property
+    def separator(self) -> str:
+        """What stands between the prompt and a label's name."""
+        return self._separator
 
     def label_ids(self, name: str) -> list[int]:
         """Separator, name and end token. Raises StudioError for a name that the tokenizer cannot write exactly."""
@@ -183,13 +200,21 @@ class PromptEncoder:
     def _plain_ids(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"])
 
+    def _end_of_turn(self, after: str) -> int | None:
+        """The first special token behind an answer; what a template writes before it (a space) is left out."""
+        ids = (
+            self._tokenizer(after, add_special_tokens=False, split_special_tokens=False, verbose=False)["input_ids"]
+            if after
+            else []
+        )
+        return next((index for index in ids if index in self._special and index != self._beginning), None)
+
     def _own_prefix(self) -> list[int]:
         """What the tokenizer puts in front of every text."""
         full = self._tokenizer("a", add_special_tokens=True, split_special_tokens=True, verbose=False)["input_ids"]
         prefix = list(takewhile(self._special.__contains__, full))
-        beginning: int | None = getattr(self._tokenizer, "bos_token_id", None)
-        if beginning is not None and not prefix and getattr(self._tokenizer, "add_bos_token", False):
-            prefix = [beginning]
+        if self._beginning is not None and not prefix and getattr(self._tokenizer, "add_bos_token", False):
+            prefix = [self._beginning]
         return prefix
 
 

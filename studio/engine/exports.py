@@ -13,7 +13,7 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from studio.core.config import ExportKind, MethodConfig, MethodKind, PromptConfig, RunConfig, check_export_kind
+from studio.core.config import SLOT, ExportKind, MethodConfig, MethodKind, PromptConfig, RunConfig, check_export_kind
 from studio.core.errors import StudioError
 from studio.core.files import write_atomically, write_json
 from studio.core.labels import LabelSet
@@ -56,20 +56,20 @@ def publish(scratch: Path, folder: Path, verification: Mapping[str, object]) -> 
     return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
 
 
-def write_export(run: RunFolder, base: Path, labels: LabelSet, end_token_id: int, scratch: Path) -> None:
-    """Write the run's checkpoint as an export into the new folder ``scratch``."""
+def write_export(run: RunFolder, base: Path, labels: LabelSet, encoder: PromptEncoder, scratch: Path) -> None:
+    """Write the run's checkpoint as an export into the new folder ``scratch``. ``encoder`` is the run's own."""
     checkpoint = run.checkpoint()
     assert checkpoint is not None, "the run was loaded, so it has a checkpoint"
     config = run.config()
     scratch.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(checkpoint, scratch, ignore=shutil.ignore_patterns("manifest.json"))
-    load_tokenizer(base).save_pretrained(scratch)
+    tokenizer = load_tokenizer(base)
+    tokenizer.save_pretrained(scratch)
     write_json(scratch / LABELS, list(labels.names))
-    write_json(scratch / PROMPT, _prompt_facts(config))
-    write_atomically(scratch / "README.md", _card(run, config, labels, base))
-    if config.method.kind == "full":
-        _set_end_token(base, scratch, end_token_id)
-    else:
+    write_json(scratch / PROMPT, _prompt_facts(config, encoder, tokenizer))
+    write_atomically(scratch / "README.md", _card(run, config, labels, base, prompt_program(tokenizer, encoder, config.prompt)))
+    _set_end_token(base, scratch, encoder.end_token_id)
+    if config.method.kind != "full":
         _name_base(scratch, config, base)
 
 
@@ -97,16 +97,19 @@ def load_export(folder: Path, base: Path, compute: Compute) -> Predictor:
         if method.kind == "lora":
             model.to(compute.device)
         model = PeftModel.from_pretrained(model, folder)
-    prompt = PromptConfig(template=facts["template"], max_length=facts["max_length"])
+    prompt = PromptConfig(**{name: facts[name] for name in PromptConfig.model_fields})
     encoder = PromptEncoder(load_tokenizer(folder), prompt)
     labels: Sequence[str] = json.loads((folder / LABELS).read_text("utf-8"))
     return Predictor(prepare_for_prediction(model, compute), encoder, encoder.label_set(labels), compute)
 
 
-def _prompt_facts(config: RunConfig) -> dict[str, object]:
+def _prompt_facts(config: RunConfig, encoder: PromptEncoder, tokenizer: Any) -> dict[str, object]:
     return {
-        "template": config.prompt.template,
-        "max_length": config.prompt.max_length,
+        **config.prompt.model_dump(),
+        "use_chat_template": encoder.chat,
+        "prompt": encoder.prompt_text,
+        "separator": encoder.separator,
+        "end_token": tokenizer.convert_ids_to_tokens(encoder.end_token_id),
         "method": config.method.kind,
         "precision": config.training.precision,
         "quantization": "nf4, double quantisation" if config.method.kind == "qlora" else None,
@@ -143,7 +146,7 @@ def _base_name(config: RunConfig, base: Path) -> str:
     return STARTER_ORIGIN if config.model.base == STARTER else base.name
 
 
-def _card(run: RunFolder, config: RunConfig, labels: LabelSet, base: Path) -> str:
+def _card(run: RunFolder, config: RunConfig, labels: LabelSet, base: Path, prompt: list[str]) -> str:
     final = run.scores()
     measured = "The run has no test figures."
     if final is not None:
@@ -178,7 +181,7 @@ def _card(run: RunFolder, config: RunConfig, labels: LabelSet, base: Path) -> st
         "",
         "## Use",
         "",
-        *_usage(config, base),
+        *_usage(config, base, prompt),
         "",
     ]
     return "\n".join(lines)
@@ -190,10 +193,38 @@ def _starter_note(config: RunConfig) -> str:
     return f", from its Q4_K_M quantised copy; on the original weights expect slightly other numbers. {TERMS}"
 
 
-def _usage(config: RunConfig, base: Path) -> list[str]:
+def prompt_program(tokenizer: Any, encoder: PromptEncoder, prompt: PromptConfig) -> list[str]:
+    """Lines of Python that make ``inputs`` of a message: the first way of those that people know which gives our own ids."""
+    text = "the message"
+    wanted = encoder.prompt_ids(text)
+    turns = [{"role": "user", "content": prompt.template.rstrip().replace(SLOT, text)}]
+    if encoder.chat:
+        for options in ({}, {"enable_thinking": False}):  # the second: for models that think unless told otherwise
+            try:
+                found = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True, **options)["input_ids"]
+            except Exception:  # a template may raise whatever it likes, and this one has written a whole conversation already
+                continue
+            if found == wanted:
+                said = "".join(f", {name}={value}" for name, value in options.items())
+                return [
+                    f"content = {prompt.template.rstrip()!r}.replace('{SLOT}', 'the message')",
+                    "turns = [{'role': 'user', 'content': content}]",
+                    "inputs = tokenizer.apply_chat_template(",
+                    f"    turns, add_generation_prompt=True{said}, return_dict=True, return_tensors='pt'",
+                    ").to(model.device)",
+                ]
+    whole = tokenizer(encoder.prompt_text.replace(SLOT, text))["input_ids"]
+    added = "" if whole == wanted else ", add_special_tokens=False"
+    return [
+        f"prompt = {encoder.prompt_text!r}.replace('{SLOT}', 'the message')",
+        f"inputs = tokenizer(prompt{added}, return_tensors='pt').to(model.device)",
+    ]
+
+
+def _usage(config: RunConfig, base: Path, prompt: list[str]) -> list[str]:
     """A program that runs as it stands once THIS_FOLDER is filled in, and for an adapter on a local base BASE_FOLDER."""
     published = config.model.base == STARTER
-    classes = ["AutoModelForCausalLM", "AutoTokenizer"]
+    classes = ["AutoModelForCausalLM", "AutoTokenizer", "GenerationConfig"]
     if config.method.kind == "full":
         load = ["model = AutoModelForCausalLM.from_pretrained(folder)"]
     else:
@@ -207,7 +238,6 @@ def _usage(config: RunConfig, base: Path) -> list[str]:
         load.insert(0, 'nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)')
     if config.method.kind != "full" and not published:
         load.insert(0, f'base_folder = "BASE_FOLDER"  # the model in {base.name}, as it was before training')
-    template = config.prompt.template.rstrip()
     return [
         "```python",
         *(["from peft import PeftModel"] if config.method.kind != "full" else []),
@@ -216,9 +246,10 @@ def _usage(config: RunConfig, base: Path) -> list[str]:
         'folder = "THIS_FOLDER"',
         *load,
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
-        f"prompt = {template!r}.replace('{{text}}', 'the message')",
-        "inputs = tokenizer(prompt, return_tensors='pt').to(model.device)",
-        "written = model.generate(**inputs, max_new_tokens=32, do_sample=False)",
+        *prompt,
+        # An adapter is put on its base, whose own settings would let generation run on past a label's end.
+        "ending = GenerationConfig.from_pretrained(folder, max_new_tokens=32, do_sample=False)",
+        "written = model.generate(**inputs, generation_config=ending)",
         "print(tokenizer.decode(written[0, inputs['input_ids'].shape[1]:], skip_special_tokens=True).strip())",
         "```",
     ]

@@ -162,6 +162,7 @@ def _describe(folder: Path, base: str) -> ModelDescription:
         vocabulary=embedding.shape[0],
         disk_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
         context_length=_context_length(config),
+        chat_template=_has_chat_template(folder),
     )
 
 
@@ -208,6 +209,14 @@ def _in_out(module: torch.nn.Linear | Conv1D) -> tuple[int, int]:
     if isinstance(module, Conv1D):
         return int(module.weight.shape[0]), int(module.weight.shape[1])
     return module.in_features, module.out_features
+
+
+def _has_chat_template(folder: Path) -> bool:
+    """Where transformers looks for one: a file of its own, a folder of named ones, or the tokenizer's settings."""
+    if (folder / "chat_template.jinja").is_file() or (folder / "additional_chat_templates").is_dir():
+        return True
+    settings = folder / "tokenizer_config.json"
+    return settings.is_file() and bool(json.loads(settings.read_text("utf-8")).get("chat_template"))
 
 
 def _licence(folder: Path) -> str:

@@ -60,7 +60,7 @@ def export(command: Command, channel: Channel) -> None:
     ]
     with scratch_beside(folder) as scratch:
         channel.stage("writing the export")
-        write_export(run, base, predictor.labels, predictor.encoder.end_token_id, scratch)
+        write_export(run, base, predictor.labels, predictor.encoder, scratch)
         verify = VerifyExport(
             folder=str(scratch),
             texts=texts,

@@ -83,6 +83,8 @@ class _Training:
         self.channel.stage("tokenising")
         config = config.model_copy(update={"prompt": within_context(config.prompt, folder)})
         encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
+        # What "auto" means depends on the model's files; the run keeps what it was trained with.
+        config = config.model_copy(update={"prompt": config.prompt.model_copy(update={"use_chat_template": encoder.chat})})
         labels = encoder.label_set(splits.labels)
         encoded = [encoder.encode(example) for example in splits.train]
         self._tell_cuts(encoded, config.prompt.max_length)

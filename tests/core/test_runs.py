@@ -190,3 +190,11 @@ def test_files_are_replaced_whole(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         write_atomically(path, "x" * 100_000 + "\ud800")
     assert path.read_text("utf-8").startswith("{")
+
+
+def test_a_run_older_than_chat_templates_was_plain(home: Home) -> None:
+    run = home.create_run(RunConfig())
+    assert run.config().prompt.use_chat_template == "auto"
+    text = (run.path / "run.toml").read_text("utf-8")
+    (run.path / "run.toml").write_text(text.replace('use_chat_template = "auto"\n', ""), "utf-8")
+    assert run.config().prompt.use_chat_template is False

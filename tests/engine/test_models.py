@@ -238,7 +238,9 @@ def test_nothing_in_a_folder_is_run(broken: Path, home: Home, cpu: Compute, tmp_
 
     folder = base_folder(str(broken), home, silent)
     describe(folder, str(folder))
-    encoder = PromptEncoder(load_tokenizer(folder), PromptConfig())
+    with pytest.raises(StudioError, match="chat template cannot write"):
+        PromptEncoder(load_tokenizer(folder), PromptConfig())
+    encoder = PromptEncoder(load_tokenizer(folder), PromptConfig(use_chat_template=False))
     encoder.label_set(["a", "b"])
     encoder.prompt_ids("hello")
     model = trainable_model(folder, MethodConfig(kind="lora"), cpu, seed=1)
@@ -287,3 +289,12 @@ def test_the_licence_is_named(broken: Path, files: dict[str, str], expected: str
     for name, text in files.items():
         (broken / name).write_text(text)
     assert describe(broken, str(broken)).licence == expected
+
+
+def test_a_chat_template_is_seen(broken: Path) -> None:
+    assert not describe(broken, str(broken)).chat_template
+    change(broken, "tokenizer_config.json", chat_template="{{ messages }}")
+    assert describe(broken, str(broken)).chat_template
+    change(broken, "tokenizer_config.json", chat_template=None)
+    (broken / "chat_template.jinja").write_text("{{ messages }}", "utf-8")
+    assert describe(broken, str(broken)).chat_template

@@ -74,8 +74,11 @@ def test_what_is_in_the_folder(
     folder, run = Path(exports[name].folder), trained[name]
     kind = name.split("-")[0]
     names = set(exports[name].files)
-    weights = {"model.safetensors", "config.json", "generation_config.json"} if kind == "full" else {"adapter_model.safetensors"}
-    assert weights | {"tokenizer.json", "tokenizer_config.json", "labels.json", "prompt.json", "README.md"} <= names
+    weights = {"model.safetensors", "config.json"} if kind == "full" else {"adapter_model.safetensors"}
+    assert (
+        weights | {"generation_config.json", "tokenizer.json", "tokenizer_config.json", "labels.json", "prompt.json", "README.md"}
+        <= names
+    )
     assert ("adapter_config.json" in names) == (kind != "full")
     assert "manifest.json" not in names
     assert {Path(file).suffix for file in names} <= {".safetensors", ".json", ".md", ".jinja"}
@@ -84,6 +87,8 @@ def test_what_is_in_the_folder(
     prompt = json.loads((folder / "prompt.json").read_text("utf-8"))
     config = run.run.config()
     assert (prompt["template"], prompt["max_length"], prompt["method"]) == (config.prompt.template, 96, kind)
+    assert (prompt["use_chat_template"], config.prompt.use_chat_template) == (True, True)
+    assert prompt["prompt"] == "user: Message: {text}\nIntent:\nassistant:"
     card = (folder / "README.md").read_text("utf-8")
     finished = run.one(Finished)
     for expected in (base.name, kind, f"{finished.accuracy:.1%}", f"{finished.base_accuracy:.1%}", run.run.name):
@@ -99,7 +104,7 @@ def home_path(trained: dict[str, Trained]) -> Path:
     return trained["full-fp32"].home.path
 
 
-@pytest.mark.parametrize("name", ["full-fp32", "full-bf16"])
+@every_run
 def test_generation_stops_at_the_end_that_was_graded(exports: dict[str, Exported], name: str) -> None:
     folder = exports[name].folder
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -137,11 +142,12 @@ def test_it_loads_with_plain_libraries_and_says_the_same(
     model = plainly_loaded(folder, base, name.split("-")[0])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     labels = json.loads((folder / "labels.json").read_text("utf-8"))
-    template = json.loads((folder / "prompt.json").read_text("utf-8"))["template"]
-    endings = [tokenizer(" " + label, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] for label in labels]
+    facts = json.loads((folder / "prompt.json").read_text("utf-8"))
+    end = tokenizer.convert_tokens_to_ids(facts["end_token"])
+    endings = [tokenizer(facts["separator"] + label, add_special_tokens=False)["input_ids"] + [end] for label in labels]
     longest = max(map(len, endings))
     for row in read_predictions(trained[name].run.predictions_path).predictions:
-        prompt = tokenizer(template.replace("{text}", row.text))["input_ids"]
+        prompt = tokenizer(facts["prompt"].replace("{text}", row.text))["input_ids"]
         # What stands behind a label changes nothing before it.
         ids = torch.tensor([prompt + ending + [0] * (longest - len(ending)) for ending in endings])
         with torch.no_grad():
@@ -170,10 +176,7 @@ def test_the_program_of_the_card_runs(exports: dict[str, Exported], trained: dic
     with contextlib.redirect_stdout(said):
         exec(program, {})
     written = said.getvalue().strip()
-    if name.startswith("full"):
-        assert written == row.predicted
-    else:  # where it ends is for the base's generation_config to say, and the tiny base's names another token
-        assert written.startswith(row.predicted)
+    assert written == row.predicted
 
 
 def test_a_target_that_is_in_use_is_refused(trained: dict[str, Trained], tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_the_run_file_has_nothing_left_open(trained: dict[str, Trained], name: s
     assert (training.threads, training.precision, config.device.kind) == (1, precision, "cpu")
     assert training.learning_rate == config.learning_rate
     asked = config_for(messages, base, kind, precision)
+    asked = asked.model_copy(update={"prompt": asked.prompt.model_copy(update={"use_chat_template": True})})
     assert config == asked.with_training(micro_batch=training.micro_batch), "the rest is as it was asked for"
 
 
