@@ -34,10 +34,13 @@ CHATML_THINKING = """{%- if messages[0].role != 'system' %}{{ '<|im_start|>syste
 LLAMA3 = """{%- if not date_string is defined %}{%- if strftime_now is defined %}{%- set date_string = strftime_now('%d %b %Y') %}
 {%- else %}{%- set date_string = '26 Jul 2024' %}{%- endif %}{%- endif %}
 {{- bos_token }}{{- '<|head|>system<|/head|>\\n\\nToday Date: ' + date_string + '<|eot|>' }}
-{%- for message in messages %}{{- '<|head|>' + message['role'] + '<|/head|>\\n\\n' + message['content'] | trim + '<|eot|>' }}{%- endfor %}
+{%- for message in messages %}
+{{- '<|head|>' + message['role'] + '<|/head|>\\n\\n' + message['content'] | trim + '<|eot|>' }}
+{%- endfor %}
 {%- if add_generation_prompt %}{{- '<|head|>assistant<|/head|>\\n\\n' }}{%- endif %}"""
 INSTRUCTIONS = """{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}
-{{- '[INST] ' + message['content'] + ' [/INST]' }}{% else %}{{ ' ' + message['content'] + ' ' + eos_token }}{% endif %}{% endfor %}"""
+{{- '[INST] ' + message['content'] + ' [/INST]' }}{% else %}{{ ' ' + message['content'] + ' ' + eos_token }}{% endif %}
+{%- endfor %}"""
 TEMPLATE, NAMES = "Hi {text}\n=> ", ("card", "cad", "a card")
 
 
