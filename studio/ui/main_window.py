@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from PySide6.QtCore import QEvent, QSettings, QTimer, SignalInstance
-from PySide6.QtGui import QCloseEvent, QPaintEvent
+from PySide6.QtGui import QCloseEvent, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow
 
 from studio.core.config import RunConfig
@@ -18,6 +18,7 @@ from studio.core.words import REPORT
 from studio.supervise.gauges import MemoryGauge, MemorySample
 from studio.supervise.threads import TrainingSession
 from studio.ui.closing import Closing
+from studio.ui.drops import Drops
 from studio.ui.menus import Entry, add_themes, fill_menu_bar
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.setup import SetupPage
@@ -68,6 +69,16 @@ class MainWindow(QMainWindow):
         self.tabs, self.stack, self.splitter, self.error = shell.tabs, shell.stack, shell.splitter, shell.error
         self.stack.addWidget(self.setup)
         self.setCentralWidget(shell)
+        self.setAcceptDrops(True)
+        self.drops = Drops(
+            shell,
+            {
+                "data": ("Drop to use it as the data set", self._open_dropped_data),
+                "model": ("Drop to train this model", self._open_dropped_model),
+                "settings": ("Drop to set everything up as in this file", self._open_run_file),
+                "run": ("Drop to open this run", lambda path: self.open_folder(RunFolder(path))),
+            },
+        )
         menus = fill_menu_bar(self.menuBar(), self._menus())
         self.theme_actions = add_themes(menus["&View"], settings)
         self._run_menu = menus["&Run"]
@@ -266,7 +277,7 @@ class MainWindow(QMainWindow):
         self.actions_of_runs.deleted.connect(self._forget)
         self.actions_of_runs.failed.connect(self.error.show_problem)
         self.setup.train_requested.connect(self.train)
-        self.setup.run_file_dropped.connect(self._open_run_file)
+        self.drops.refused.connect(self._refuse_drop)
         self._watch("model", self.setup.model.event_received)
         self._watch("data", self.setup.dataset.event_received)
         self.session.run_started.connect(self._run_started)
@@ -307,6 +318,17 @@ class MainWindow(QMainWindow):
             return
         self.new_run()
 
+    def _open_dropped_data(self, path: Path) -> None:
+        self.new_run()
+        self.setup.dataset.open_source(str(path))
+
+    def _open_dropped_model(self, path: Path) -> None:
+        self.new_run()
+        self.setup.model.open_base(str(path))
+
+    def _refuse_drop(self, reason: str) -> None:
+        self.error.show_error(reason, "Drop a table or a folder of tables, a model folder, a run.toml or the folder of a run.")
+
     def _train_from_menu(self) -> None:
         self.show_tab("Setup")
         self.setup.request_training()
@@ -317,6 +339,10 @@ class MainWindow(QMainWindow):
         super().paintEvent(event)
         if not self._built:
             QTimer.singleShot(0, self, self._build_pages)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        super().showEvent(event)
+        self.drops.watch(self.windowHandle())
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         super().changeEvent(event)

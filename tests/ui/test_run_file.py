@@ -1,4 +1,4 @@
-"""Settings as a file: shown, copied, saved, opened and dropped."""
+"""Settings as a file: shown, copied, saved and opened."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
-from PySide6.QtWidgets import QApplication, QFileDialog, QPushButton, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFileDialog, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.config import dump_run_config, load_run_config
@@ -55,42 +55,17 @@ def test_a_place_that_cannot_be_written_is_told(
     assert dialog.command == ""
 
 
-def drop(target: QWidget, path: Path) -> bool:
-    """Drag a file over a widget and let go; whether it was taken."""
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path))])
-    everything = (Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
-    enter = QDragEnterEvent(QPoint(5, 5), *everything)
-    enter.ignore()
-    QApplication.sendEvent(target, enter)
-    if enter.isAccepted():
-        QApplication.sendEvent(target, QDropEvent(QPoint(5, 5), *everything))
-    return enter.isAccepted()
-
-
-def test_a_file_is_opened_and_dropped(
+def test_a_file_is_opened(
     window: MainWindow, answer_all: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "other.toml"
-    path.write_text('[method]\nkind = "full"\n[training]\nepochs = 2.5\n', "utf-8")
-    assert drop(window.setup.dataset, path), "the page around the data set takes it"
-    answer_all()
-    assert window.setup.config() == load_run_config(path)
     path.write_text("[training]\nepochs = 4\n[dataset]\nseed = 3\n", "utf-8")
     window.show_tab("Export")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_arguments: (str(path), ""))
     window._browse_run_file()
+    answer_all()
     assert window.current_tab == "Setup"
     assert window.setup.config() == load_run_config(path)
-
-
-def test_a_bad_file_is_told_and_changes_nothing(window: MainWindow, tmp_path: Path) -> None:
-    before = window.setup.config()
-    path = tmp_path / "bad.toml"
-    path.write_text("[training]\nepoch = 2\n", "utf-8")
-    drop(window.setup, path)
-    assert "epochs" in window.error.message
-    assert window.setup.config() == before
 
 
 def test_settings_that_turned_wrong_a_moment_ago_are_told_instead_of_shown(ready: SetupPage, qtbot: QtBot) -> None:

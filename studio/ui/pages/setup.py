@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent, QShowEvent
+from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from studio.core.config import MethodKind, RunConfig, load_run_config, sample_run_config, validate_run_config
@@ -22,7 +22,6 @@ from studio.ui.widgets.basics import button, primary_button, text_label
 from studio.ui.widgets.dataset_picker import SAMPLE, DatasetPicker
 from studio.ui.widgets.method_selector import KINDS, MethodSelector
 from studio.ui.widgets.model_picker import ModelPicker
-from studio.ui.widgets.paths import RUN_FILE, dropped_path
 from studio.ui.widgets.run_file_dialog import RunFileDialog
 from studio.ui.widgets.settings_form import SettingsForm
 from studio.ui.words import plain_tooltip
@@ -36,13 +35,10 @@ class SetupPage(QWidget):
 
     train_requested = Signal(object)
     """The RunConfig, once data and model are known to be good."""
-    run_file_dropped = Signal(object)
-    """Emitted with the Path of a run.toml."""
 
     def __init__(self, home: Home) -> None:
         super().__init__()
         self.setObjectName("setupPage")
-        self.setAcceptDrops(True)
         self.dataset = DatasetPicker()
         self.model = ModelPicker(home)
         self.method = MethodSelector()
@@ -261,14 +257,6 @@ class SetupPage(QWidget):
         page.setSpacing(0)
         page.addWidget(self.scroll_area, 1)
         page.addWidget(actions)
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        if dropped_path(event).endswith(RUN_FILE):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        event.acceptProposedAction()
-        self.run_file_dropped.emit(Path(dropped_path(event)))
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         super().showEvent(event)

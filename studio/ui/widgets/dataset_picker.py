@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QGridLayout,
@@ -26,7 +25,7 @@ from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, ErrorPanel, button, guard_wheel, named, text_label
 from studio.ui.widgets.data_views import DataViews
 from studio.ui.widgets.fields import decimal, describe
-from studio.ui.widgets.paths import PathField, dropped_path, takes_drop
+from studio.ui.widgets.paths import PathField
 
 SAMPLE = "sample"
 _FIELDS = {"source", "validation_fraction", "test", "test_fraction", "text_column", "label_column", "limit"}
@@ -54,7 +53,6 @@ class DatasetPicker(Card):
         self._job: Job | None = None
         self._timer = QTimer(self, interval=_DELAY_MS, singleShot=True)
         self._timer.timeout.connect(self._read)
-        self.setAcceptDrops(True)
         self._build_inputs()
         self._build_views()
         self._show_source()
@@ -248,15 +246,6 @@ class DatasetPicker(Card):
         for widget in (self.text_column, self.label_column, self.test_fraction):
             widget.setEnabled(not sample)
         self._test_row.setVisible(not sample)
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        if takes_drop(event):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        if path := dropped_path(event):
-            event.acceptProposedAction()
-            self.file.choose(path)
 
 
 def _labelled(title: str, editor: QWidget) -> QWidget:

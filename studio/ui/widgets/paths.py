@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from PySide6.QtCore import QUrl, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QWidget
 
+from studio.core.dropped import Dropped
 from studio.core.paths import as_typed
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import button, named
 
-RUN_FILE = ".toml"
 DATA_FILES = "Tables (*.csv *.tsv *.txt *.json *.jsonl *.parquet *.gz);;All files (*)"
 
 
@@ -24,7 +23,7 @@ class PathField(QWidget):
 
     def __init__(self, object_name: str, title: str, placeholder: str, tooltip: str, kind: Literal["file", "folder"]) -> None:
         super().__init__()
-        self._title, self._kind = title, kind
+        self.title, self._kind = title, kind
         self._last = ""
         self.edit = named(QLineEdit(), object_name, title, tooltip)
         self.edit.setPlaceholderText(placeholder)
@@ -39,7 +38,6 @@ class PathField(QWidget):
         row.addWidget(self.edit, 1)
         row.addWidget(self.browse_button)
         self.setFocusProxy(self.edit)
-        self.setAcceptDrops(True)
 
     @property
     def path(self) -> str:
@@ -59,12 +57,16 @@ class PathField(QWidget):
         self.edit.setText(path)
         self._confirm()
 
+    def takes(self, dropped: Dropped) -> bool:
+        """Whether it could stand here: a folder, or a file of data."""
+        return dropped.path.is_dir() if self._kind == "folder" else dropped.kind == "data" and dropped.path.is_file()
+
     def browse(self) -> None:
         start = self.path or str(Path.home())
         if self._kind == "folder":
-            found = QFileDialog.getExistingDirectory(self, self._title, start)
+            found = QFileDialog.getExistingDirectory(self, self.title, start)
         else:
-            found, _ = QFileDialog.getOpenFileName(self, self._title, start, DATA_FILES)
+            found, _ = QFileDialog.getOpenFileName(self, self.title, start, DATA_FILES)
         if found:
             self.choose(found)
 
@@ -76,23 +78,3 @@ class PathField(QWidget):
     def _cleared(self, text: str) -> None:
         if not text:
             self._confirm()
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        if takes_drop(event):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        if path := dropped_path(event):
-            event.acceptProposedAction()
-            self.choose(path)
-
-
-def takes_drop(event: QDropEvent) -> bool:
-    """Whether a drag carries data or a model; settings go to the page instead."""
-    path = dropped_path(event)
-    return bool(path) and not path.endswith(RUN_FILE)
-
-
-def dropped_path(event: QDropEvent) -> str:
-    """The first local file that a drag carries; empty for none."""
-    return next((url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()), "")

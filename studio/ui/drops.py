@@ -1,0 +1,139 @@
+"""Files dropped anywhere on the window: what each is decides where it goes, and a hint says so before it is let go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
+from PySide6.QtGui import QDragMoveEvent, QDropEvent, QWindow
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+
+from studio.core.dropped import Dropped, Kind, what_is
+from studio.ui.theme import GRID, restyle
+from studio.ui.widgets.basics import text_label
+from studio.ui.widgets.paths import PathField
+
+Use = tuple[str, Callable[[Path], object]]
+"""What will be done, in words, and what does it."""
+
+
+class DropHint(QFrame):
+    """Lies over the window while a file is held above it."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._area = parent
+        self.setObjectName("dropHint")
+        self.setAccessibleName("What happens to the file that is held above the window")
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.title = text_label("", "title", wrap=True)
+        self.words = text_label("", "muted", wrap=True)
+        # The page stays in sight: it may have a field that the file is meant for.
+        note = QFrame()
+        note.setObjectName("dropNote")
+        note.setFixedWidth(60 * GRID)
+        inner = QVBoxLayout(note)
+        inner.setContentsMargins(3 * GRID, 2 * GRID, 3 * GRID, 2 * GRID)
+        inner.setSpacing(GRID)
+        for label in (self.title, self.words):
+            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            inner.addWidget(label)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 10 * GRID)
+        column.addStretch(1)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(note)
+        row.addStretch(1)
+        column.addLayout(row)
+        self._note = note
+        self.hide()
+
+    def show_hint(self, title: str, words: str, welcome: bool) -> None:
+        """``welcome``: it can be used."""
+        self.title.setText(title)
+        self.words.setText(words)
+        for part in (self, self._note):
+            restyle(part, "welcome", welcome)
+        self.setGeometry(self._area.rect())
+        self.raise_()
+        self.show()
+
+
+class Drops(QObject):
+    """Takes every drag of local files that comes over ``area``'s window, before any widget does.
+
+    A field for a path takes what is dropped on it; otherwise ``uses`` says what becomes of each kind. Texts that are
+    dragged from elsewhere are left to the widgets.
+    """
+
+    refused = Signal(str)
+    """Emitted with the reason, in words, when what was dropped cannot be used."""
+
+    def __init__(self, area: QWidget, uses: Mapping[Kind, Use]) -> None:
+        super().__init__(area)
+        self._area, self._uses = area, uses
+        self._window: QWindow | None = None
+        self._held: Dropped | None = None
+        self.hint = DropHint(area)
+
+    def watch(self, window: QWindow | None) -> None:
+        """Listen to the native window; it exists once the widget is shown."""
+        if window is not None and window is not self._window:
+            self._window = window
+            window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: ARG002, N802
+        # At the QWindow and not at widgets: each line edit would take a file as text, each plot would refuse it.
+        if event.type() == QEvent.Type.DragLeave and self._held is not None:
+            self._end()
+            return True
+        if not isinstance(event, QDropEvent):
+            return False
+        if event.type() == QEvent.Type.DragEnter:
+            self._held = _held(event)
+        if self._held is None or not self._area.isEnabled():
+            return False
+        if event.type() == QEvent.Type.Drop:
+            self._drop(self._held, event.position().toPoint())
+        elif isinstance(event, QDragMoveEvent):
+            self._show(self._held, event.position().toPoint())
+        # Refused ones are accepted too: only then are they dropped, and the refusal stays to be read.
+        event.acceptProposedAction()
+        return True
+
+    def _show(self, held: Dropped, at: QPoint) -> None:
+        if (field := self._field_at(at, held)) is not None:
+            self.hint.show_hint(f"Drop to use it as: {field.title}", held.path.name, True)
+        elif held.kind in self._uses:
+            self.hint.show_hint(self._uses[held.kind][0], held.path.name, True)
+        else:
+            self.hint.show_hint("This cannot be used", held.reason, False)
+
+    def _drop(self, held: Dropped, at: QPoint) -> None:
+        field = self._field_at(at, held)
+        self._end()
+        if field is not None:
+            field.choose(str(held.path))
+        elif held.kind in self._uses:
+            self._uses[held.kind][1](held.path)
+        else:
+            self.refused.emit(held.reason)
+
+    def _end(self) -> None:
+        self._held = None
+        self.hint.hide()
+
+    def _field_at(self, at: QPoint, held: Dropped) -> PathField | None:
+        """The field under the pointer, if it could take this."""
+        below = self._area.childAt(self._area.mapFrom(self._area.window(), at))
+        while below is not None and not isinstance(below, PathField):
+            below = below.parentWidget()
+        return below if below is not None and below.isEnabled() and below.takes(held) else None
+
+
+def _held(event: QDropEvent) -> Dropped | None:
+    """What a drag carries; None when it is no file of this computer."""
+    paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+    return what_is(paths) if paths else None
