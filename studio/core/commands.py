@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from studio.core.config import DatasetConfig, DeviceConfig, ExportKind, MethodConfig, RunConfig
+from studio.core.generation import GenerationSettings, Speaker
 
 
 class _Command(BaseModel):
@@ -78,7 +79,10 @@ class Predict(_Command):
 
 
 class LoadModel(_Command):
-    """Load a run's model for ``Ask``; answered by ``ModelLoaded``. The process keeps it until stdin closes."""
+    """Load a run's model for ``Ask`` and ``Generate``; answered by ``ModelLoaded``. The process keeps it until stdin closes.
+
+    Said again, it changes to another run that shares the loaded base (``RunConfig.shares_base``).
+    """
 
     command: Literal["load_model"] = "load_model"
     run: str
@@ -86,11 +90,29 @@ class LoadModel(_Command):
 
 
 class Ask(_Command):
-    """Classify one message with the loaded model; answered by ``Predicted`` with the same ``request``."""
+    """Classify one message; answered by ``Predicted`` or ``NoAnswer`` with the same ``request``. Requests count upwards."""
 
     command: Literal["ask"] = "ask"
     request: int
     text: str
+    speaker: Speaker = "tuned"
+
+
+class Generate(_Command):
+    """Write free text; answered by ``TokenGenerated`` until one has an ``end``, or by ``NoAnswer``."""
+
+    command: Literal["generate"] = "generate"
+    request: int
+    text: str
+    speaker: Speaker = "tuned"
+    settings: GenerationSettings = GenerationSettings()
+
+
+class Cancel(_Command):
+    """Give up every request up to ``request``: free text ends before its next token, what has not begun gets ``NoAnswer``."""
+
+    command: Literal["cancel"] = "cancel"
+    request: int
 
 
 class Export(_Command):
@@ -115,7 +137,19 @@ class VerifyExport(_Command):
 
 
 Command = Annotated[
-    InspectData | DescribeModel | Forecast | Train | Stop | Evaluate | Predict | LoadModel | Ask | Export | VerifyExport,
+    InspectData
+    | DescribeModel
+    | Forecast
+    | Train
+    | Stop
+    | Evaluate
+    | Predict
+    | LoadModel
+    | Ask
+    | Generate
+    | Cancel
+    | Export
+    | VerifyExport,
     Field(discriminator="command"),
 ]
 command_adapter: TypeAdapter[Command] = TypeAdapter(Command)

@@ -152,6 +152,13 @@ class RunConfig(_Table):
             )
         return found
 
+    def shares_base(self, other: RunConfig) -> bool:
+        """Whether a loaded base of this run can carry the adapter of the other: same model, held in the same way."""
+        same_arithmetic = (self.device, self.training.precision) == (other.device, other.training.precision)
+        return (
+            self.method.kind != "full" and self.method.kind == other.method.kind and self.model == other.model and same_arithmetic
+        )
+
     def with_training(self, **changes: Any) -> RunConfig:
         """A copy with some fields of [training] replaced and checked again."""
         table = TrainingConfig.model_validate({**self.training.model_dump(), **changes})

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from studio.core.generation import GenerationEnd
 from studio.core.memory import DeviceName, MemoryForecast, ModelDescription
 
 SplitName = Literal["train", "validation", "test"]
@@ -142,6 +143,28 @@ class Predicted(_Event):
     """The row's index, or the ``request`` of an ``Ask``."""
     prediction: Prediction
     seconds: float = 0.0
+    cut: bool = False
+    """The message was longer than ``max_length`` of the run allows, so its end was not read."""
+
+
+class TokenGenerated(_Event):
+    """A piece of free text: whole characters, several tokens at once when they come fast. The last one has an ``end``."""
+
+    event: Literal["token_generated"] = "token_generated"
+    request: int
+    text: str
+    end: GenerationEnd | None = None
+
+
+class NoAnswer(_Event):
+    """A request of a chat that cannot be answered, or was given up; the model stays loaded. ``kind`` as in StudioError."""
+
+    event: Literal["no_answer"] = "no_answer"
+    request: int
+    kind: str
+    message: str
+    remedy: str
+    detail: str = ""
 
 
 class Finished(_Event):
@@ -266,6 +289,8 @@ Event = Annotated[
     | CheckpointSaved
     | LogLine
     | Predicted
+    | TokenGenerated
+    | NoAnswer
     | Finished
     | Failed
     | DataInspected

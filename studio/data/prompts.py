@@ -113,6 +113,11 @@ class PromptEncoder:
         """What stands between the prompt and a label's name."""
         return self._separator
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What turns text into token ids and back."""
+        return self._tokenizer
+
     def label_ids(self, name: str) -> list[int]:
         """Separator, name and end token. Raises StudioError for a name that the tokenizer cannot write exactly."""
         if name not in self._label_ids:
@@ -147,6 +152,14 @@ class PromptEncoder:
     def prompt_ids(self, text: str) -> list[int]:
         """The prompt for a message, cut to leave room for the longest label."""
         return self._prompt(text)[0]
+
+    def cuts(self, text: str) -> bool:
+        """Whether the message is too long for ``max_length``, so that a prompt leaves out its end."""
+        return self._prompt(text)[1]
+
+    def raw_ids(self, text: str) -> list[int]:
+        """The text alone behind what the tokenizer puts in front, uncut; special tokens in it are spelt out."""
+        return self._prefix + self._spelt_out(text)
 
     def encode(self, example: Example) -> Encoded:
         """Prompt, label and end token of a labelled message."""

@@ -123,11 +123,11 @@ def describe(folder: Path, base: str) -> ModelDescription:
 def within_context(prompt: PromptConfig, folder: Path) -> PromptConfig:
     """The prompt with ``max_length`` no longer than the model in ``folder`` can read. Raises StudioError."""
     with _told(f"The settings in {folder} describe no model that can be used.", SUPPORTED):
-        context = _context_length(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+        context = context_length(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
     return prompt.model_copy(update={"max_length": min(prompt.max_length, context or prompt.max_length)})
 
 
-def _context_length(config: PretrainedConfig) -> int:
+def context_length(config: PretrainedConfig) -> int:
     """Tokens that a model of these settings can read; 0 when they do not say."""
     return getattr(config.get_text_config(), "max_position_embeddings", 0) or 0
 
@@ -161,7 +161,7 @@ def _describe(folder: Path, base: str) -> ModelDescription:
         heads=text.num_attention_heads,
         vocabulary=embedding.shape[0],
         disk_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
-        context_length=_context_length(config),
+        context_length=context_length(config),
         chat_template=_has_chat_template(folder),
     )
 

@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from studio.core.config import DeviceConfig, RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Evaluated, Finished, SplitName
+from studio.core.generation import GenerationEnd, GenerationSettings
 from studio.core.labels import LabelSet
 from studio.core.metrics import accuracy, confusion_counts, macro_f1, wilson_interval
 from studio.core.runs import Home, RunFolder
@@ -22,9 +24,10 @@ from studio.engine.checkpoints import verify_checkpoint
 from studio.engine.classify import classify
 from studio.engine.devices import Compute, choose_compute
 from studio.engine.exactness import in_fp32, prepare_for_prediction
+from studio.engine.generate import TextStream, generate
 from studio.engine.label_search import Query, Scored
 from studio.engine.methods import trained_model
-from studio.engine.models import base_folder, load_tokenizer
+from studio.engine.models import base_folder, context_length, load_tokenizer
 from studio.engine.starter import Progress
 
 
@@ -61,6 +64,41 @@ class Predictor:
             progress=lambda done: progress(stage, done, len(examples)),
             should_stop=stop,
         )
+
+    def write(
+        self,
+        text: str,
+        settings: GenerationSettings,
+        on_text: Callable[[str], object],
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> GenerationEnd:
+        """Free text after a message; ``on_text`` gets it in whole characters as it comes.
+
+        Raises StudioError for a bare text that is longer than the model can read.
+        """
+        prompt = self.encoder.raw_ids(text) if settings.raw else self.encoder.prompt_ids(text)
+        model: Any = self.model
+        longest = context_length(model.config) or len(prompt) + settings.max_tokens
+        if len(prompt) >= longest:
+            raise StudioError(
+                f"The text has {len(prompt):,} tokens, and this model reads at most {longest:,} with its answer.", "Shorten it."
+            )
+        if not prompt:
+            raise StudioError("There is nothing to go on from: the text is empty.", "Write something.")
+        stream = TextStream(self.encoder.tokenizer, prompt)
+        with in_fp32(self.model, self.compute):
+            end = generate(
+                self.model,
+                prompt,
+                settings,
+                self.compute.device,
+                end_tokens={self.encoder.end_token_id, *_own_end_tokens(model)},
+                longest=longest,
+                on_token=lambda token: on_text(stream.add(token)),
+                should_stop=should_stop,
+            )
+        on_text(stream.rest())
+        return end.model_copy(update={"cut": not settings.raw and self.encoder.cuts(text)})
 
 
 @dataclass(frozen=True)
@@ -118,6 +156,12 @@ class Summary:
         )
 
 
+def _own_end_tokens(model: Any) -> list[int]:
+    """The end tokens that a model's folder names: a chat model ends a turn with one of its own."""
+    named: int | list[int] | None = model.generation_config.eos_token_id
+    return named if isinstance(named, list) else [] if named is None else [named]
+
+
 def run_labels(run: RunFolder) -> list[str]:
     """The label set of a run, in its order: the intents of its training rows, sorted."""
     return sorted({example.label for example in read_split(run, "train")})
@@ -147,10 +191,15 @@ def load_run(run: RunFolder, home: Home, progress: Progress) -> Predictor:
     compute = _compute_for(config)
     folder = base_folder(config.model.base, home, progress)
     progress("loading the model", 0, 0)
-    encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
-    labels = encoder.label_set(run_labels(run))
+    encoder, labels = run_prompt(run, folder)
     model = prepare_for_prediction(trained_model(folder, checkpoint, config.method, compute), compute)
     return Predictor(model, encoder, labels, compute)
+
+
+def run_prompt(run: RunFolder, folder: Path) -> tuple[PromptEncoder, LabelSet]:
+    """How a run asks, with the tokenizer of the base in ``folder``, and its label set. Raises StudioError."""
+    encoder = PromptEncoder(load_tokenizer(folder), run.config().prompt)
+    return encoder, encoder.label_set(run_labels(run))
 
 
 def _compute_for(config: RunConfig) -> Compute:

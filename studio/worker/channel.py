@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal
 
 import psutil
 
-from studio.core.commands import Command, Stop
+from studio.core.commands import Cancel, Command, Stop
 from studio.core.errors import StudioError
 from studio.core.events import FINAL_EVENTS, Event, Heartbeat, LogLine, StageChanged
 from studio.core.memory import DeviceName
@@ -55,6 +55,7 @@ class Channel:
         """Bytes that the job holds on its device; a job on CUDA or MPS puts its own function here."""
         self.device: DeviceName = "cpu"
         """What ``memory`` measures; set together with it."""
+        self._cancelled = 0
         self._began = time.monotonic()
         self._input = input
         self._output = output
@@ -130,11 +131,15 @@ class Channel:
         return time.monotonic() - self._began
 
     def next_command(self) -> Command | None:
-        """Wait for the next command other than ``Stop``; None once stdin has ended."""
+        """Wait for the next command other than ``Stop`` and ``Cancel``; None once stdin has ended."""
         command = self._commands.get()
         if command is None:
             self._commands.put(None)  # so that asking again gives the same answer
         return command
+
+    def given_up(self, request: int) -> bool:
+        """Whether nobody waits for the answer to this request any more."""
+        return request <= self._cancelled or self.stop.requested
 
     def close(self) -> None:
         """Stop the heartbeat. After this nothing more should be emitted."""
@@ -177,6 +182,8 @@ class Channel:
         if isinstance(command, Stop):
             self.stop.closing = self.stop.closing or command.closing
             self.stop.requested = True
+        elif isinstance(command, Cancel):
+            self._cancelled = max(self._cancelled, command.request)
         else:
             self._commands.put(command)
 

@@ -1,16 +1,15 @@
-"""Jobs that use a trained run: evaluate it, predict messages, answer a chat."""
+"""Jobs that use a trained run: evaluate it, predict messages."""
 
 from __future__ import annotations
 
 import csv
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from studio.core.commands import Ask, Command, Evaluate, LoadModel, Predict
+from studio.core.commands import Command, Evaluate, Predict
 from studio.core.errors import StudioError
-from studio.core.events import Finished, ModelLoaded, Predicted, Prediction
+from studio.core.events import Finished, Predicted, Prediction
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
 from studio.data.sources import Example, read_examples, read_texts
@@ -67,21 +66,6 @@ def predict(command: Command, channel: Channel) -> None:
     finally:
         scratch.unlink(missing_ok=True)
     channel.emit(Finished(outcome="completed", rows=len(texts), seconds=channel.elapsed(), output=str(out)))
-
-
-def chat(command: Command, channel: Channel) -> None:
-    """Run ``LoadModel``, then answer each ``Ask`` until stdin closes."""
-    assert isinstance(command, LoadModel)
-    run = RunFolder(Path(command.run))
-    predictor = _load(run, command.home, channel)
-    channel.emit(ModelLoaded(run=run.name, device=predictor.compute.name, labels=list(predictor.labels.names)))
-    while (asked := channel.next_command()) is not None:
-        if not isinstance(asked, Ask):
-            channel.log(f"A loaded model answers messages; {asked.command!r} needs a worker of its own.", "error")
-            continue
-        began = time.monotonic()
-        (answer,) = predictor.classify([asked.text])
-        channel.emit(Predicted(request=asked.request, prediction=answer.prediction, seconds=time.monotonic() - began))
 
 
 def _load(run: RunFolder, home: str, channel: Channel) -> Predictor:

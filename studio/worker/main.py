@@ -30,7 +30,7 @@ JOBS = {
     "train": "studio.worker.training:train",
     "evaluate": "studio.worker.inference:evaluate",
     "predict": "studio.worker.inference:predict",
-    "load_model": "studio.worker.inference:chat",
+    "load_model": "studio.worker.chatting:chat",
     "export": "studio.worker.exporting:export",
     "verify_export": "studio.worker.exporting:verify_export",
 }
