@@ -179,3 +179,15 @@ def test_every_setting_is_described(name: str) -> None:
     table = table_of(name)
     for field in table.model_fields:
         assert field_description(table, field).endswith("."), f"{name}.{field}"
+
+
+def test_which_runs_can_share_a_loaded_base() -> None:
+    def run(kind: str = "lora", **tables: object) -> RunConfig:
+        return RunConfig.model_validate({"method": {"kind": kind}, **tables})
+
+    assert run().shares_base(run(dataset={"source": "other.csv"}, prompt={"max_length": 64}, training={"seed": 1}))
+    assert run("qlora").shares_base(run("qlora"))
+    others = {"model": {"base": "/b"}, "device": {"kind": "mps"}, "training": {"precision": "fp32"}}
+    assert not any(run().shares_base(run(**{table: value})) for table, value in others.items())
+    assert not run("lora").shares_base(run("qlora"))
+    assert not run("full").shares_base(run("full"))

@@ -137,7 +137,7 @@ def work_here(command: Command, *more: Command) -> list[Event]:
         finally:
             channel.close()
             os.close(app)
-            _await_no_thread("commands")
+            await_no_thread("commands")
             os.close(commands)
             torch.set_num_threads(threads)
             AcceleratorState._reset_state(reset_partial_state=True)
@@ -145,7 +145,7 @@ def work_here(command: Command, *more: Command) -> list[Event]:
         return [decode_event(line) for line in said]
 
 
-def _await_no_thread(name: str) -> None:
+def await_no_thread(name: str) -> None:
     deadline = time.monotonic() + 5
     while any(thread.name == name for thread in threading.enumerate()) and time.monotonic() < deadline:
         time.sleep(0.002)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.commands import Ask, Stop
+from studio.core.commands import Ask, Cancel, Stop
 from studio.core.errors import StudioError
 from studio.core.events import Event, Finished, Heartbeat, LogLine
 from studio.core.wire import decode_event, encode
@@ -117,6 +117,16 @@ def test_closing_is_not_taken_back_by_a_later_stop(ends: Ends) -> None:
     ends.send(encode(Stop(closing=True)), encode(Stop(closing=False)), encode(Ask(request=1, text="")))
     ends.channel.next_command()
     assert ends.channel.stop.closing
+
+
+def test_requests_are_given_up_out_of_turn(ends: Ends) -> None:
+    """A cancellation overtakes what waits, and an older one takes nothing back."""
+    ends.send(
+        encode(Ask(request=1, text="a")), encode(Cancel(request=2)), encode(Cancel(request=1)), encode(Ask(request=3, text="c"))
+    )
+    assert ends.channel.next_command() == Ask(request=1, text="a")
+    assert ends.channel.next_command() == Ask(request=3, text="c")
+    assert [ends.channel.given_up(request) for request in (1, 2, 3)] == [True, True, False]
 
 
 def test_the_end_of_stdin_means_stop_and_nobody_waits(ends: Ends) -> None:
