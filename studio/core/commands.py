@@ -8,10 +8,20 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from studio.core.config import DatasetConfig, DeviceConfig, ExportKind, MethodConfig, RunConfig
 from studio.core.generation import GenerationSettings, Speaker
+from studio.core.memory import DeviceName
 
 
 class _Command(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LabelledMessage(BaseModel):
+    """A message with its intent, as a person typed them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str
+    label: str
 
 
 class InspectData(_Command):
@@ -37,6 +47,24 @@ class Forecast(_Command):
     command: Literal["forecast"] = "forecast"
     config: RunConfig
     home: str
+
+
+class InspectTokens(_Command):
+    """Show a training row, or a message of one's own, as tokens; answered by ``TokensInspected`` with the same ``request``.
+
+    Loads the tokenizer and no model. The process keeps what it has read for the next ``InspectTokens`` until stdin closes.
+    """
+
+    command: Literal["inspect_tokens"] = "inspect_tokens"
+    request: int = 0
+    config: RunConfig
+    home: str
+    row: int = 0
+    """A training row counted from 0; one behind the last is the last."""
+    message: LabelledMessage | None = None
+    """Shown in place of a row."""
+    device: DeviceName = "cpu"
+    """Where training would happen, which decides how batches are cut."""
 
 
 class Train(_Command):
@@ -140,6 +168,7 @@ Command = Annotated[
     InspectData
     | DescribeModel
     | Forecast
+    | InspectTokens
     | Train
     | Stop
     | Evaluate

@@ -238,6 +238,61 @@ class Forecasted(_Event):
     available_bytes: int
 
 
+class InspectedToken(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: int
+    text: str
+    """As it is written out; the vocabulary's own name where it is a part of a letter."""
+    supervised: bool
+
+
+class TokenTotals(BaseModel):
+    """All training rows of a run in tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: int
+    longest: int
+    longest_row: int
+    """Counted from 0, as all row numbers here."""
+    mean: float
+    """Tokens a row: prompt, label and end."""
+    supervised: float
+    """Supervised tokens a row."""
+    most_supervised: int
+    cut: int
+    """Rows whose message is cut to fit."""
+    cut_rows: list[int]
+    """The first of them."""
+    padding: float
+    """Share of the computed positions that is padding, in the first batches of the run."""
+    alike: list[list[str]]
+    """Intents that become the same tokens, and so cannot be told apart."""
+
+
+class TokensInspected(_Event):
+    """Answer to ``InspectTokens``."""
+
+    event: Literal["tokens_inspected"] = "tokens_inspected"
+    request: int
+    row: int | None
+    """None for a message of one's own."""
+    text: str
+    label: str
+    cut: str
+    """The end of the message that did not fit."""
+    tokens: list[InspectedToken]
+    chat: bool
+    """The prompt is a turn of the model's chat template."""
+    prompt: str
+    """The prompt with {text} in place of the message."""
+    max_length: int
+    """The limit that holds: as configured, or what the model can read."""
+    labels: list[str]
+    totals: TokenTotals
+
+
 class ModelLoaded(_Event):
     event: Literal["model_loaded"] = "model_loaded"
     run: str
@@ -296,6 +351,7 @@ Event = Annotated[
     | DataInspected
     | ModelDescribed
     | Forecasted
+    | TokensInspected
     | ModelLoaded
     | Exported
     | ProtocolError

@@ -45,6 +45,8 @@ class Tokenizer(Protocol):
 
     def decode(self, token_ids: Any, *args: Any, **kwargs: Any) -> Any: ...
 
+    def convert_ids_to_tokens(self, ids: Any, *args: Any, **kwargs: Any) -> Any: ...
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -53,6 +55,7 @@ class Encoded:
     ids: list[int]
     supervised: list[bool]
     truncated: bool
+    """The end of the message did not fit."""
 
 
 class _Token(NamedTuple):
@@ -122,7 +125,7 @@ class PromptEncoder:
         """Separator, name and end token. Raises StudioError for a name that the tokenizer cannot write exactly."""
         if name not in self._label_ids:
             ids = self._plain_ids(self._separator + name)
-            written = str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+            written = self._decode(ids)
             if written.strip() != name.strip() or self._special.union([self._unknown]).intersection(ids):
                 raise StudioError(
                     f"This model's tokenizer cannot write the intent {name!r}: it becomes {written.strip()!r}.",
@@ -149,30 +152,45 @@ class PromptEncoder:
             )
         return labels
 
+    def alike(self, names: Sequence[str]) -> list[list[str]]:
+        """Labels that become the same ids, group by group. Raises StudioError for one that cannot be written."""
+        groups: dict[tuple[int, ...], list[str]] = {}
+        for name in names:
+            groups.setdefault(tuple(self.label_ids(name)), []).append(name)
+        return [group for group in groups.values() if len(group) > 1]
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """What each token writes, for people to read; a part of a letter is shown by its name in the vocabulary."""
+        return [self._token_text(index) for index in ids]
+
     def prompt_ids(self, text: str) -> list[int]:
         """The prompt for a message, cut to leave room for the longest label."""
         return self._prompt(text)[0]
 
     def cuts(self, text: str) -> bool:
         """Whether the message is too long for ``max_length``, so that a prompt leaves out its end."""
-        return self._prompt(text)[1]
+        return len(self.kept(text)) < len(text)
 
     def raw_ids(self, text: str) -> list[int]:
         """The text alone behind what the tokenizer puts in front, uncut; special tokens in it are spelt out."""
         return self._prefix + self._spelt_out(text)
 
+    def kept(self, text: str) -> str:
+        """What of a message is in its prompt: all of it, or its beginning."""
+        return self._prompt(text)[1]
+
     def encode(self, example: Example) -> Encoded:
         """Prompt, label and end token of a labelled message."""
-        prompt, truncated = self._prompt(example.text)
+        prompt, kept = self._prompt(example.text)
         label = self.label_ids(example.label)
-        return Encoded(prompt + label, [False] * len(prompt) + [True] * len(label), truncated)
+        return Encoded(prompt + label, [False] * len(prompt) + [True] * len(label), len(kept) < len(example.text))
 
-    def _prompt(self, text: str) -> tuple[list[int], bool]:
+    def _prompt(self, text: str) -> tuple[list[int], str]:
+        """The ids, and what of the message is in them."""
         if self._longest_label is None:
             raise RuntimeError("label_set() has to be called before a prompt is rendered")
         room = self._max_length - self._longest_label
         tokens = self._render(text)
-        truncated = len(tokens) > room
         while len(tokens) > room:
             # Cutting text and tokenising it again, rather than cutting tokens, gives what a shorter message would give.
             # The new end may need more tokens than the old one, hence the loop; it ends, as each pass takes a character.
@@ -182,7 +200,7 @@ class PromptEncoder:
             cut = min(starts[-surplus], len(text) - 1) if starts else 0
             text = text[: max(cut, 0)]
             tokens = self._render(text)
-        return [token.id for token in tokens], truncated
+        return [token.id for token in tokens], text
 
     def _render(self, text: str) -> list[_Token]:
         """Prefix and prompt; each token with its place in head + text + tail."""
@@ -212,6 +230,15 @@ class PromptEncoder:
 
     def _plain_ids(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"])
+
+    def _token_text(self, index: int) -> str:
+        # Behind another token, since decoders take the space off the first one.
+        before = self._plain_ids("a")
+        text = self._decode([*before, index]).removeprefix(self._decode(before))
+        return text if text and "\ufffd" not in text else str(self._tokenizer.convert_ids_to_tokens(index))
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _end_of_turn(self, after: str) -> int | None:
         """The first special token behind an answer; what a template writes before it (a space) is left out."""

@@ -32,6 +32,7 @@ from studio.core.events import (
     NoAnswer,
     Predicted,
     TokenGenerated,
+    TokensInspected,
 )
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import WORKER_COMMAND, decode_event, encode
@@ -39,7 +40,7 @@ from studio.supervise.crashes import explain_crash
 
 # These end a job. The others answer one question of several: enough when the process then ends in good order.
 LAST_WORDS = (Finished, Failed, DataInspected, ModelDescribed, Forecasted, Exported)
-_PARTIAL_ANSWERS = (Predicted, TokenGenerated, NoAnswer, ModelLoaded)
+_PARTIAL_ANSWERS = (Predicted, TokenGenerated, NoAnswer, ModelLoaded, TokensInspected)
 _CHUNK = 65536
 _TAIL_BYTES = 32768
 _TAIL_LINES = 40

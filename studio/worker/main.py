@@ -27,6 +27,7 @@ JOBS = {
     "inspect_data": "studio.worker.inspection:inspect_data",
     "describe_model": "studio.worker.description:describe_model",
     "forecast": "studio.worker.description:forecast",
+    "inspect_tokens": "studio.worker.tokens:inspect_tokens",
     "train": "studio.worker.training:train",
     "evaluate": "studio.worker.inference:evaluate",
     "predict": "studio.worker.inference:predict",

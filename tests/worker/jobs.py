@@ -121,13 +121,15 @@ def two_at_a_time(jobs: Sequence[Callable[[], Item]]) -> list[Item]:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
 
 
-def work_here(command: Command, *more: Command) -> list[Event]:
+def work_here(command: Command, *more: Command, closed: bool = False) -> list[Event]:
     """Everything that the job says when this process runs it: no seconds of importing, and nothing else is different.
 
-    ``more`` commands are sent before it begins.
+    ``more`` commands are sent before it begins; with ``closed`` none can come after them.
     """
     commands, app = os.pipe()
     os.write(app, b"".join(map(encode, more)))
+    if closed:
+        os.close(app)
     with tempfile.TemporaryFile() as said:
         channel = Channel(commands, said.fileno())
         threads = torch.get_num_threads()
@@ -136,7 +138,8 @@ def work_here(command: Command, *more: Command) -> list[Event]:
             worker._run(command, channel)
         finally:
             channel.close()
-            os.close(app)
+            if not closed:
+                os.close(app)
             await_no_thread("commands")
             os.close(commands)
             torch.set_num_threads(threads)

@@ -1,0 +1,139 @@
+"""The job behind the token inspector: rows of a data set as the tokens that a run would train on. Loads no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+
+from studio.core.commands import Command, InspectTokens
+from studio.core.config import RunConfig
+from studio.core.events import InspectedToken, TokensInspected, TokenTotals
+from studio.core.memory import DeviceName, micro_batch_for
+from studio.core.runs import Home
+from studio.data.prompts import Encoded, PromptEncoder
+from studio.data.sources import Example
+from studio.data.splits import Splits, load_splits
+from studio.engine.batches import make_batch, shuffled_batches, steps_per_epoch
+from studio.engine.models import base_folder, load_tokenizer, within_context
+from studio.worker.channel import Channel
+
+_CUT_ROWS = 500
+_MEASURED_BATCHES = 64
+
+Made = TypeVar("Made")
+
+
+def inspect_tokens(command: Command, channel: Channel) -> None:
+    """Run ``InspectTokens``, and those that follow until stdin closes. Raises StudioError as training would."""
+    inspector = _Inspector(channel)
+    asked: Command | None = command
+    while asked is not None:
+        if isinstance(asked, InspectTokens):
+            channel.emit(inspector.answer(asked))
+        else:
+            channel.log(f"This process shows tokens; {asked.command!r} needs one of its own.", "error")
+        asked = channel.next_command()
+
+
+class _Inspector:
+    """Keeps data, tokenizer and token ids until a question comes that needs others."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._kept: dict[str, tuple[Hashable, object]] = {}
+
+    def answer(self, command: InspectTokens) -> TokensInspected:
+        config = command.config
+        dataset, model, prompt = (table.model_dump_json() for table in (config.dataset, config.model, config.prompt))
+        splits = self._once("data", dataset, lambda: self._read(config))
+        folder, tokenizer = self._once("tokenizer", model, lambda: self._tokenizer(config, command.home))
+        limits = within_context(config.prompt, folder)
+        key = (dataset, model, prompt)
+        encoder, alike = self._once("encoder", key, lambda: _encoder(PromptEncoder(tokenizer, limits), splits.labels))
+        encoded = self._once("rows", key, lambda: [encoder.encode(example) for example in splits.train])
+        training = config.training
+        cutting = (training.batch_size, micro_batch_for(config, command.device), training.seed)
+        totals = self._once("totals", (key, cutting), lambda: _totals(encoded, config, command.device, alike))
+
+        row = None if command.message is not None else max(0, min(command.row, len(encoded) - 1))
+        if row is None:
+            assert command.message is not None
+            example = Example(command.message.text, command.message.label)
+        else:
+            example = splits.train[row]
+        shown = encoder.encode(example)
+        texts = encoder.token_texts(shown.ids)
+        return TokensInspected(
+            request=command.request,
+            row=row,
+            text=example.text,
+            label=example.label,
+            cut=example.text[len(encoder.kept(example.text)) :],
+            tokens=[
+                InspectedToken(id=index, text=text, supervised=supervised)
+                for index, text, supervised in zip(shown.ids, texts, shown.supervised, strict=True)
+            ],
+            chat=encoder.chat,
+            prompt=encoder.prompt_text,
+            max_length=limits.max_length,
+            labels=splits.labels,
+            totals=totals,
+        )
+
+    def _read(self, config: RunConfig) -> Splits:
+        self._channel.stage("reading the data")
+        return load_splits(config.dataset)
+
+    def _tokenizer(self, config: RunConfig, home: str) -> tuple[Path, Any]:
+        folder = base_folder(config.model.base, Home(Path(home)), self._channel.stage)
+        self._channel.stage("loading the tokenizer")
+        return folder, load_tokenizer(folder)
+
+    def _once(self, name: str, key: Hashable, make: Callable[[], Made]) -> Made:
+        if name not in self._kept or self._kept[name][0] != key:
+            self._kept.pop(name, None)  # two of them at once would need twice the memory
+            self._kept[name] = (key, make())
+        return cast(Made, self._kept[name][1])
+
+
+def _encoder(encoder: PromptEncoder, labels: Sequence[str]) -> tuple[PromptEncoder, list[list[str]]]:
+    """The encoder with room for its labels, and those that look alike to it: training refuses them, here they are told."""
+    alike = encoder.alike(labels)
+    copies = {name for group in alike for name in group[1:]}
+    encoder.label_set([name for name in labels if name not in copies])
+    return encoder, alike
+
+
+def _totals(encoded: Sequence[Encoded], config: RunConfig, device: DeviceName, alike: list[list[str]]) -> TokenTotals:
+    lengths = [len(row.ids) for row in encoded]
+    supervised = [sum(row.supervised) for row in encoded]
+    cut = [position for position, row in enumerate(encoded) if row.truncated]
+    longest = max(lengths)
+    return TokenTotals(
+        rows=len(encoded),
+        longest=longest,
+        longest_row=lengths.index(longest),
+        mean=sum(lengths) / len(lengths),
+        supervised=sum(supervised) / len(supervised),
+        most_supervised=max(supervised),
+        cut=len(cut),
+        cut_rows=cut[:_CUT_ROWS],
+        padding=_padding(encoded, config, device, longest),
+        alike=alike,
+    )
+
+
+def _padding(encoded: Sequence[Encoded], config: RunConfig, device: DeviceName, longest: int) -> float:
+    """Of the batches that training would compute first, in its own order and cut as it cuts them."""
+    training, micro_batch = config.training, micro_batch_for(config, device)
+    batches = min(_MEASURED_BATCHES, steps_per_epoch(len(encoded), training.batch_size))
+    computed = tokens = 0
+    for rows in islice(shuffled_batches(encoded, training.batch_size, training.seed), batches):
+        batch = make_batch(rows, micro_batch, torch.device("cpu"), longest)
+        computed += sum(micro.ids.numel() for micro in batch.micro_batches)
+        tokens += batch.tokens
+    return 1 - tokens / computed
