@@ -13,7 +13,7 @@ from studio.core.words import size
 from studio.supervise.jobs import ChatSession
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID, restyle
-from studio.ui.widgets.basics import ErrorPanel, button, named, primary_button, text_label
+from studio.ui.widgets.basics import ErrorPanel, allow, button, named, primary_button, text_label
 from studio.ui.widgets.chat_bubble import AnswerBubble
 from studio.ui.widgets.conversation import Conversation
 from studio.ui.widgets.job_progress import JobProgress
@@ -153,10 +153,10 @@ class ChatPage(RunPage):
         self._cost.setVisible(not loading and not loaded)
         self._progress.setVisible(loading)
         self._load.setVisible(not loaded)
-        self._load.setEnabled(not loading)
+        reason = "The model is being loaded." if loading else ""
+        for control in (self._load, self._input, self._send):
+            allow(control, reason)
         self._unload.setVisible(loading or loaded)
-        self._input.setEnabled(not loading)
-        self._send.setEnabled(not loading)
 
     def _show_loaded(self, event: ModelLoaded) -> None:
         self._device = event.device

@@ -18,7 +18,7 @@ from studio.core.starter import base_name
 from studio.core.words import size
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID, restyle
-from studio.ui.widgets.basics import Card, ErrorPanel, button, named, primary_button, text_label
+from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, named, primary_button, text_label
 from studio.ui.widgets.export_result import ExportResult
 from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.paths import PathField
@@ -72,7 +72,8 @@ class ExportPage(RunPage):
         files = [path for path in checkpoint.iterdir() if path.is_file() and path.name != _MANIFEST]
         self._needed = sum(path.stat().st_size for path in files)
         working = self._job is not None
-        self._folder.setEnabled(not working)
+        for part in (self._folder.edit, self._folder.browse_button):
+            allow(part, "The export is being written there." if working else "")
         self._progress.setVisible(working)
         self._cancel.setVisible(working)
         self._check()
@@ -169,7 +170,7 @@ class ExportPage(RunPage):
         self._refusal.setVisible((bool(refusal) or done) and not working)
         restyle(self._refusal, "role", "bad" if wrong else "muted")
         restyle(self._folder.edit, "invalid", wrong)
-        self._go.setEnabled(not refusal and not working and not done)
+        allow(self._go, refusal or ("The export is being written." if working else "It was exported there." if done else ""))
         room = f"; {size(free)} are free on that disk" if free is not None else ""
         more = ", which can be larger" if self._kind() == "adapter" else ""
         self._size.setText(f"{size(self._needed)} of weights, and the files of the tokenizer{more}{room}.")

@@ -18,13 +18,12 @@ from studio.core.runs import Home
 from studio.core.words import size
 from studio.supervise.gauges import MemorySample
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import button, primary_button, text_label
+from studio.ui.widgets.basics import allow, button, primary_button, text_label
 from studio.ui.widgets.dataset_picker import SAMPLE, DatasetPicker
 from studio.ui.widgets.method_selector import KINDS, MethodSelector
 from studio.ui.widgets.model_picker import ModelPicker
 from studio.ui.widgets.run_file_dialog import RunFileDialog
 from studio.ui.widgets.settings_form import SettingsForm
-from studio.ui.words import plain_tooltip
 
 TWO_COLUMNS_FROM = 1180
 _DELAY_MS = 120
@@ -136,10 +135,9 @@ class SetupPage(QWidget):
         self.settings.show_warnings(config.warnings() if config is not None else [])
         self._show_forecasts()
         missing = self.missing()
-        self.train_button.setEnabled(not missing)
-        self.run_file_button.setEnabled(config is not None)
+        allow(self.train_button, "\n".join(missing))
+        allow(self.run_file_button, "" if config is not None else "Some settings are wrong; they are marked in red.")
         self.train_button.setText("Training…" if self._running is not None else "Train")
-        self.train_button.setToolTip(plain_tooltip("\n".join(missing) or "Start training (Ctrl+Return)"))
         self._status.setText(missing[0] if missing else self._ready_words())
 
     def open_run_file(self, path: Path) -> None:

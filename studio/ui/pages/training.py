@@ -14,13 +14,12 @@ from studio.core.starter import base_name
 from studio.core.words import METHOD_TITLES
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import Badge, ErrorPanel, Tone, button, named, primary_button, text_label
+from studio.ui.widgets.basics import Badge, ErrorPanel, Tone, allow, button, named, primary_button, text_label
 from studio.ui.widgets.frames import ElidedLabel, framed, split
 from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.log_view import LogView
 from studio.ui.widgets.run_facts import RunFacts
 from studio.ui.widgets.run_page import RunPage
-from studio.ui.words import plain_tooltip
 
 if TYPE_CHECKING:
     from studio.ui.widgets.detail_plots import DetailPlots
@@ -30,7 +29,7 @@ _REDRAW_MS = 100
 _STOP_TIP = "Finish this step, keep what was learnt, and predict the test messages with it"
 _SMOOTHING, _MOST_SMOOTHING = 10, 100
 _SMOOTHING_TIP = "Over how many steps the smoothed line is the mean; the raw losses stay visible under it"
-_ELSEWHERE_TIP = "This run is trained by another program, such as the command line; stop it there"
+_ELSEWHERE = "This run is trained by another program, such as the command line; stop it there."
 _STATES: dict[str, tuple[str, Tone]] = {
     "new": ("not started", "neutral"),
     "running": ("running", "neutral"),
@@ -216,8 +215,7 @@ class TrainingPage(RunPage):
         stopping = self._stopping == run.name
         self._stop.setVisible(run.active)
         self._stop.setText("Stopping…" if stopping else "Stop and keep")
-        self._stop.setEnabled(run.ours and not stopping)
-        self._stop.setToolTip(plain_tooltip(_STOP_TIP if run.ours else _ELSEWHERE_TIP))
+        allow(self._stop, _ELSEWHERE if not run.ours else "The step in progress is finished first." if stopping else "")
 
     def _show_stage(self, run: OpenRun) -> None:
         self._progress.setVisible(run.active)

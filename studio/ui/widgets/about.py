@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QVBoxLa
 from studio.core.runs import Home
 from studio.core.starter import STARTER_NAME, TERMS
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import named, text_label
+from studio.ui.widgets.basics import dialog_buttons, named, text_label
 
 LICENCES = {
     "PySide6-Essentials": "LGPL-3.0",
@@ -54,7 +54,7 @@ class AboutDialog(QDialog):
         terms.setMinimumHeight(30 * GRID)
         lines = [f"{package} {version(package)}: {licence}" for package, licence in LICENCES.items()]
         terms.setPlainText("\n".join([f"{STARTER_NAME} (the starter model): {TERMS}", "", "Libraries:", *lines]))
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons = dialog_buttons("about", {QDialogButtonBox.StandardButton.Close: "Back to the window (Escape)"})
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
         column.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)

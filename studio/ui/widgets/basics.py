@@ -6,12 +6,22 @@ process is always shown as plain text, because Qt's rich text would load the fil
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QDialogButtonBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Failed
@@ -29,8 +39,26 @@ def named(widget: W, object_name: str, accessible: str, tooltip: str = "") -> W:
     widget.setObjectName(object_name)
     widget.setAccessibleName(accessible)
     if tooltip:
+        widget.setProperty("tip", tooltip)
         widget.setToolTip(plain_tooltip(tooltip))
     return widget
+
+
+def allow(widget: QWidget, reason: str = "") -> None:
+    """Enable a control; with a reason disable it, and say why in front of its tooltip."""
+    widget.setEnabled(not reason)
+    widget.setProperty("reason", reason)
+    widget.setToolTip(plain_tooltip("\n".join(part for part in (reason, str(widget.property("tip") or "")) if part)))
+
+
+def dialog_buttons(object_name: str, standard: Mapping[QDialogButtonBox.StandardButton, str]) -> QDialogButtonBox:
+    """The buttons of a dialog, each with its tooltip."""
+    box = named(QDialogButtonBox(), object_name, "Answers")
+    for kind, tooltip in standard.items():
+        made = box.addButton(kind)
+        words = made.text().replace("&", "")
+        named(made, object_name + words.title().replace(" ", ""), words, tooltip)
+    return box
 
 
 def text_label(text: str = "", role: Role | None = None, *, wrap: bool = False, selectable: bool = False) -> QLabel:

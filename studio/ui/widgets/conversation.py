@@ -57,7 +57,7 @@ class Conversation(QScrollArea):
         for number, text in enumerate(texts):
             whole = " ".join(text.split())
             shown = whole if len(whole) <= _CHIP_CHARACTERS else whole[: _CHIP_CHARACTERS - 1] + "…"
-            chip = named(QPushButton(shown.replace("&", "&&")), f"example_{number}", f"Ask: {whole}", text)
+            chip = named(QPushButton(shown.replace("&", "&&")), f"example_{number}", f"Ask: {whole}", f"Ask the model: {text}")
             chip.clicked.connect(lambda _checked=False, text=text: self.example_chosen.emit(text))
             self._chips.addWidget(chip, 0, Qt.AlignmentFlag.AlignHCenter)
         self._examples.show()

@@ -22,7 +22,7 @@ from studio.core.errors import StudioError
 from studio.core.events import Crashed, DataInspected, Event, Failed
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import Card, ErrorPanel, button, guard_wheel, named, text_label
+from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, guard_wheel, named, text_label
 from studio.ui.widgets.data_views import DataViews
 from studio.ui.widgets.fields import decimal, describe
 from studio.ui.widgets.paths import PathField
@@ -134,7 +134,7 @@ class DatasetPicker(Card):
         self.file = PathField(
             "datasetPath",
             "Data file",
-            "The sample is in use. Type a path, browse, or drop a CSV, TSV, JSON or Parquet file",
+            "The sample is in use. Type, browse or drop a file",
             describe("dataset.source"),
             "file",
         )
@@ -243,8 +243,8 @@ class DatasetPicker(Card):
         sample = self._source == SAMPLE
         self.file.show_path("" if sample else self._source)
         self.sample_button.setVisible(not sample)
-        for widget in (self.text_column, self.label_column, self.test_fraction):
-            widget.setEnabled(not sample)
+        for widget in (self.text_column, self.label_column, self.test_fraction.editor):
+            allow(widget, "The sample has its own columns and test messages. Choose a file to decide." if sample else "")
         self._test_row.setVisible(not sample)
 
 

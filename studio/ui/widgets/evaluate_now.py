@@ -11,7 +11,7 @@ from studio.core.events import Crashed, Event, Failed, Finished
 from studio.core.runs import Home, RunFolder
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import ErrorPanel, button
+from studio.ui.widgets.basics import ErrorPanel, allow, button
 from studio.ui.widgets.empty_state import EmptyState
 from studio.ui.widgets.job_progress import JobProgress
 
@@ -85,7 +85,7 @@ class EvaluateNow(QWidget):
     def _look(self) -> None:
         self._progress.setVisible(self.working)
         self._cancel.setVisible(self.working)
-        self._empty.button.setEnabled(not self.working)
+        allow(self._empty.button, "The test messages are being predicted." if self.working else "")
 
     def _hear(self, event: Event) -> None:
         self.event_received.emit(event)

@@ -8,6 +8,8 @@ from typing import Protocol
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMessageBox, QWidget
 
+from studio.ui.widgets.basics import named
+
 
 class Work(Protocol):
     """Something that is lost when it is ended."""
@@ -71,8 +73,8 @@ def _agrees(parent: QWidget, title: str, question: str, consequence: str, answer
     box.setTextFormat(Qt.TextFormat.PlainText)
     box.setText(question)
     box.setInformativeText(consequence)
-    stop = box.addButton(answers[0], QMessageBox.ButtonRole.AcceptRole)
-    stay = box.addButton(answers[1], QMessageBox.ButtonRole.RejectRole)
+    stop = named(box.addButton(answers[0], QMessageBox.ButtonRole.AcceptRole), "agree", answers[0])
+    stay = named(box.addButton(answers[1], QMessageBox.ButtonRole.RejectRole), "refuse", answers[1])
     box.setDefaultButton(stay)
     box.setEscapeButton(stay)
     box.exec()

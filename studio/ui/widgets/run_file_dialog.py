@@ -12,7 +12,7 @@ from studio.core.config import RunConfig, dump_run_config
 from studio.core.errors import StudioError
 from studio.core.files import save_file
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import ErrorPanel, button, named, primary_button, text_label
+from studio.ui.widgets.basics import ErrorPanel, allow, button, named, primary_button, text_label
 
 _SAVE_TIP = "Write these settings to a file that the command line and this app can read"
 
@@ -31,7 +31,7 @@ class RunFileDialog(QDialog):
         self._problem = ErrorPanel("runFileError")
         self._saved = text_label("Save it, then train it in a terminal.", "muted", wrap=True, selectable=True)
         self._command = button("Copy the command", "copyCommand", "Copy the command that trains the saved file", self._copy_command)
-        self._command.setEnabled(False)
+        allow(self._command, "Save the settings first: the command names their file.")
         self._path: Path | None = None
         row = QHBoxLayout()
         row.setSpacing(GRID)
@@ -65,7 +65,7 @@ class RunFileDialog(QDialog):
         self._problem.clear()
         self._path = path
         self._saved.setText(self.command)
-        self._command.setEnabled(True)
+        allow(self._command)
 
     def _copy_command(self) -> None:
         _copy(self.command)

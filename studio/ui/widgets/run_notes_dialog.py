@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLineEdit, QPlainTextEd
 
 from studio.core.notes import RunNotes, parse_tags
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import named, text_label
+from studio.ui.widgets.basics import dialog_buttons, named, text_label
 
 
 class RunNotesDialog(QDialog):
@@ -22,7 +22,9 @@ class RunNotesDialog(QDialog):
         self._tags = named(QLineEdit(", ".join(notes.tags)), "notesTags", "Tags", "Words to find the run by, with commas between")
         self._note = named(QPlainTextEdit(notes.note), "notesText", "Note", "Anything that is worth remembering about this run")
         self._note.setTabChangesFocus(True)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)
+        standard = QDialogButtonBox.StandardButton
+        tips = {standard.Save: "Keep title, tags and note in the run's folder", standard.Cancel: "Leave them as they were (Escape)"}
+        buttons = dialog_buttons("runNotes", tips)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)

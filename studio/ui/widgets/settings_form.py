@@ -11,7 +11,7 @@ from studio.core.config import DEFAULT_LEARNING_RATES, MethodKind, RunConfig
 from studio.core.errors import StudioError
 from studio.core.words import METHOD_NAMES
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import Card, named, text_label
+from studio.ui.widgets.basics import Card, allow, named, text_label
 from studio.ui.widgets.fields import Field, choice, decimal, number_or_auto, optional_number, paragraph, switch, whole
 
 ADAPTER_ONLY = ("method.rank", "method.alpha", "method.dropout")
@@ -31,14 +31,14 @@ class SettingsForm(Card):
             whole("prompt.max_length", "Longest prompt", 16, 131072, 16, "tokens"),
         ]
         self._advanced_fields = [
-            whole("method.rank", "Rank", 1, 1024),
-            decimal("method.alpha", "Alpha", 0.1, 4096, 1, 1),
+            whole("method.rank", "Rank", 1, 1024, 1, "directions"),
+            decimal("method.alpha", "Alpha", 0.1, 4096, 1, 1, "plain factor"),
             decimal("method.dropout", "Dropout", 0, 0.95, 0.01, 2, "share from 0 to 1"),
             number_or_auto("training.micro_batch", "Micro-batch", "messages, or auto"),
             choice("training.precision", "Precision"),
             choice("training.scheduler", "Schedule"),
             decimal("training.warmup_ratio", "Warm-up", 0, 0.99, 0.01, 2, "share of all steps"),
-            decimal("training.weight_decay", "Weight decay", 0, 10, 0.01, 3),
+            decimal("training.weight_decay", "Weight decay", 0, 10, 0.01, 3, "share per unit of learning rate"),
             decimal("training.max_grad_norm", "Clip gradients at", 0.01, 1000, 0.1, 2, "gradient length"),
             whole("training.seed", "Seed", 0),
             choice("device.kind", "Device"),
@@ -85,7 +85,7 @@ class SettingsForm(Card):
             "placeholderText", f"{rate:.0e}".replace("e-0", "e-") + f" ({METHOD_NAMES[kind]})"
         )
         for path in ADAPTER_ONLY:
-            self.fields[path].editor.setEnabled(kind != "full")
+            allow(self.fields[path].editor, "Full fine-tuning has no adapter. Choose LoRA or QLoRA." if kind == "full" else "")
 
     def show_advanced(self, shown: bool) -> None:
         self._toggle.setChecked(shown)
