@@ -49,6 +49,7 @@ class Watch(QObject):
         self._began = self._ticked = time.monotonic()
         self._process = psutil.Process()
         self._threads = set(sys._current_frames())
+        self._known = set(self._process.children(recursive=True))  # the virtual display
         sys.excepthook = self._hear_exception
         sys.unraisablehook = lambda unraisable: self._hear_exception(
             unraisable.exc_type, unraisable.exc_value or unraisable.exc_type(), unraisable.exc_traceback
@@ -100,7 +101,7 @@ class Watch(QObject):
         path.write_text("seconds,resident_bytes\n" + "".join(f"{seconds:.1f},{resident}\n" for seconds, resident in self.rss))
 
     def _children(self) -> list[psutil.Process]:
-        return self._process.children(recursive=True)
+        return [child for child in self._process.children(recursive=True) if child not in self._known]
 
     def _new_threads(self) -> list[int]:
         return [thread for thread in sys._current_frames() if thread not in self._threads]

@@ -29,7 +29,7 @@ from tests.ui.sample_runs import finished, make_run
 from tests.ui.staging import FAILS, TRAINS_UNTIL_STOPPED
 from tests.ui.widget_walker import cut_texts, keyboard_problems, press, problems, shown
 
-SIZES = ((1024, 700), (1500, 950))
+LOOKS: tuple[tuple[int, int, theme.Mode], ...] = ((1024, 700, "dark"), (1500, 950, "dark"), (1024, 700, "light"))
 # Buttons that are not pressed in search of dialogs: they start or end what the pages do.
 _NOT_PRESSED = ("primary",)
 
@@ -112,12 +112,11 @@ def test_names_tooltips_reasons_and_keyboard(scene: MainWindow) -> None:
 
 def test_no_text_is_cut_at_any_size_in_any_theme(scene: MainWindow, light: QApplication) -> None:
     found = set()
-    for mode in ("dark", "light"):
+    for width, height, mode in LOOKS:
         theme.apply(light, mode)
-        for size in SIZES:
-            scene.resize(*size)
-            for view in views(scene):
-                found |= {f"{view} at {size[0]}x{size[1]}, {mode}: {problem}" for problem in cut_texts(scene)}
+        scene.resize(width, height)
+        for view in views(scene):
+            found |= {f"{view} at {width}x{height}, {mode}: {problem}" for problem in cut_texts(scene)}
     told(found)
 
 
