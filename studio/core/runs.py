@@ -280,6 +280,14 @@ class EventLog:
         self._path = path
         self._read = 0
 
+    @property
+    def share_read(self) -> float:
+        """How much of the file has been read, 0 to 1."""
+        try:
+            return min(1.0, self._read / max(1, self._path.stat().st_size))
+        except OSError:
+            return 1.0
+
     def read(self) -> Iterator[Event]:
         """The events since the last call, oldest first; a line that is still being written waits for the next."""
         try:

@@ -26,6 +26,8 @@ Mode = Literal["system", "light", "dark"]
 GRID = 8
 BASE_FONT = 13
 SMALL_FONT = 11
+OVERLAYS = ("overlay1", "overlay2", "overlay3", "overlay4", "overlay5")
+"""Names of the colours of compared runs."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,13 @@ class Theme:
     heat_high: str
     parts: dict[str, str] = field(default_factory=dict)
     """Colours of the memory bar by the forecast's part names, and of ``ours``, ``others`` and ``free`` in the gauge."""
+    overlays: tuple[str, ...] = ()
+    """Colours of the runs that are compared with the open one, in the order of ``OVERLAYS``."""
 
     def color(self, name: str) -> QColor:
-        """A colour by its field name or by the name of a part. Raises KeyError for neither."""
+        """A colour by its field name, by the name of a part or one of ``OVERLAYS``. Raises KeyError for none of them."""
+        if name in OVERLAYS:
+            return QColor(self.overlays[OVERLAYS.index(name)])
         value = self.parts.get(name) or self.__dict__[name]
         return QColor(value)
 
@@ -94,6 +100,8 @@ LIGHT = Theme(
         "others": "#a3abba",
         "free": "#eaedf3",
     },
+    # After Okabe and Ito (2008), whose hues people with any colour vision tell apart; darker, as they are lines on white.
+    overlays=("#00805f", "#b3417f", "#9a7400", "#3d9bd1", "#4a4a4a"),
 )
 
 DARK = Theme(
@@ -129,6 +137,7 @@ DARK = Theme(
         "others": "#6d7687",
         "free": "#282e39",
     },
+    overlays=("#2fbf95", "#e58fc0", "#f0e442", "#56b4e9", "#c9c9c9"),
 )
 
 

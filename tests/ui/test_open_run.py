@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytestqt.qtbot import QtBot
 
+from studio.core.config import RunConfig
 from studio.core.events import Crashed, Failed, Heartbeat, LogLine, StageChanged
 from studio.core.runs import Home
 from studio.core.wire import encode
-from studio.ui.models.open_run import LOG_LINES, OpenRun
-from studio.ui.models.step_series import Series, StepSeries
-from tests.ui.sample_runs import GB, finished, history, labels, make_run, predictions, stamped, started, step
+from studio.ui.models.open_run import OpenRun
+from studio.ui.models.run_log import LOG_LINES
+from studio.ui.models.step_series import Series, StepSeries, thinned
+from tests.ui.sample_runs import GB, evaluated, finished, history, labels, make_run, predictions, stamped, started, step
 
 
 @pytest.fixture
@@ -73,6 +75,38 @@ class TestReplay:
         with folder.events_path.open("ab") as file:
             file.write(encode(step(11))[:-20])
         assert OpenRun(folder).step == 10
+
+
+@pytest.mark.usefixtures("qapp")
+class TestLongHistory:
+    def test_it_is_read_piece_by_piece(self, home: Home, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = make_run(home, history("r", steps=500), final=finished())
+        whole = told(OpenRun(folder))
+        monkeypatch.setattr("studio.ui.models.open_run.AT_ONCE", 50)
+        monkeypatch.setattr("studio.ui.models.open_run.SLICE_SECONDS", 0.0)
+        run = OpenRun(folder)
+        assert run.reading
+        assert 0 < run.step < 100, "what has been read is there already"
+        assert 0 < run.share_read < 1
+        assert run.state == "completed", "its outcome is known before its history"
+        with qtbot.waitSignal(run.loaded):
+            pass
+        assert not run.reading
+        assert told(run) == whole
+
+    def test_what_happens_meanwhile_comes_after_it(self, home: Home, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+        said = stamped(history("r", steps=100))
+        folder = make_run(home, said[:-5])
+        monkeypatch.setattr("studio.ui.models.open_run.AT_ONCE", 10)
+        run = OpenRun(folder, ours=True)
+        for event in said[-20:]:
+            run.add(event)
+        with qtbot.waitSignal(run.loaded):
+            pass
+        monkeypatch.undo()
+        folder.events_path.write_bytes(b"".join(map(encode, said)))
+        assert told(run)["loss"] == told(OpenRun(folder))["loss"]
+        assert run.log_count == OpenRun(folder).log_count
 
 
 @pytest.mark.usefixtures("qapp")
@@ -188,6 +222,27 @@ class TestFigures:
         assert run.eta == 6 * 2.0
         assert run.tokens_per_second == 300.0
 
+    def test_the_time_of_evaluations_is_counted_once_one_was_seen(self, home: Home) -> None:
+        """20 validation rows at each epoch of 5 steps and 30 test rows at the end, all at half a second a row."""
+        config = RunConfig().with_training(evaluate_every=5)
+        folder = home.create_run(config)
+        run = OpenRun(folder, ours=True)
+        run.add(started("r").model_copy(update={"elapsed": 1.0}))
+        for number in range(1, 6):
+            run.add(step(number, steps=10).model_copy(update={"elapsed": 2.0 * number + 1}))
+        assert run.eta == 5 * 2.0
+        run.add(StageChanged(stage="validating", done=0, total=20, elapsed=11.0))
+        assert run.eta == 5 * 2.0, "nothing is known of its speed yet"
+        run.add(evaluated(5).model_copy(update={"elapsed": 21.0}))
+        assert run.eta == 5 * 2.0 + (20 + 30) * 0.5
+        for number in range(6, 11):
+            run.add(step(number, steps=10).model_copy(update={"elapsed": 22.0 + 2 * number}))
+        run.add(StageChanged(stage="validating", done=4, total=20, elapsed=43.0))
+        assert run.eta == (16 + 30) * 0.5
+        run.add(evaluated(10).model_copy(update={"elapsed": 51.0}))
+        run.add(StageChanged(stage="predicting the test split", done=10, total=30, elapsed=56.0))
+        assert run.eta == 20 * 0.5
+
     def test_several_steps_in_one_event(self, home: Home) -> None:
         run = OpenRun(make_run(home, []))
         run.add(step(1).model_copy(update={"losses": [3.0, 2.0, 1.0], "seconds": [1.0, 1.0, 4.0]}))
@@ -249,6 +304,52 @@ class TestSeries:
         series = StepSeries()
         for number, loss in enumerate(losses, 1):
             series.add(step(number, loss))
-        for number, mean in enumerate(series.smoothed_loss(window), 1):
+        for number, mean in enumerate(series.smoothed_loss(window).values.tolist(), 1):
             last = [loss for loss in losses[max(0, number - window) : number] if math.isfinite(loss)]
             assert mean == pytest.approx(np.mean(last), abs=1e-9) if last else math.isnan(mean)
+
+    def test_smoothing_goes_on_where_it_was(self) -> None:
+        series = StepSeries()
+        for number in range(1, 50):
+            series.add(step(number, float(number**2 % 17)))
+            piecewise = series.smoothed_loss(7).values.copy()
+        assert np.allclose(piecewise, _whole(series, 7))
+        assert np.allclose(series.smoothed_loss(3).values, _whole(series, 3)), "another window starts anew"
+
+    def test_several_steps_share_epoch_and_time(self) -> None:
+        series = StepSeries()
+        event = step(1).model_copy(update={"losses": [3.0, 2.0], "seconds": [1.0, 3.0], "epoch": 0.5, "elapsed": 10.0})
+        series.add(event)
+        series.add(event.model_copy(update={"first_step": 3, "epoch": 1.0, "elapsed": 2.0}))
+        assert series.epoch.values.tolist() == [0.25, 0.5, 0.75, 1.0]
+        assert series.elapsed.values.tolist() == [7.0, 10.0, 10.0, 10.0], "a clock that was set back is waited for"
+        assert series.steps_per_second.values.tolist() == pytest.approx([1, 1 / 3, 1, 1 / 3])
+
+    @given(st.integers(0, 40_000), st.integers(5, 60), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**32 - 1))
+    def test_no_peak_in_sight_is_lost(self, size: int, buckets: int, start: float, end: float, seed: int) -> None:
+        """What lies within comes out no less and no more extreme, at most two points a bucket, in order."""
+        noise = np.random.default_rng(seed).normal(size=size)
+        noise[::97] = np.nan
+        x, y = Series.of(np.arange(size)), Series()
+        y.extend(noise[: size // 2])
+        y.bounds_of_blocks()
+        y.extend(noise[size // 2 :])
+        low, high = sorted((start * size, end * size))
+        shown_x, shown_y = thinned(x, y, low, high, buckets)
+        assert len(shown_x) == len(shown_y) <= 2 * buckets
+        assert (np.diff(shown_x) >= 0).all()
+        certain = noise[int(np.ceil(low)) : int(high) + 1]
+        certain = certain[np.isfinite(certain)]
+        if len(certain):
+            assert np.nanmin(shown_y) <= certain.min()
+            assert np.nanmax(shown_y) >= certain.max()
+
+    def test_all_of_a_long_curve_reaches_from_its_first_to_its_last_point(self) -> None:
+        x, y = Series.of(np.arange(1, 100_001)), Series.of(np.ones(100_000))
+        shown_x, _shown_y = thinned(x, y, -math.inf, math.inf, 100)
+        assert (shown_x[0], shown_x[-1]) == (1, 100_000)
+
+
+def _whole(series: StepSeries, window: int) -> list[float]:
+    losses = series.loss.values
+    return [float(losses[max(0, end - window) : end].mean()) for end in range(1, len(losses) + 1)]

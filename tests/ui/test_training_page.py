@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QCheckBox, QPlainTextEdit, QProgressBar, QPushButton, QSlider
+from PySide6.QtWidgets import QCheckBox, QComboBox, QPlainTextEdit, QProgressBar, QPushButton, QSlider
 from pytestqt.qtbot import QtBot
 
 from studio.core.events import Crashed, Event, Failed, StageChanged
@@ -31,7 +31,7 @@ def page(qtbot: QtBot) -> TrainingPage:
     qtbot.addWidget(page)
     page.resize(824, 610)
     page.show()
-    qtbot.waitUntil(lambda: bool(page._plots))
+    qtbot.waitUntil(lambda: page.plots is not None)
     return page
 
 
@@ -56,13 +56,13 @@ def test_without_a_run_it_says_what_to_do_next(page: TrainingPage, qtbot: QtBot)
 def test_a_finished_run_is_rebuilt_from_its_folder(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
     run = OpenRun(make_run(home, intents=3, final=finished()))
     page.show_run(run)
-    x, y = page._plots["loss"].shown("raw")
+    x, y = page.plots.plots["loss"].shown("raw")
     assert np.array_equal(x, np.arange(1, 11))
     assert np.allclose(y, 2.0 / np.arange(1, 11))
-    assert page._plots["loss"].shown("validation")[0].tolist() == [5, 10]
-    assert page._plots["scores"].shown("accuracy")[1].tolist() == [0.5, 1.0]
-    assert page._details.plots["memory"].shown("memory")[1].tolist() == [1.0] * 10
-    assert page._details.plots["memory"].shown("forecast")[1].tolist() == [2.0, 2.0]
+    assert page.plots.plots["loss"].shown("validation")[0].tolist() == [5, 10]
+    assert page.plots.plots["scores"].shown("accuracy")[1].tolist() == [0.5, 1.0]
+    assert page.plots.plots["memory"].shown("memory")[1].tolist() == [1.0] * 10
+    assert page.plots.plots["memory"].shown("forecast")[1].tolist() == [2.0, 2.0]
     assert page._facts.text("step") == "10 of 10"
     assert page._facts.text("elapsed") == "2:05"
     assert page._facts.text("device") == "cpu, bf16"
@@ -79,8 +79,8 @@ def test_live_events_reach_plots_and_header_on_the_timer(page: TrainingPage, hom
     assert page._badge.text() == "starting"
     for event in history(run.name)[:8]:
         run.add(event)
-    assert page._plots["loss"].shown("raw")[0].size == 0, "drawn on the timer, not per event"
-    qtbot.waitUntil(lambda: page._plots["loss"].shown("raw")[0].size == 4)
+    assert page.plots.plots["loss"].shown("raw")[0].size == 0, "drawn on the timer, not per event"
+    qtbot.waitUntil(lambda: page.plots.plots["loss"].shown("raw")[0].size == 4)
     assert page._badge.text() == "running"
     assert page._facts.text("step") == "4 of 10"
     assert page._facts.text("eta") == "0:12"
@@ -186,23 +186,90 @@ def test_the_log_axis_is_switched_with_the_keyboard(page: TrainingPage, home: Ho
     assert box is not None
     box.setFocus()
     qtbot.keyClick(box, Qt.Key.Key_Space)
-    plot = page._plots["loss"].plot
+    plot = page.plots.plots["loss"].plot
     assert plot.getViewBox().state["logMode"] == [False, True]
     qtbot.waitUntil(lambda: plot.viewRange()[1][1] < 0.5)  # log10 of at most 2, with a margin
     assert plot.viewRange()[1][0] < np.log10(0.2)
 
 
-def test_scores_follow_the_steps_in_sight(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+def x_range(page: TrainingPage, plot: str) -> list[float]:
+    """What of the x axis is in sight."""
+    assert page.plots is not None
+    return list(page.plots.plots[plot].plot.viewRange()[0])
+
+
+def test_plots_move_together_by_the_keyboard(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
     page.show_run(OpenRun(make_run(home, final=finished())))
-    page._plots["loss"].plot.setXRange(2, 4, padding=0)
-    assert page._plots["scores"].plot.viewRange()[0] == pytest.approx([2, 4], abs=0.3)
+    qtbot.mouseClick(button(page, "detail_rate"), Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(button(page, "detail_norm"), Qt.MouseButton.LeftButton)
+    loss = page.plots.plots["loss"].plot
+    everything = x_range(page, "loss")
+    assert everything[0] < 1
+    assert everything[1] > 10
+    for _ in range(4):
+        qtbot.keyClick(loss, Qt.Key.Key_Plus)
+    closer = x_range(page, "loss")
+    assert closer[1] - closer[0] == pytest.approx((everything[1] - everything[0]) * 0.8**4)
+    qtbot.keyClick(loss, Qt.Key.Key_Right)
+    assert x_range(page, "loss")[0] > closer[0]
+    assert x_range(page, "scores") == pytest.approx(x_range(page, "loss"))
+    assert x_range(page, "rate") == pytest.approx(x_range(page, "loss")), "a plot that is out of sight follows too"
+    assert x_range(page, "memory")[1] > 10, "memory is over time"
+    qtbot.keyClick(page.plots.plots["scores"].plot, Qt.Key.Key_Home)
+    assert x_range(page, "loss") == pytest.approx(everything)
+
+
+def test_the_wheel_zooms_and_a_double_click_shows_all_again(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    loss = page.plots.plots["loss"]
+    everything = x_range(page, "loss")
+    loss._view.scaleBy((0.5, 1))
+    loss._view.sigRangeChangedManually.emit([True, True])
+    assert x_range(page, "scores") == pytest.approx(x_range(page, "loss"))
+    page.run.changed.emit(step(1))
+    page.refresh()
+    assert x_range(page, "loss") != pytest.approx(everything), "what comes in does not end the zoom"
+    qtbot.mouseDClick(loss.plot.viewport(), Qt.MouseButton.LeftButton)
+    assert x_range(page, "loss") == pytest.approx(everything)
+    loss._view.scaleBy((0.5, 1))
+    loss._view.sigRangeChangedManually.emit([True, True])
     qtbot.mouseClick(button(page, "fitPlots"), Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: page._plots["loss"].plot.viewRange()[0][1] > 9)
+    assert x_range(page, "scores") == pytest.approx(everything)
+
+
+def test_the_keyboard_reads_one_point_after_the_other(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    plots = page.plots.plots
+    for _ in range(6):
+        qtbot.keyClick(plots["loss"].plot, Qt.Key.Key_Left, Qt.KeyboardModifier.ControlModifier)
+    assert plots["loss"].read_out()["raw"] == "train 0.400"
+    assert plots["scores"].read_out()["accuracy"] == "accuracy 50.0 %", "the other plots read the same step"
+    assert "train 0.400" in plots["loss"].plot.accessibleDescription()
+    assert plots["memory"]._where.text() == "at 0:09", "when that step ended"
+    qtbot.keyClick(plots["loss"].plot, Qt.Key.Key_Escape)
+    assert plots["loss"].read_out()["raw"] == "train 0.200"
+
+
+@pytest.mark.parametrize(("axis", "last", "validated"), [("epoch", 1.0, [0.5, 1.0]), ("time", 17.0, [10.0, 17.0])])
+def test_curves_are_drawn_over_epochs_or_time(
+    page: TrainingPage, home: Home, axis: str, last: float, validated: list[float]
+) -> None:
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    box = page.findChild(QComboBox, "xAxis")
+    assert box is not None
+    box.setCurrentIndex(box.findData(axis))
+    plots = page.plots.plots
+    for name in ("raw", "smoothed"):
+        assert plots["loss"].shown(name)[0][-1] == pytest.approx(last, abs=1)
+    assert plots["loss"].shown("validation")[0] == pytest.approx(validated, abs=1)
+    assert plots["scores"].shown("accuracy")[0] == pytest.approx(validated, abs=1)
+    plots["loss"].pointed.emit(last)
+    assert plots["loss"]._where.text().startswith("step 10 · epoch 1.00")
 
 
 def test_the_legend_reads_out_what_is_under_the_pointer(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
     page.show_run(OpenRun(make_run(home, final=finished())))
-    loss = page._plots["loss"]
+    loss = page.plots.plots["loss"]
     assert loss.read_out()["raw"] == "train 0.200"
     qtbot.waitUntil(lambda: loss.plot.viewRange()[0][1] > 9)
 
@@ -214,23 +281,27 @@ def test_the_legend_reads_out_what_is_under_the_pointer(page: TrainingPage, home
 
     wobble = itertools.cycle((0, 1))
     qtbot.waitUntil(lambda: point() == "train 1.000")
-    assert loss._where.text() == "step 2"
+    assert loss._where.text().startswith("step 2 · epoch 0.20 · ")
     assert loss.read_out()["validation"] == "validation", "no validation had been made by then"
 
 
 @pytest.mark.parametrize(
     ("choice", "curve", "values"),
-    [("rate", "rate", {1e-4}), ("norm", "norm", {0.5}), ("speed", "speed", {300.0}), ("memory", "memory", {1.0})],
+    [
+        ("rate", "rate", {1e-4}),
+        ("norm", "norm", {0.5}),
+        ("tokens", "tokens", {300.0}),
+        ("pace", "pace", {0.5}),
+        ("memory", "memory", {1.0}),
+    ],
 )
 def test_details_show_one_plot_at_a_time(
     page: TrainingPage, home: Home, qtbot: QtBot, choice: str, curve: str, values: set[float]
 ) -> None:
     page.show_run(OpenRun(make_run(home, final=finished())))
-    details = page._details
-    assert details is not None
     qtbot.mouseClick(page.findChild(QPushButton, f"detail_{choice}"), Qt.MouseButton.LeftButton)
-    assert details.plots[choice].isVisible()
-    assert set(details.plots[choice].shown(curve)[1].tolist()) == values
+    assert page.plots.plots[choice].isVisible()
+    assert set(page.plots.plots[choice].shown(curve)[1].tolist()) == values
 
 
 def test_smoothing_is_set_by_a_slider(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
@@ -239,7 +310,7 @@ def test_smoothing_is_set_by_a_slider(page: TrainingPage, home: Home, qtbot: QtB
     assert slider is not None
     for window, mean in ((1, 20.0), (4, 18.5), (100, 10.5)):
         slider.setValue(window)
-        qtbot.waitUntil(lambda mean=mean: page._plots["loss"].shown("smoothed")[1][-1] == pytest.approx(mean))
+        qtbot.waitUntil(lambda mean=mean: page.plots.plots["loss"].shown("smoothed")[1][-1] == pytest.approx(mean))
 
 
 def test_hidden_pages_do_not_draw(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
@@ -248,9 +319,9 @@ def test_hidden_pages_do_not_draw(page: TrainingPage, home: Home, qtbot: QtBot) 
     page.hide()
     run.add(step(1))
     qtbot.wait(250)
-    assert page._plots["loss"].shown("raw")[0].size == 0
+    assert page.plots.plots["loss"].shown("raw")[0].size == 0
     page.show()
-    assert page._plots["loss"].shown("raw")[0].size == 1
+    assert page.plots.plots["loss"].shown("raw")[0].size == 1
 
 
 def test_switching_runs_leaves_nothing_of_the_one_before(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
@@ -259,8 +330,8 @@ def test_switching_runs_leaves_nothing_of_the_one_before(page: TrainingPage, hom
     second = OpenRun(make_run(home, stamped(events), final=finished(seconds=3.0)))
     page.show_run(first)
     page.show_run(second)
-    assert page._plots["loss"].shown("raw")[1].tolist() == [0.7]
-    assert page._plots["scores"].shown("test")[0].size == 0
+    assert page.plots.plots["loss"].shown("raw")[1].tolist() == [0.7]
+    assert page.plots.plots["scores"].shown("test")[0].size == 0
     assert "<b>3 rows</b>" not in log(page)
     first.changed.emit(step(1))
     qtbot.wait(150)
@@ -272,14 +343,14 @@ def test_colours_follow_the_theme(page: TrainingPage, home: Home, monkeypatch: p
     for palette in (theme.DARK, theme.LIGHT):
         monkeypatch.setattr(theme.notifier, "theme", palette)
         theme.notifier.changed.emit()
-        line = page._plots["loss"]._items["smoothed"].opts["pen"]
+        line = page.plots.plots["loss"]._items["smoothed"].opts["pen"]
         assert line.color().name() == palette.train
-        assert page._plots["loss"].plot.backgroundBrush().color().name() == palette.surface
+        assert page.plots.plots["loss"].plot.backgroundBrush().color().name() == palette.surface
 
 
 def test_memory_is_drawn_in_gigabytes(page: TrainingPage, home: Home) -> None:
     page.show_run(OpenRun(make_run(home, final=finished(peak_bytes=3 * GB))))
-    assert page._details.plots["memory"].read_out() == {"memory": "measured 1.00 GB", "forecast": "forecast 2.00 GB"}
+    assert page.plots.plots["memory"].read_out() == {"memory": "measured 1.00 GB", "forecast": "forecast 2.00 GB"}
 
 
 def test_names_tooltips_and_plain_text(page: TrainingPage, home: Home) -> None:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
 
-import numpy as np
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from studio.core.config import RunConfig
 from studio.core.events import (
     FINAL_EVENTS,
-    CheckpointSaved,
     Crashed,
     Evaluated,
     Event,
     Failed,
     Finished,
     Heartbeat,
-    LogLine,
-    ProtocolError,
     RunStarted,
     StageChanged,
     StepsCompleted,
@@ -30,38 +25,34 @@ from studio.core.machine import device_kind
 from studio.core.memory import DeviceName
 from studio.core.predictions import PredictionTable, read_predictions
 from studio.core.runs import EventLog, Outcome, RunFolder, RunState
-from studio.core.words import CRASHED, percent, sentence
+from studio.core.words import sentence
+from studio.ui.models.run_log import LOG_LINES, Level, LogEntry, log_text
 from studio.ui.models.step_series import StepSeries
+from studio.ui.models.time_left import TimeLeft
 
-LOG_LINES = 5000
 RECENT = 50
+AT_ONCE = 2000
+"""Events that are read when a run is opened; the others are read in slices between which the window lives."""
+SLICE_SECONDS = 0.02
 FOLLOWED_MS = 1000
 """How often the file of a run that another program trains is read."""
 _SILENT = 5
 """Readings without anything new after which its worker may be gone: it gives a sign of life every 2 seconds."""
 
-Level = Literal["stage", "info", "warning", "error"]
-
-
-@dataclass(frozen=True)
-class LogEntry:
-    """One line of the readable log. ``elapsed`` in seconds since the run began."""
-
-    elapsed: float
-    level: Level
-    text: str
-
 
 class OpenRun(QObject):
     """One run folder with everything its training worker has said.
 
-    Opening it reads events.jsonl; events of a live run are then given to ``add``. An event that was already read from
-    the file is left out, so it does not matter how far the worker was when the folder was opened. A run that another
-    program trains is followed through its file.
+    Opening it reads events.jsonl, a long one piece by piece while the window goes on; events of a live run are then given
+    to ``add``. An event that was already read from the file is left out, so it does not matter how far the worker was when
+    the folder was opened. A run that another program trains is followed through its file. Memory: eleven numbers a step,
+    and the newest lines of the log; no event is kept.
     """
 
     changed = Signal(object)
-    """Emitted with each event that was taken in."""
+    """Emitted with each live event that was taken in, and with the last one of each piece that was read."""
+    loaded = Signal()
+    """All that was written has been read. Not emitted for a short history, which is there at once."""
     ended = Signal()
     """The run has ended, or the program that trained it is gone."""
 
@@ -80,27 +71,39 @@ class OpenRun(QObject):
         self.stage: StageChanged | None = None
         self.final: Finished | Failed | Crashed | None = None
         self._recent: deque[StepsCompleted] = deque(maxlen=RECENT)
+        self._time_left = TimeLeft(self.config.training, self.config.training.batch_size)
         self._tables: dict[str, tuple[int, PredictionTable]] = {}
         self._early: list[Heartbeat] = []
+        self._waiting: list[Event] = []
         self._replayed_until = 0.0
         self._elapsed = 0.0
         self._heard: float | None = None
-        self._written = EventLog(folder.events_path)
-        for event in self._written.read():
-            self._take(event)
-            self._replayed_until = max(self._replayed_until, event.elapsed)
-        outcome = folder.outcome()
-        if outcome is not None and self.final is None:
-            self._take(outcome.final)
-        self._running = self.final is None and folder.is_running()
         self._silent = 0
-        if self.final is None and not ours and self.state != "interrupted":
-            self._follower = QTimer(self, interval=FOLLOWED_MS)
-            self._follower.timeout.connect(self._follow)
-            self._follower.start()
+        self._written = EventLog(folder.events_path)
+        self._history: Iterator[Event] | None = self._written.read()
+        self._outcome = folder.outcome()
+        self._running = self._outcome is None and folder.is_running()
+        self._read_on(events=AT_ONCE)
+        if self.reading:
+            self._reader = QTimer(self)
+            self._reader.timeout.connect(lambda: self._read_on(seconds=SLICE_SECONDS))
+            self._reader.start()
+
+    @property
+    def reading(self) -> bool:
+        """What was written before has not been read to its end yet."""
+        return self._history is not None
+
+    @property
+    def share_read(self) -> float:
+        """How much of what was written has been read, 0 to 1."""
+        return self._written.share_read if self.reading else 1.0
 
     def add(self, event: Event) -> None:
-        """Take in a live event."""
+        """Take in a live event; while the past is being read it waits."""
+        if self.reading:
+            self._waiting.append(event)
+            return
         if self.final is not None or (event.elapsed and event.elapsed <= self._replayed_until):
             return
         self._hear(event)
@@ -114,6 +117,8 @@ class OpenRun(QObject):
         """How the run stands; like ``RunFolder.state`` but without asking the disk again."""
         if self.final is not None:
             return Outcome(final=self.final).state
+        if self._outcome is not None:
+            return self._outcome.state
         if self._running:
             return "running"
         return "interrupted" if self.started or self.log_count else "new"
@@ -145,10 +150,8 @@ class OpenRun(QObject):
 
     @property
     def eta(self) -> float | None:
-        """Seconds of training still to come, from the median of the recent steps; None while unknown."""
-        if not self.active or not self._recent or not self.total_steps:
-            return None
-        return float(np.median(self.steps.seconds.values[-RECENT:])) * max(0, self.total_steps - self.step)
+        """Seconds still to come, validations and the last test included as far as one has been seen; None while unknown."""
+        return self._time_left.seconds if self.active else None
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -167,6 +170,36 @@ class OpenRun(QObject):
     def base_predictions(self) -> PredictionTable | None:
         """The untrained base's predictions of the test split, likewise."""
         return self._table("base_predictions")
+
+    def _read_on(self, *, events: int = 0, seconds: float = 0.0) -> None:
+        """Read so many events, or for so long, and set everything else going once all are read."""
+        assert self._history is not None
+        read, last, until = 0, None, time.perf_counter() + seconds
+        for event in self._history:
+            self._take(event)
+            self._replayed_until = max(self._replayed_until, event.elapsed)
+            read, last = read + 1, event
+            if read == events or (not events and time.perf_counter() > until):
+                if not events:
+                    self.changed.emit(last)
+                return
+        self._history = None
+        if self._outcome is not None and self.final is None:
+            self._take(self._outcome.final)
+        self._outcome = None
+        self._running = self.final is None and self.folder.is_running()
+        if self.final is None and not self.ours and self.state != "interrupted":
+            self._follower = QTimer(self, interval=FOLLOWED_MS)
+            self._follower.timeout.connect(self._follow)
+            self._follower.start()
+        if not events:
+            self._reader.stop()
+            if last is not None:
+                self.changed.emit(last)
+            self.loaded.emit()
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            self.add(event)
 
     def _hear(self, event: Event) -> None:
         self._running = not isinstance(event, FINAL_EVENTS)
@@ -208,7 +241,6 @@ class OpenRun(QObject):
             case RunStarted():
                 self.started = event
                 self._measure_only(device_kind(event.device))
-                self._write(event, "info", _opening(event))
             case StepsCompleted():
                 if event.first_step > self.step:
                     self.steps.add(event)
@@ -222,21 +254,16 @@ class OpenRun(QObject):
                     self.steps.add_memory(event.elapsed, event.memory_bytes)
             case Evaluated():
                 self.evaluations.append(event)
-                self._write(event, "info", _evaluation(event))
             case StageChanged():
                 if self.stage is None or self.stage.stage != event.stage:
                     self._write(event, "stage", sentence(event.stage))
                 self.stage = event
-            case CheckpointSaved():
-                self._write(event, "info", f"Checkpoint of step {event.step} saved" + (", the best so far." if event.best else "."))
-            case LogLine():
-                self._write(event, event.level, event.text)
-            case ProtocolError():
-                self._write(event, "warning", f"A line that could not be read came from the background process: {event.line}")
             case Finished() | Failed() | Crashed():
                 self.final = event
                 self.stage = None
-                self._write(event, *_ending(event))
+        self._time_left.hear(event)
+        if (told := log_text(event)) is not None:
+            self._write(event, *told)
 
     def _measure_only(self, device: DeviceName) -> None:
         """Of the time before the run's device was known, keep what was measured on it."""
@@ -247,30 +274,5 @@ class OpenRun(QObject):
         self._early.clear()
 
     def _write(self, event: Event, level: Level, text: str) -> None:
-        self.log.append(LogEntry(event.elapsed or self._elapsed, level, text))
+        self.log.append(LogEntry(event.elapsed or self._elapsed, level, text, event.time))
         self.log_count += 1
-
-
-def _opening(event: RunStarted) -> str:
-    return (
-        f"Training {event.trainable_parameters:,} of {event.total_parameters:,} parameters on {event.device} in {event.precision}: "
-        f"{event.train_rows:,} messages, {event.total_steps:,} steps."
-    )
-
-
-def _evaluation(event: Evaluated) -> str:
-    who = "Untrained base" if event.step == 0 else f"Step {event.step}"
-    return (
-        f"{who}, {event.split} ({event.rows:,} messages): loss {event.loss:.4f}, accuracy {percent(event.accuracy)}, "
-        f"macro-F1 {percent(event.macro_f1)}, outside the label set {percent(event.outside_rate)}."
-    )
-
-
-def _ending(event: Finished | Failed | Crashed) -> tuple[Level, str]:
-    if isinstance(event, Finished):
-        if event.rows == 0:
-            return "stage", f"Run {event.outcome}."
-        return "stage", f"Run {event.outcome}: test accuracy {percent(event.accuracy)} of {event.rows:,} messages."
-    if isinstance(event, Failed):
-        return "error", f"{event.message} {event.remedy}".strip()
-    return "error", f"{CRASHED}. {event.likely_cause}"

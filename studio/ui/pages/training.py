@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QBoxLayout, QCheckBox, QHBoxLayout, QSlider, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from studio.core.events import Crashed, Failed
 from studio.core.starter import base_name
@@ -22,13 +21,11 @@ from studio.ui.widgets.run_facts import RunFacts
 from studio.ui.widgets.run_page import RunPage
 
 if TYPE_CHECKING:
-    from studio.ui.widgets.detail_plots import DetailPlots
-    from studio.ui.widgets.plots import RunPlot
+    from studio.ui.widgets.training_plots import TrainingPlots
 
 _REDRAW_MS = 100
+_READING_REDRAW_MS = 500
 _STOP_TIP = "Finish this step, keep what was learnt, and predict the test messages with it"
-_SMOOTHING, _MOST_SMOOTHING = 10, 100
-_SMOOTHING_TIP = "Over how many steps the smoothed line is the mean; the raw losses stay visible under it"
 _ELSEWHERE = "This run is trained by another program, such as the command line; stop it there."
 _STATES: dict[str, tuple[str, Tone]] = {
     "new": ("not started", "neutral"),
@@ -52,8 +49,8 @@ class TrainingPage(RunPage):
         self._dirty = False
         self._problem_of = ""
         self._stopping = ""
-        self._plots: dict[str, RunPlot] = {}
-        self._details: DetailPlots | None = None
+        self.plots: TrainingPlots | None = None
+        """The plots; made when the page is shown first."""
         self._timer = QTimer(self)
         self._timer.setInterval(_REDRAW_MS)
         self._timer.timeout.connect(self._tick)
@@ -84,17 +81,19 @@ class TrainingPage(RunPage):
             self._stopping = ""
             self._name.show_text(run.name)
             self._method.show_text(f"{METHOD_TITLES[run.config.method.kind]} of {base_name(run.config.model.base)}")
-            self._fit_plots()
+            if self.plots is not None:
+                self.plots.show_run(run)
         self._show_header(run)
         self._show_stage(run)
         self._show_problem(run)
         self._log.catch_up()
-        self._draw(run)
+        if self.plots is not None and self.isVisible():
+            self.plots.draw()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         super().showEvent(event)
         self._timer.start()
-        if not self._plots:
+        if self.plots is None:
             QTimer.singleShot(0, self, self._load_plots)
         self.refresh()
 
@@ -136,53 +135,34 @@ class TrainingPage(RunPage):
         return row
 
     def _build_body(self) -> QSplitter:
-        self._log_scale = QCheckBox("Log axis")
-        named(self._log_scale, "logAxis", "Logarithmic loss axis", "Show the loss on a logarithmic axis")
-        self._log_scale.toggled.connect(lambda on: self._plots["loss"].set_log(on) if self._plots else None)
-        self._smoothing = named(QSlider(Qt.Orientation.Horizontal), "smoothing", "Smoothing of the loss, in steps", _SMOOTHING_TIP)
-        self._smoothing.setRange(1, _MOST_SMOOTHING)
-        self._smoothing.setValue(_SMOOTHING)
-        self._smoothing.setFixedWidth(10 * GRID)
-        self._smoothing.valueChanged.connect(self._mark)
-        self._fit = button(
-            "Fit", "fitPlots", "Show all steps again after zooming; so does a double click", self._fit_plots, "quiet"
-        )
         self._log = LogView()
-        self._left = split(Qt.Orientation.Vertical, "plotSplit")
         self._right = split(Qt.Orientation.Vertical, "logSplit", framed(self._log, text_label("Log", "strong")))
-        self._left.setMinimumWidth(32 * GRID)
-        self._body = body = split(Qt.Orientation.Horizontal, "trainingSplit", self._left, self._right)
-        body.setStretchFactor(0, 3)
-        body.setStretchFactor(1, 2)
-        body.setSizes([600, 400])
-        return body
+        self._body = split(Qt.Orientation.Horizontal, "trainingSplit", self._right)
+        return self._body
 
     def _load_plots(self) -> None:
-        from studio.ui.widgets.detail_plots import DetailPlots
-        from studio.ui.widgets.plots import loss_plot, score_plot
+        from studio.ui.widgets.training_plots import TrainingPlots
 
-        if self._plots:
+        if self.plots is not None:
             return
-        self._plots = {"loss": loss_plot(), "scores": score_plot()}
-        self._details = DetailPlots()
-        self._plots["scores"].link_x(self._plots["loss"])
-        self._plots["loss"].header.addWidget(text_label("Smooth", "small"))
-        self._plots["loss"].header.addWidget(self._smoothing)
-        self._plots["loss"].header.addWidget(self._log_scale)
-        self._plots["loss"].header.addWidget(self._fit)
-        self._left.addWidget(framed(self._plots["loss"]))
-        self._left.addWidget(framed(self._plots["scores"]))
-        self._left.setSizes([300, 200])
+        self.plots = TrainingPlots()
+        self.plots.changed.connect(self._mark)
+        self.plots.setMinimumWidth(32 * GRID)
+        self._body.insertWidget(0, self.plots)
+        self._body.setStretchFactor(0, 3)
+        self._body.setStretchFactor(1, 2)
         self._body.setSizes([600, 400])
-        self._right.insertWidget(0, framed(self._details))
+        self._right.insertWidget(0, framed(self.plots.details))
         self._right.setSizes([200, 300])
-        self._plots["loss"].set_log(self._log_scale.isChecked())
+        self.plots.show_run(self.run)
         self.refresh()
 
     def _mark(self) -> None:
         self._dirty = True
 
     def _tick(self) -> None:
+        # A long history that is being read needs the time for itself.
+        self._timer.setInterval(_READING_REDRAW_MS if self.run is not None and self.run.reading else _REDRAW_MS)
         if self._dirty:
             self.refresh()
         elif self.run is not None and self.run.active:
@@ -193,12 +173,6 @@ class TrainingPage(RunPage):
             self._stopping = self.run.name
             self._show_stop(self.run)
             self.stop_requested.emit()
-
-    def _fit_plots(self) -> None:
-        for plot in self._plots.values():
-            plot.fit()
-        if self._details is not None:
-            self._details.fit()
 
     def _show_header(self, run: OpenRun) -> None:
         state, tone = _STATES[run.state]
@@ -241,21 +215,3 @@ class TrainingPage(RunPage):
             )
         else:
             self._problem.clear()
-
-    def _draw(self, run: OpenRun) -> None:
-        if not self._plots or not self.isVisible():
-            return
-        steps, validation = run.steps, run.evaluated("validation")
-        at = np.array([event.step for event in validation], dtype=np.float64)
-        loss = self._plots["loss"]
-        loss.set_data("raw", steps.step.values, steps.loss.values)
-        loss.set_data("smoothed", steps.step.values, steps.smoothed_loss(self._smoothing.value()))
-        loss.set_data("validation", at, np.array([event.loss for event in validation]))
-        scores = self._plots["scores"]
-        scores.set_data("accuracy", at, np.array([event.accuracy for event in validation]))
-        scores.set_data("macro_f1", at, np.array([event.macro_f1 for event in validation]))
-        test = [event for event in run.evaluated("test") if event.step > 0]
-        tested_at = np.array([event.step for event in test], dtype=np.float64)
-        scores.set_data("test", tested_at, np.array([event.accuracy for event in test]))
-        if self._details is not None:
-            self._details.draw(run)

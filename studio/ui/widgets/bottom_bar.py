@@ -98,7 +98,7 @@ class BottomBar(QWidget):
         self.step.setToolTip("Optimizer steps done and in all")
         self.eta = text_label()
         self.eta.setObjectName("runEta")
-        self.eta.setToolTip("Time until the last training step, in minutes and seconds")
+        self.eta.setToolTip("Time until the run ends, in minutes and seconds; validations and the test count once one was seen")
         row = QHBoxLayout(self)
         row.setContentsMargins(2 * GRID, GRID, 2 * GRID, GRID)
         row.setSpacing(12)

@@ -8,7 +8,8 @@ from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
 from studio.core.words import duration
 from studio.ui import theme
-from studio.ui.models.open_run import LOG_LINES, Level, OpenRun
+from studio.ui.models.open_run import OpenRun
+from studio.ui.models.run_log import LOG_LINES, Level
 from studio.ui.widgets.basics import named
 
 _SIGNS: dict[Level, str] = {"stage": "▸ ", "info": "", "warning": "Warning: ", "error": "Error: "}

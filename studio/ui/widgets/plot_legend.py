@@ -14,17 +14,23 @@ from studio.ui import theme
 from studio.ui.theme import SMALL_FONT
 
 Look = Literal["raw", "line", "diamonds", "circles", "dashed"]
+SYMBOLS: dict[Look, str] = {"diamonds": "d", "circles": "o", "raw": "o"}
 _SAMPLE = 22
+_WIDEST = 220
 
 
 @dataclass(frozen=True)
 class Curve:
-    """How one curve looks. ``colour`` is a field of the theme; ``write`` turns a value into the text of the legend."""
+    """How one curve looks. ``colour`` is a name of the theme; ``write`` turns a value into the text of the legend."""
 
     name: str
     colour: str
     look: Look
     write: Callable[[float], str]
+    unit: float = 1.0
+    """What a number of the column is multiplied with before it is drawn or written."""
+    listed: bool = True
+    """The legend has an entry for it."""
 
 
 class LegendEntry(QWidget):
@@ -35,11 +41,13 @@ class LegendEntry(QWidget):
         self._curve = curve
         self.text = curve.name
         """What the entry says."""
+        self.setAccessibleName(self.text)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.hide()
 
     def show_value(self, value: str) -> None:
-        text = f"{self._curve.name} {value}".strip()
+        name = QFontMetrics(self._small()).elidedText(self._curve.name, Qt.TextElideMode.ElideMiddle, _WIDEST * 3 // 5)
+        text = f"{name} {value}".strip()
         if text != self.text:
             self.text = text
             self.setAccessibleName(text)
@@ -48,7 +56,7 @@ class LegendEntry(QWidget):
 
     def sizeHint(self) -> QSize:  # noqa: N802
         metrics = QFontMetrics(self._small())
-        return QSize(_SAMPLE + metrics.horizontalAdvance(self.text) + 1, metrics.height())
+        return QSize(_SAMPLE + min(_WIDEST, metrics.horizontalAdvance(self.text) + 1), metrics.height())
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
         painter = QPainter(self)

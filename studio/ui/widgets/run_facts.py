@@ -11,7 +11,10 @@ from studio.ui.widgets.basics import named, text_label
 
 _FACTS = {
     "step": ("Step", "Optimizer steps done, of all steps"),
-    "eta": ("Time left", "Estimated time of training still to come, from the recent steps (hours:minutes:seconds)"),
+    "eta": (
+        "Time left",
+        "Estimated time until the run ends (hours:minutes:seconds), from the recent steps and from what evaluations took",
+    ),
     "elapsed": ("Elapsed", "Time since the run began (hours:minutes:seconds)"),
     "speed": ("Speed", "Tokens computed a second, padding left out"),
     "rate": ("Learning rate", "Step size of the optimizer at the newest step"),

@@ -54,8 +54,10 @@ class RunPage(QWidget):
         previous, self.run = self.run, run
         if previous is not None:
             previous.ended.disconnect(self._end)
+            previous.loaded.disconnect(self._end)
         if run is not None:
             run.ended.connect(self._end)
+            run.loaded.connect(self._end)
         another = run is None or previous is None or run.folder.path != previous.folder.path
         self.refresh(another)
 

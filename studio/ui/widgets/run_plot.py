@@ -1,0 +1,333 @@
+"""One plot of a run: curves of any length over one x axis.
+
+pyqtgraph, which only this module and the axes import, takes most of a second to load: load it after the window shows.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg  # type: ignore[import-untyped]  # ships no types
+from PySide6.QtCore import QEvent, QObject, QPointF, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QFont, QKeyEvent, QPen
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from studio.core.words import duration
+from studio.ui import theme
+from studio.ui.models.step_series import Numbers, Series, thinned
+from studio.ui.theme import GRID, SMALL_FONT
+from studio.ui.widgets.basics import named, text_label
+from studio.ui.widgets.flow_layout import FlowLayout
+from studio.ui.widgets.plot_axes import AxisKind, make_axis, set_axis_kind
+from studio.ui.widgets.plot_legend import SYMBOLS, Curve, LegendEntry
+
+_KEYS_TIP = (
+    "Drag to move, turn the wheel to zoom, double-click or press Home to see all. Arrow keys move, + and - zoom, "
+    "Ctrl with Left or Right reads one point after the other."
+)
+# With more points than this in sight the raw line is dense enough to be seen without dots, which are slow to draw.
+_DOTTED = 200
+_MOVE, _ZOOM = 0.1, 0.8
+_EMPTY = Series()
+
+
+class RunPlot(QWidget):
+    """Curves over one x axis, with a legend above them that reads out the values under the pointer, else the newest.
+
+    Draws what is in sight, thinned to the pixels that it has, so that a million points cost what a thousand do.
+    """
+
+    range_moved = Signal(float, float)
+    """A person moved or zoomed; the x range then in sight."""
+    fit_requested = Signal()
+    """All is to be seen again."""
+    pointed = Signal(object)
+    """The x under the pointer, or None when it has left."""
+
+    def __init__(
+        self,
+        object_name: str,
+        title: str,
+        curves: dict[str, Curve],
+        tooltip: str,
+        empty: str,
+        x_axis: AxisKind = "number",
+        y_axis: AxisKind = "number",
+    ) -> None:
+        super().__init__()
+        self.title = title
+        self._curves: dict[str, Curve] = {}
+        self._sources: dict[str, tuple[Series, Series]] = {}
+        self._items: dict[str, Any] = {}
+        self._keys: dict[str, LegendEntry] = {}
+        self._pointer: float | None = None
+        self._range: tuple[float, float] | None = None
+        self._settled = True
+        axes = {"bottom": make_axis("bottom"), "left": make_axis("left")}
+        set_axis_kind(axes["left"], y_axis)
+        self.plot: Any = pg.PlotWidget(axisItems=axes)
+        named(self.plot, object_name, title, f"{tooltip} {_KEYS_TIP}")
+        self._cursor: Any = pg.InfiniteLine(angle=90, movable=False)
+        self._cursor.hide()
+        self.plot.addItem(self._cursor, ignoreBounds=True)
+        self.plot.setMenuEnabled(False)
+        self.plot.hideButtons()
+        self.plot.setMinimumHeight(9 * GRID)
+        self.plot.getAxis("left").setWidth(6 * GRID)
+        self.plot.showGrid(x=False, y=True, alpha=0.12)
+        self._view: Any = self.plot.getViewBox()
+        self._view.disableAutoRange(self._view.XAxis)
+        self._view.sigXRangeChanged.connect(self._unsettle)
+        self._view.sigRangeChangedManually.connect(self._moved_by_hand)
+        self._view.sigResized.connect(self._unsettle)
+        self.plot.scene().sigMouseMoved.connect(self._move)
+        self.plot.viewport().installEventFilter(self)
+        self.plot.installEventFilter(self)
+        # Redrawn once for all the moves that came meanwhile.
+        self._redrawing = QTimer(self, singleShot=True, interval=0)
+        self._redrawing.timeout.connect(self.redraw)
+        self.header = QHBoxLayout()
+        self.header.setSpacing(GRID)
+        self.heading = text_label(title, "strong")
+        self.header.addWidget(self.heading)
+        self._where = text_label("", "small")
+        self._legend = FlowLayout()
+        self._empty = text_label(empty, "small")
+        self._legend.addWidget(self._empty)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addLayout(self.header)
+        column.addLayout(self._legend)
+        column.addWidget(self.plot, 1)
+        self.set_x(x_axis, "at" if x_axis == "time" else "step")
+        for key, curve in curves.items():
+            self.add_curve(key, curve, front=True)
+        theme.notifier.changed.connect(self._recolour)
+        self._recolour()
+
+    # Curves
+
+    def add_curve(self, key: str, curve: Curve, *, front: bool = False) -> None:
+        """A further curve, behind those of the run itself unless it is one of them."""
+        item = pg.PlotDataItem(connect="finite", name=key)
+        item.setZValue(10 if front else 1)
+        self.plot.addItem(item)
+        self._curves[key], self._items[key] = curve, item
+        self._sources[key] = (_EMPTY, _EMPTY)
+        if curve.listed:
+            self._keys[key] = LegendEntry(curve)
+            self._legend.removeWidget(self._where)
+            self._legend.addWidget(self._keys[key])
+            self._legend.addWidget(self._where)
+        self._colour(key)
+
+    def remove_curve(self, key: str) -> None:
+        self.plot.removeItem(self._items.pop(key))
+        del self._curves[key], self._sources[key]
+        if (entry := self._keys.pop(key, None)) is not None:
+            self._legend.removeWidget(entry)
+            entry.deleteLater()
+
+    def curve(self, key: str) -> Curve:
+        """How a curve looks."""
+        return self._curves[key]
+
+    @property
+    def curves(self) -> list[str]:
+        """The keys of all curves."""
+        return list(self._curves)
+
+    def set_data(self, key: str, x: Series, y: Series) -> None:
+        """Show other columns as a curve, from the next ``redraw`` on; ``x`` ascends. They may grow later."""
+        self._sources[key] = (x, y)
+
+    def set_x(self, kind: AxisKind, name: str) -> None:
+        """What the x axis counts, as in "step 7" or "at 0:41"."""
+        self._x_kind, self._x_name = kind, name
+        set_axis_kind(self.plot.getAxis("bottom"), kind)
+
+    def set_log(self, on: bool) -> None:
+        """A logarithmic y axis, or a linear one."""
+        self.plot.setLogMode(y=on)
+
+    def shown(self, key: str) -> tuple[Numbers, Numbers]:
+        """The points of a curve as they were last drawn."""
+        item = self._items[key]
+        empty = np.zeros(0)
+        return (empty, empty) if item.xData is None else (item.xData, item.yData)
+
+    def read_out(self) -> dict[str, str]:
+        """What the legend says of each curve."""
+        return {key: entry.text for key, entry in self._keys.items()}
+
+    # What is in sight
+
+    def bounds(self) -> tuple[float, float] | None:
+        """The least and the greatest x of all curves; None while there is nothing."""
+        ends = [(float(x.values[0]), x.last) for x, _y in self._sources.values() if len(x)]
+        return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
+
+    def show_all(self, low: float, high: float) -> None:
+        """Show everything, with room for ``low`` to ``high`` on the x axis."""
+        self._range = None
+        margin = 0.02 * (high - low) or 0.5
+        self._set_x_range(low - margin, high + margin)
+        self._view.enableAutoRange(self._view.YAxis)
+
+    def show_range(self, low: float, high: float) -> None:
+        """Show a part of the x axis."""
+        self._range = (low, high)
+        self._set_x_range(low, high)
+
+    def point_at(self, x: float | None) -> None:
+        """Read out the values at an x; None: the newest."""
+        self._pointer = x
+        self._read_out()
+
+    def redraw(self) -> None:
+        """Bring curves and legend up to date."""
+        self._redrawing.stop()
+        low, high = self._range or (-math.inf, math.inf)
+        buckets = max(100, int(self._view.width()))
+        self._settled = False
+        for key, (x, y) in self._sources.items():
+            shown_x, shown_y = thinned(x, y, low, high, buckets)
+            curve, item = self._curves[key], self._items[key]
+            if curve.look == "raw":
+                item.setSymbol("o" if len(shown_x) <= _DOTTED else None)
+            item.setData(shown_x, shown_y * curve.unit)
+            if key in self._keys:
+                self._keys[key].setVisible(len(x) > 0)
+        self._settled = True
+        self._empty.setVisible(not any(len(x) for x, _y in self._sources.values()))
+        self._read_out()
+
+    def _set_x_range(self, low: float, high: float) -> None:
+        self._settled = False
+        self._view.setXRange(low, high, padding=0)
+        self._settled = True
+
+    def _unsettle(self) -> None:
+        """Draw again soon, unless the range was changed by whoever draws anyway."""
+        if self._settled:
+            self._redrawing.start()
+
+    def _moved_by_hand(self) -> None:
+        low, high = self._view.viewRange()[0]
+        self._range = (low, high)
+        self._redrawing.start()
+        self.range_moved.emit(low, high)
+
+    # Mouse and keyboard
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            return self._press(event)
+        if event.type() == QEvent.Type.Leave:
+            self.pointed.emit(None)
+        elif event.type() == QEvent.Type.MouseButtonDblClick:
+            self.fit_requested.emit()
+        return super().eventFilter(watched, event)
+
+    def _press(self, event: QKeyEvent) -> bool:
+        key = event.key()
+        (left, right), (bottom, top) = self._view.viewRange()
+        across, up = _MOVE * (right - left), _MOVE * (top - bottom)
+        reading = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+        match key:
+            case Qt.Key.Key_Home:
+                self.fit_requested.emit()
+            case Qt.Key.Key_Escape if self._pointer is not None:
+                self.pointed.emit(None)
+            case Qt.Key.Key_Left | Qt.Key.Key_Right:
+                way = 1 if key == Qt.Key.Key_Right else -1
+                if reading:
+                    self._point_beside(way)
+                else:
+                    self._view.translateBy(x=way * across)
+                    self._moved_by_hand()
+            case Qt.Key.Key_Up | Qt.Key.Key_Down:
+                self._view.translateBy(y=up if key == Qt.Key.Key_Up else -up)
+                self._moved_by_hand()
+            case Qt.Key.Key_Plus | Qt.Key.Key_Equal | Qt.Key.Key_Minus:
+                middle = self._pointer if self._pointer is not None and left < self._pointer < right else (left + right) / 2
+                factor = 1 / _ZOOM if key == Qt.Key.Key_Minus else _ZOOM
+                self._set_x_range(middle - (middle - left) * factor, middle + (right - middle) * factor)
+                self._moved_by_hand()
+            case _:
+                return False
+        return True
+
+    def _point_beside(self, way: int) -> None:
+        """Point at the next or the previous point of the curve that has most of them."""
+        xs = max((x for x, _y in self._sources.values()), key=len).values
+        if len(xs):
+            at = len(xs) if self._pointer is None else int(np.searchsorted(xs, self._pointer)) + way
+            self.pointed.emit(float(xs[min(max(at, 0), len(xs) - 1)]))
+            self.plot.setAccessibleDescription(", ".join([self._where.text(), *self.read_out().values()]))
+
+    def _move(self, position: QPointF) -> None:
+        if self.bounds() is not None:
+            self.pointed.emit(float(self._view.mapSceneToView(position).x()))
+
+    def _read_out(self) -> None:
+        at, bounds = self._nearest(), self.bounds()
+        self._cursor.setVisible(at is not None)
+        if at is not None:
+            self._cursor.setPos(at)
+        self._where.setText("" if bounds is None else self.describe(bounds[1] if at is None else at))
+        for key, entry in self._keys.items():
+            x, y = self._sources[key]
+            # Sparse curves are read at the last point at or before the pointer.
+            position = len(x) - 1 if at is None else int(np.searchsorted(x.values, at, side="right")) - 1
+            curve = self._curves[key]
+            entry.show_value(curve.write(float(y.values[position]) * curve.unit) if 0 <= position < len(y) else "")
+
+    def describe(self, x: float) -> str:
+        """Where on the x axis that is, in words. Replaced by whoever knows more of that place."""
+        return f"{self._x_name} {duration(x) if self._x_kind == 'time' else f'{x:.4g}' if x % 1 else f'{x:.0f}'}"
+
+    def _nearest(self) -> float | None:
+        """The x of the point nearest to the pointer."""
+        pointer = self._pointer
+        if pointer is None:
+            return None
+        near = []
+        for x, _y in self._sources.values():
+            after = int(np.searchsorted(x.values, pointer))
+            near += [float(value) for value in x.values[max(0, after - 1) : after + 1]]
+        return min(near, key=lambda x: abs(x - pointer), default=None)
+
+    # Colours
+
+    def _recolour(self) -> None:
+        colours = theme.current()
+        self.plot.setBackground(colours.surface)
+        font = QFont(self.font())
+        font.setPixelSize(SMALL_FONT)
+        for side in ("left", "bottom"):
+            axis = self.plot.getAxis(side)
+            axis.setPen(QColor(colours.border))
+            axis.setTextPen(QColor(colours.muted))
+            axis.setTickFont(font)
+        self._cursor.setPen(QPen(QColor(colours.muted), 0))
+        for key in self._curves:
+            self._colour(key)
+
+    def _colour(self, key: str) -> None:
+        curve, item = self._curves[key], self._items[key]
+        colour = theme.current().color(curve.colour)
+        if curve.look == "raw":
+            colour.setAlpha(120 if item.zValue() > 1 else 70)
+        style = Qt.PenStyle.DashLine if curve.look == "dashed" else Qt.PenStyle.SolidLine
+        item.setPen(pg.mkPen(colour, width=1 if curve.look == "raw" else 2, style=style))
+        if curve.look in SYMBOLS:
+            item.setSymbol(SYMBOLS[curve.look])
+            item.setSymbolSize(4 if curve.look == "raw" else 8)
+            item.setSymbolBrush(colour)
+            item.setSymbolPen(None)
+        if key in self._keys:
+            self._keys[key].update()
