@@ -177,6 +177,8 @@ class Output:
         self.say(f"{result}: {compared} {exported.largest_difference:.1g}")
 
     def forecast(self, answer: Forecasted) -> None:
+        for problem in answer.problems:
+            self.warn(problem.sentence)
         listing = Table("memory", "size", box=None)
         listing.columns[1].justify = "right"
         for part, part_size in answer.forecast.parts.items():

@@ -25,11 +25,15 @@ class LabelledMessage(BaseModel):
 
 
 class InspectData(_Command):
-    """Read a data set and answer with ``DataInspected``. ``preview_rows`` bounds the rows sent back."""
+    """Read a data set and answer with ``DataInspected``. ``preview_rows`` bounds the rows sent back.
+
+    The rows behind each problem are written to ``rows_folder``, an existing folder, when it is given.
+    """
 
     command: Literal["inspect_data"] = "inspect_data"
     dataset: DatasetConfig
     preview_rows: int = 100
+    rows_folder: str | None = None
 
 
 class DescribeModel(_Command):

@@ -37,7 +37,12 @@ class _Table(BaseModel):
 
 class DatasetConfig(_Table):
     source: str = Field(
-        "sample", description="A CSV, TSV, JSON, JSONL or Parquet file of labelled messages (.gz too), or 'sample'.", min_length=1
+        "sample",
+        description=(
+            "A CSV, TSV, JSON, JSONL or Parquet file of labelled messages (.gz too), a folder with such files named train, "
+            "validation and test, or 'sample'."
+        ),
+        min_length=1,
     )
     validation: str | None = Field(None, description="A file of messages that choose the best checkpoint.")
     validation_fraction: float = Field(
@@ -47,9 +52,35 @@ class DatasetConfig(_Table):
     test_fraction: float = Field(0.2, gt=0, lt=1, description="Share of all rows set aside as test when no file is given.")
     text_column: str | None = Field(None, description="The column that holds the message; guessed when left out.")
     label_column: str | None = Field(None, description="The column that holds the intent; guessed when left out.")
+    label_name_column: str | None = Field(
+        None, description="The column with the names of the intents when the intent column only numbers them."
+    )
+    encoding: str | None = Field(
+        None, description="How the letters of text files are stored, such as utf-8; guessed when left out."
+    )
+    delimiter: str | None = Field(None, description="The one character between the columns of text files; guessed when left out.")
     labels: list[str] | None = Field(None, description="Keep only these intents, named exactly as in the file.")
     limit: int | None = Field(None, ge=1, description="Use at most this many training rows, drawn evenly over intents.")
     seed: int = Field(42, ge=0, description="Decides which rows go to which split.")
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str | None) -> str | None:
+        try:
+            if encoding is not None:
+                b"a".decode(encoding)
+        except LookupError as error:
+            raise ValueError("is no encoding of text that is known here; utf-8, utf-16, cp1252 and latin-1 are some") from error
+        except UnicodeError:
+            pass  # it is known: this one letter is no text in it
+        return encoding
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, delimiter: str | None) -> str | None:
+        if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n\0'):
+            raise ValueError('must be one character, and neither a quotation mark nor a line end; a tab is "\\t"')
+        return delimiter
 
 
 class ModelConfig(_Table):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from studio.core.data_problems import DataProblem
 from studio.core.generation import GenerationEnd
 from studio.core.memory import DeviceName, MemoryForecast, ModelDescription
 
@@ -203,6 +204,8 @@ class ColumnGuess(BaseModel):
     columns: list[str]
     text_column: str
     label_column: str
+    label_name_column: str | None = None
+    """Where the names of the intents are when ``label_column`` only numbers them."""
 
 
 class DataInspected(_Event):
@@ -211,15 +214,18 @@ class DataInspected(_Event):
     event: Literal["data_inspected"] = "data_inspected"
     guess: ColumnGuess
     preview: list[dict[str, str]]
-    """The first rows of the source, column by column."""
+    """The first rows of the source, column by column; long cells are cut."""
+    encoding: str = ""
+    """How the source was read, as given or guessed; empty where the kind of file leaves no choice."""
+    delimiter: str = ""
     train_counts: dict[str, int]
     """Rows per intent, most frequent first."""
     validation_counts: dict[str, int]
     test_counts: dict[str, int]
     longest_text: str
-    """The message with the most characters; the forecast measures it in tokens."""
-    problems: list[str] = []
-    """What was left out or looks wrong, in sentences."""
+    """The beginning of the message with the most characters; the forecast measures it in tokens."""
+    problems: list[DataProblem] = []
+    """What was left out or looks wrong."""
 
 
 class ModelDescribed(_Event):
@@ -236,6 +242,8 @@ class Forecasted(_Event):
     forecast: MemoryForecast
     device: str
     available_bytes: int
+    problems: list[DataProblem] = []
+    """What was left out or looks wrong in the data, cut messages included."""
 
 
 class InspectedToken(BaseModel):

@@ -22,10 +22,10 @@ class _BadLineError(Exception):
     remedy: str
 
 
-def parse_delimited(name: str, text: str, delimiters: str) -> tuple[list[list[str]], bool]:
+def parse_delimited(name: str, text: str, delimiters: str) -> tuple[list[list[str]], str, bool]:
     """The first delimiter that cuts every row into the same number of fields, two at least, wins.
 
-    Returns the rows, the header first, and whether quotation marks enclose fields. Files whose fields merely contain
+    Returns the rows, the header first, the delimiter, and whether quotation marks enclose fields. Files whose fields merely contain
     quotation marks are common as TSV, so they are read that way when nothing else fits and few fields are enclosed.
     """
     failures: list[_BadLineError] = []
@@ -39,12 +39,12 @@ def parse_delimited(name: str, text: str, delimiters: str) -> tuple[list[list[st
                     failures.append(failure)
                 continue
             if len(rows[0]) > 1 and (quoted or _marks_are_text(rows)):
-                return rows, quoted
+                return rows, delimiter, quoted
             if quoted and one_column is None:
                 one_column = rows
     wide = [failure for failure in failures if failure.width > 1]
     if one_column and not wide:
-        return one_column, True
+        return one_column, delimiters[0], True
     worst = max(wide or failures, key=lambda failure: failure.line)
     raise StudioError(f"{name}, line {worst.line}: {worst.reason}.", worst.remedy)
 

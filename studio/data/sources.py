@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
@@ -12,9 +12,10 @@ import pyarrow as pa
 from studio.core.errors import StudioError
 from studio.core.events import ColumnGuess
 from studio.core.words import counted, listed, nearest
+from studio.data.examples import Example, Problem
 from studio.data.tables import SourceTable, load_table, read_table
 
-__all__ = ["Example", "guess_columns", "read_examples", "read_table", "read_texts"]
+__all__ = ["Example", "examples_of", "guess_columns", "names_of_labels", "read_examples", "read_table", "read_texts"]
 
 # Most telling name first.
 _TEXT_NAMES = (
@@ -24,14 +25,8 @@ _TEXT_NAMES = (
 _LABEL_NAMES = ("label", "intent", "category", "class", "target", "topic", "tag", "intention", "output", "answer", "y")
 # A column without a known name is taken for the intent only if its values repeat at least this often.
 _LARGEST_DISTINCT_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class Example:
-    """A message and its intent, both exactly as in the file."""
-
-    text: str
-    label: str
+# What a column with the names of numbered intents is called beside ``label``: label_text, label_name, …
+_NAME_WORDS = ("text", "name", "names", "string", "str", "title")
 
 
 def guess_columns(table: pa.Table, text_column: str | None = None, label_column: str | None = None) -> ColumnGuess:
@@ -45,42 +40,84 @@ def guess_columns(table: pa.Table, text_column: str | None = None, label_column:
 
 
 def read_examples(
-    path: str | Path, text_column: str | None = None, label_column: str | None = None, like: ColumnGuess | None = None
-) -> tuple[list[Example], ColumnGuess, list[str]]:
-    """All rows with a message and an intent, in the file's order; the columns; and problems in sentences.
+    path: str | Path, text_column: str | None = None, label_column: str | None = None, label_name_column: str | None = None
+) -> tuple[list[Example], ColumnGuess, list[Problem]]:
+    """``examples_of`` a file. Raises StudioError."""
+    return examples_of(load_table(path), text_column, label_column, label_name_column)
+
+
+def examples_of(
+    source: SourceTable,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    label_name_column: str | None = None,
+    like: ColumnGuess | None = None,
+    names: Mapping[str, str] | None = None,
+) -> tuple[list[Example], ColumnGuess, list[Problem]]:
+    """All rows with a message and an intent, in the file's order; the columns; and problems.
 
     Rows without a message or an intent (null, or nothing but spaces) are left out and counted in the problems.
+    ``label_name_column`` holds the names of the intents that ``label_column`` numbers; the names are the labels then.
     ``like`` holds the columns of another file of the same data set: where this file has them too, they are taken.
-    Raises StudioError when the file, a column or the whole content cannot be used.
+    ``names`` are that file's names of numbered intents, for a file that has none. Raises StudioError when a column or
+    the whole content cannot be used.
     """
-    source = load_table(path)
     if like is not None:
         columns = source.table.column_names
         text_column = text_column or (like.text_column if like.text_column in columns else None)
         label_column = label_column or (like.label_column if like.label_column in columns else None)
-    guess = _guess(source, text_column, label_column)
+        # A file without the names takes them from the other one.
+        label_name_column = like.label_name_column if like.label_name_column in columns else None
+    guess = _guess(source, text_column, label_column, label_name_column)
     texts = source.table.column(guess.text_column).to_pylist()
     labels = source.table.column(guess.label_column).to_pylist()
+    if guess.label_name_column is not None:
+        own = names_of_labels(source, guess)
+        labels = [own.get(label or "") for label in labels]
+    elif names and like is not None and like.label_column == guess.label_column:
+        labels = [names.get(label or "", label) for label in labels]
     examples: list[Example] = []
-    no_text = no_label = 0
-    for text, label in zip(texts, labels, strict=True):
-        if text is None or not text.strip():
-            no_text += 1
-        elif label is None or not label.strip():
-            no_label += 1
-        else:
-            examples.append(Example(text, label))
+    no_text: list[Example] = []
+    no_label: list[Example] = []
+    for row, (text, label) in enumerate(zip(texts, labels, strict=True), start=1):
+        example = Example(text or "", label or "", row, source.name)
+        (no_text if not example.text.strip() else no_label if not example.label.strip() else examples).append(example)
     if not examples:
         raise StudioError(
             f"{source.name} has no row with both a message (column {guess.text_column!r}) "
             f"and an intent (column {guess.label_column!r}).",
             "Check that these are the right columns.",
         )
-    problems = list(source.problems)
-    for number, missing in ((no_text, "a message"), (no_label, "an intent")):
-        if number:
-            problems.append(f"Left out: {counted(number, 'row')} of {source.name} without {missing}.")
+    problems = [Problem("file", sentence) for sentence in source.problems]
+    for rows, missing in ((no_text, "a message"), (no_label, "an intent")):
+        if rows:
+            problems.append(Problem("empty", f"Left out: {counted(len(rows), 'row')} of {source.name} without {missing}.", rows))
     return examples, guess, problems
+
+
+def names_of_labels(source: SourceTable, columns: ColumnGuess) -> dict[str, str]:
+    """The name of each numbered intent; empty when they are not numbered.
+
+    Raises StudioError for an intent with two names, and for a name of two intents.
+    """
+    if (names := columns.label_name_column) is None:
+        return {}
+    label = columns.label_column
+    pairs = pa.table({"label": source.table.column(label), "name": source.table.column(names)}).group_by(["label", "name"])
+    found: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for pair in pairs.aggregate([]).to_pylist():
+        value, name = pair["label"], pair["name"]
+        if not (value and name and name.strip()):
+            continue
+        if found.setdefault(value, name) != name or owners.setdefault(name, value) != value:
+            both = f"{found[value]!r} and {name!r}" if found[value] != name else f"{owners[name]!r} and {value!r}"
+            what = f"the intent {value!r} has two names" if found[value] != name else f"two intents have the name {name!r}"
+            raise StudioError(
+                f"In {source.name} {what} in the column {names!r}: {both}.",
+                f"Correct them, or use {names!r} itself as the column of the intents.",
+            )
+    return found
 
 
 def read_texts(path: str | Path, text_column: str | None = None) -> list[str]:
@@ -101,27 +138,56 @@ def read_texts(path: str | Path, text_column: str | None = None) -> list[str]:
     return [text or "" for text in source.table.column(chosen).to_pylist()]
 
 
-def _guess(source: SourceTable, text_column: str | None, label_column: str | None) -> ColumnGuess:
+def _guess(
+    source: SourceTable, text_column: str | None, label_column: str | None, label_name_column: str | None = None
+) -> ColumnGuess:
     columns = source.table.column_names
     if len(columns) < 2:
         raise StudioError(
             f"{source.name} has one column ({columns[0]!r}); training needs a message and its intent in each row.",
-            "Add a column with the intents. Commas, semicolons, tabs and | are understood between columns.",
+            "Add a column with the intents. Commas, semicolons, tabs and | are understood between columns; name any other.",
         )
     text = None if text_column is None else _known_column(source, text_column)
     label = None if label_column is None else _known_column(source, label_column)
-    if text is not None and text == label:
+    names = None if label_name_column is None else _known_column(source, label_name_column)
+    if text is not None and text in (label, names):
         raise StudioError(f"The column {text!r} is named for both the message and the intent.", "Name two different columns.")
-    text = text or _by_name([column for column in columns if column != label], _TEXT_NAMES)
-    label = label or _by_name([column for column in columns if column != text], _LABEL_NAMES)
+    # label_text is no text: it goes with label.
+    beside = {f"{name}_{word}" for name in _LABEL_NAMES for word in _NAME_WORDS}
+    may_be_text = [column for column in columns if column not in (label, names) and _plain(column) not in beside]
+    text = text or _by_name(may_be_text, _TEXT_NAMES)
+    label = label or _by_name([column for column in columns if column not in (text, names)], _LABEL_NAMES)
     named = text is not None or label is not None
     if label is None:
-        label = _label_by_values(source, [column for column in columns if column != text], sure=text is not None)
+        label = _label_by_values(source, [column for column in columns if column not in (text, names)], sure=text is not None)
     if text is None:
-        text = max((column for column in columns if column != label), key=lambda column: _mean_length(source.table, column))
+        others = [column for column in columns if column not in (label, names)]
+        text = max(others, key=lambda column: _mean_length(source.table, column))
     if not named:
         _refuse_headerless(source, label)
-    return ColumnGuess(columns=columns, text_column=text, label_column=label)
+    if label_name_column is None and label_column is None:
+        names = _guess_names(source, text, label)
+    return ColumnGuess(columns=columns, text_column=text, label_column=label, label_name_column=names if names != label else None)
+
+
+def _guess_names(source: SourceTable, text: str, label: str) -> str | None:
+    """The column with the names of intents that ``label`` only numbers: label_text beside label, for one."""
+    numbers = [value for value in source.table.column(label).unique().to_pylist() if value]
+    if not all(re.fullmatch(r"-?\d+", value) for value in numbers):
+        return None
+    wanted = {f"{_plain(label)}_{word}" for word in _NAME_WORDS}
+    for column in source.table.column_names:
+        if column != text and _plain(column) in wanted:
+            try:
+                names_of_labels(source, ColumnGuess(columns=[], text_column=text, label_column=label, label_name_column=column))
+            except StudioError:
+                continue
+            return column
+    return None
+
+
+def _plain(column: str) -> str:
+    return re.sub(r"[\W_]+", "_", column).strip("_").casefold()
 
 
 def _known_column(source: SourceTable, name: str) -> str:
@@ -136,7 +202,7 @@ def _known_column(source: SourceTable, name: str) -> str:
 
 def _by_name(columns: list[str], known: tuple[str, ...]) -> str | None:
     """The column with the most telling name: a whole name before one word of a longer name (``message_text``)."""
-    whole = {re.sub(r"[\W_]+", "_", column).strip("_").casefold(): column for column in reversed(columns)}
+    whole = {_plain(column): column for column in reversed(columns)}
     for name in known:
         if name in whole:
             return whole[name]

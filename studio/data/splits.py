@@ -6,15 +6,8 @@ of a message with the same intent stay together, so that none is trained on and 
 
 from __future__ import annotations
 
-import heapq
-import random
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import as_file, files
-from pathlib import Path
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,15 +15,19 @@ import pyarrow.parquet as pq
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import ColumnGuess, SplitName
-from studio.core.paths import as_typed
 from studio.core.runs import RunFolder
 from studio.core.words import counted, listed, nearest
-from studio.data.checks import check_examples, check_overlap
-from studio.data.sources import Example, read_examples
+from studio.data.checks import check_examples, check_overlap, check_sizes
+from studio.data.examples import Example, Problem
+from studio.data.origins import Tables, open_dataset
+from studio.data.set_aside import limited, set_aside
+from studio.data.sources import examples_of, names_of_labels
+from studio.data.tables import SourceTable
 
 _SCHEMA = pa.schema([pa.field("text", pa.string(), nullable=False), pa.field("label", pa.string(), nullable=False)])
 _HELD_OUT: tuple[SplitName, ...] = ("test", "validation")
-_Item = TypeVar("_Item")
+# More intents than this are a sign of the wrong column.
+_MOST_INTENTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -42,66 +39,48 @@ class Splits:
     test: list[Example]
     labels: list[str]
     guess: ColumnGuess
-    problems: list[str]
+    problems: list[Problem]
 
-
-@contextmanager
-def dataset_files(dataset: DatasetConfig) -> Iterator[dict[SplitName, Path]]:
-    """The files of a data set by split: "train" always, the others where there is a file. The sample has a test file."""
-    with ExitStack() as stack:
-        found: dict[SplitName, Path] = {}
-        if dataset.source == "sample":
-            try:
-                folder = files("studio.resources") / "sample"
-            except ModuleNotFoundError as error:
-                raise StudioError(
-                    "The sample data set is not installed.",
-                    "Install the app again (from a checkout: pip install -e .).",
-                    kind="broken_install",
-                ) from error
-            found["train"] = stack.enter_context(as_file(folder / "train.csv"))
-            found["test"] = stack.enter_context(as_file(folder / "test.csv"))
-        else:
-            found["train"] = as_typed(dataset.source)
-        if dataset.validation is not None:
-            found["validation"] = as_typed(dataset.validation)
-        if dataset.test is not None:
-            found["test"] = as_typed(dataset.test)
-        yield found
+    def parts(self) -> dict[SplitName, list[Example]]:
+        """The rows by split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
 def load_splits(dataset: DatasetConfig) -> Splits:
-    """Read, check and split a data set.
+    """Read, check and split a data set. Raises StudioError."""
+    return split_tables(dataset, open_dataset(dataset))
 
-    A split without a file is drawn from the training rows: every intent gives its share, rounded so that the whole
+
+def split_tables(dataset: DatasetConfig, tables: Tables) -> Splits:
+    """Check and split the tables of a data set.
+
+    A split without a table is drawn from the training rows: every intent gives its share, rounded so that the whole
     split has the right size, and keeps at least one training row. Rows of an intent that has no training row cannot be
     learnt; they are left out and the intent is named in the problems. ``limit`` takes the same number of training rows
     from every intent, as far as it has them. Raises StudioError.
     """
-    with dataset_files(dataset) as paths:
-        _refuse_same_file(paths)
-        train, guess, problems = read_examples(paths["train"], dataset.text_column, dataset.label_column)
-        held_out: dict[SplitName, list[Example]] = {}
-        for name in _HELD_OUT:
-            if name in paths:
-                held_out[name], _, more = read_examples(paths[name], dataset.text_column, dataset.label_column, like=guess)
-                problems += more
+    first = tables["train"][0]
+    train, guess, problems = examples_of(first, dataset.text_column, dataset.label_column, dataset.label_name_column)
+    more, told = _read(tables["train"][1:], dataset, guess, first)
+    train, problems = train + more, problems + told
+    held_out: dict[SplitName, list[Example]] = {}
+    for name in _HELD_OUT:
+        if name in tables:
+            held_out[name], told = _read(tables[name], dataset, guess, first)
+            problems += told
     if dataset.labels is not None:
         train = _keep_labels(train, dataset.labels)
         held_out = {name: [row for row in rows if row.label in dataset.labels] for name, rows in held_out.items()}
-    if len({row.label for row in train}) < 2:
-        raise StudioError(
-            f"The data has only one intent, {train[0].label!r}; telling messages apart needs at least two.",
-            f"Check that {guess.label_column!r} is the column of the intents.",
-        )
-    problems += check_examples(train)
-    if "test" not in held_out:
-        train, held_out["test"] = _set_aside(train, dataset.test_fraction, dataset.seed, "test", problems)
-    if "validation" not in held_out:
-        train, held_out["validation"] = _set_aside(train, dataset.validation_fraction, dataset.seed, "validation", problems)
     labels = sorted({row.label for row in train})
+    _refuse_odd_number(labels, guess)
+    problems += check_examples(train, drawn=len(held_out) < len(_HELD_OUT))
+    if "test" not in held_out:
+        train, held_out["test"] = set_aside(train, dataset.test_fraction, dataset.seed, "test", problems)
+    if "validation" not in held_out:
+        train, held_out["validation"] = set_aside(train, dataset.validation_fraction, dataset.seed, "validation", problems)
+    problems += check_sizes(train)
     if dataset.limit is not None:
-        train = _limited(train, dataset.limit, dataset.seed)
+        train = limited(train, dataset.limit, dataset.seed)
     for name in _HELD_OUT:
         held_out[name] = _learnable(held_out[name], set(labels), name, problems)
         problems += check_overlap(train, "training", held_out[name], name)
@@ -111,8 +90,7 @@ def load_splits(dataset: DatasetConfig) -> Splits:
 
 def write_splits(run: RunFolder, splits: Splits) -> None:
     """Store the exact rows in the run's folder; each file appears complete or not at all."""
-    parts: dict[SplitName, list[Example]] = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    for name, rows in parts.items():
+    for name, rows in splits.parts().items():
         path = run.split_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_arrays(
@@ -135,16 +113,31 @@ def read_split(run: RunFolder, name: SplitName) -> list[Example]:
     return [Example(**row) for row in table.to_pylist()]
 
 
-def _refuse_same_file(paths: Mapping[SplitName, Path]) -> None:
-    seen: dict[Path, str] = {}
-    for name, path in paths.items():
-        where = path.resolve()
-        if where in seen:
-            raise StudioError(
-                f"{path.name} is named for both {seen[where]} and {name}, so the result would say nothing about new messages.",
-                "Name different files, or leave one out to have rows set aside.",
-            )
-        seen[where] = name
+def _read(
+    tables: Sequence[SourceTable], dataset: DatasetConfig, guess: ColumnGuess, first: SourceTable
+) -> tuple[list[Example], list[Problem]]:
+    """The rows of tables that go with the ``first`` one, whose columns were ``guess``ed."""
+    found: list[Example] = []
+    problems: list[Problem] = []
+    names = names_of_labels(first, guess)
+    for table in tables:
+        rows, _, told = examples_of(table, dataset.text_column, dataset.label_column, dataset.label_name_column, guess, names)
+        found += rows
+        problems += told
+    return found, problems
+
+
+def _refuse_odd_number(labels: Sequence[str], guess: ColumnGuess) -> None:
+    if len(labels) < 2:
+        raise StudioError(
+            f"The data has only one intent, {labels[0]!r}; telling messages apart needs at least two.",
+            f"Check that {guess.label_column!r} is the column of the intents.",
+        )
+    if len(labels) > _MOST_INTENTS:
+        raise StudioError(
+            f"The column {guess.label_column!r} holds {len(labels):,} different intents, which is more than {_MOST_INTENTS:,}.",
+            "Check that it is the column of the intents, or name the intents to keep as labels.",
+        )
 
 
 def _keep_labels(rows: list[Example], wanted: Sequence[str]) -> list[Example]:
@@ -159,104 +152,21 @@ def _keep_labels(rows: list[Example], wanted: Sequence[str]) -> list[Example]:
     return kept
 
 
-def _set_aside(
-    rows: list[Example], fraction: float, seed: int, name: SplitName, problems: list[str]
-) -> tuple[list[Example], list[Example]]:
-    """(rows that stay, rows set aside), both in the file's order."""
-    groups = _group(rows)
-    shares = _shares({label: len(texts) for label, texts in groups.items()}, fraction, random.Random(f"{seed} {name}"))
-    if not any(shares.values()):
-        raise StudioError(
-            f"No row can be set aside as {name} split: no intent has two different messages.",
-            f"Add rows, or name a {name} file.",
-        )
-    chosen: set[int] = set()
-    for label, texts in groups.items():
-        # A generator for each intent: new rows of one intent do not move the others' rows.
-        for copies in _shuffled(list(texts.values()), f"{seed} {name} {label}")[: shares[label]]:
-            chosen.update(copies)
-    single = sorted(label for label, texts in groups.items() if len(texts) == 1)
-    if single:
-        problems.append(f"{counted(len(single), 'intent')} with too few rows to be in the {name} split: {listed(single)}.")
-    absent = sorted(label for label, share in shares.items() if share == 0 and len(groups[label]) > 1)
-    if absent:
-        problems.append(
-            f"A share of {fraction:g} is too small for every intent to be in the {name} split; "
-            f"{counted(len(absent), 'is', 'are')} missing: {listed(absent)}."
-        )
-    stay = [row for position, row in enumerate(rows) if position not in chosen]
-    return stay, [rows[position] for position in sorted(chosen)]
-
-
-def _group(rows: Sequence[Example]) -> dict[str, dict[str, list[int]]]:
-    """The positions of the rows by intent and message."""
-    groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for position, row in enumerate(rows):
-        groups[row.label][row.text].append(position)
-    return groups
-
-
-def _shares(sizes: Mapping[str, int], fraction: float, generator: random.Random) -> dict[str, int]:
-    """How many messages each intent gives: its quota rounded down, then one more for the largest remainders (Hamilton).
-
-    Where the whole is enough for it, every intent that can gives at least one.
-    """
-    able = [label for label in sorted(sizes) if sizes[label] > 1]
-    wanted = max(1, round(fraction * sum(sizes[label] for label in able)))
-    least = 1 if wanted >= len(able) else 0
-    shares = dict.fromkeys(sizes, 0) | {label: max(least, int(fraction * sizes[label])) for label in able}
-    generator.shuffle(able)
-    able.sort(key=lambda label: shares[label] - fraction * sizes[label])
-    for label in [label for label in able if shares[label] < sizes[label] - 1][: max(0, wanted - sum(shares.values()))]:
-        shares[label] += 1
-    # What small intents give beyond their quota, those that are furthest above theirs give less.
-    givers = [(fraction * sizes[label] - shares[label], label) for label in able if shares[label] > least]
-    heapq.heapify(givers)
-    for _ in range(sum(shares.values()) - wanted):
-        lacking, label = heapq.heappop(givers)
-        shares[label] -= 1
-        if shares[label] > least:
-            heapq.heappush(givers, (lacking + 1, label))
-    return shares
-
-
-def _learnable(rows: list[Example], labels: set[str], name: SplitName, problems: list[str]) -> list[Example]:
+def _learnable(rows: list[Example], labels: set[str], name: SplitName, problems: list[Problem]) -> list[Example]:
     kept = [row for row in rows if row.label in labels]
     lost = sorted({row.label for row in rows} - labels)
     if lost:
+        missing = set(lost)
         problems.append(
-            f"{counted(len(rows) - len(kept), f'{name} row')} left out: the training rows lack their intents ({listed(lost)}), "
-            "so these cannot be learnt."
+            Problem(
+                "unknown_intent",
+                f"Left out: {counted(len(rows) - len(kept), f'{name} row')} whose intents ({listed(lost)}) no training row has, "
+                "so these cannot be learnt.",
+                [row for row in rows if row.label in missing],
+            )
         )
     if not kept:
         raise StudioError(
             f"No {name} row has an intent that occurs in the training rows.", f"Check the intents of the {name} file."
         )
     return kept
-
-
-def _limited(rows: list[Example], limit: int, seed: int) -> list[Example]:
-    """The same number of rows from every intent as far as it has them, ``limit`` in all, in the file's order."""
-    if limit >= len(rows):
-        return rows
-    positions: dict[str, list[int]] = defaultdict(list)
-    for position, row in enumerate(rows):
-        positions[row.label].append(position)
-    if limit < len(positions):
-        raise StudioError(
-            f"A limit of {counted(limit, 'training row')} is too small for {len(positions)} intents.",
-            f"Allow at least {len(positions)}, or keep fewer intents.",
-        )
-    chosen: list[int] = []
-    smallest_first = sorted(positions, key=lambda label: (len(positions[label]), label))
-    for done, label in enumerate(smallest_first):
-        # What a small intent cannot give is shared by those after it.
-        share = (limit - len(chosen)) // (len(smallest_first) - done)
-        chosen += _shuffled(positions[label], f"{seed} limit {label}")[:share]
-    return [rows[position] for position in sorted(chosen)]
-
-
-def _shuffled(items: Sequence[_Item], seed: str) -> list[_Item]:
-    shuffled = list(items)
-    random.Random(seed).shuffle(shuffled)
-    return shuffled

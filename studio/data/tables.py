@@ -6,25 +6,25 @@ null. The only nulls come from JSON and Parquet: ``null``, or a key that a row l
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 import pyarrow as pa
 
 from studio.core.errors import StudioError
 from studio.core.paths import as_typed
 from studio.data.delimited import column_names, parse_delimited
+from studio.data.encodings import decode
 from studio.data.records import parse_json, parse_jsonl, parse_parquet
 
 _LARGEST_FILE = 2**30
 _READ_TODAY = "CSV (.csv), TSV (.tsv), JSON (.json, .jsonl) and Parquet (.parquet) files are read, the texts compressed (.gz) too"
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|", ".txt": "\t,;|"}
 _RECORDS = {".jsonl": parse_jsonl, ".json": parse_json}
+KINDS = (*_DELIMITERS, *_RECORDS, ".parquet")
+"""The endings of files that can be read."""
 
 
 @dataclass(frozen=True)
@@ -34,31 +34,39 @@ class SourceTable:
     name: str
     table: pa.Table
     problems: list[str] = field(default_factory=list)
+    encoding: str = ""
+    """As it was given or guessed; empty where the kind of file leaves no choice."""
+    delimiter: str = ""
 
 
-def load_table(path: str | Path) -> SourceTable:
-    """Read a file of a known kind. Raises StudioError naming the file, and the line where there is one."""
+def load_table(path: str | Path, encoding: str | None = None, delimiter: str | None = None) -> SourceTable:
+    """Read a file of a known kind. What is not given is guessed.
+
+    Raises StudioError naming the file, and the line where there is one.
+    """
     path = as_typed(path)
     kind, raw = _read_bytes(path)
     problems: list[str] = []
     if kind == ".parquet":
+        encoding = delimiter = ""
         header, columns = parse_parquet(path.name, raw)
     else:
-        text, problems = _decode(path.name, raw)
+        text, encoding, problems = decode(path.name, raw, encoding)
         if not text.strip():
             raise StudioError(f"{path.name} is empty.", "Choose a file with a line of column names and a row for each message.")
         if kind in _RECORDS:
+            delimiter = ""
             header, columns = _RECORDS[kind](path.name, text)
         else:
-            rows, quoted = parse_delimited(path.name, text, _DELIMITERS[kind])
+            rows, delimiter, quoted = parse_delimited(path.name, text, delimiter or _DELIMITERS[kind])
             if not quoted:
                 problems.append(f"{path.name} does not use quotation marks around fields: they were kept as part of the text.")
             header = column_names(path.name, rows[0], problems)
-            columns = [list(column) for column in zip(*rows[1:], strict=True)] or [[] for _ in header]
+            columns = [[row[position] for row in rows[1:]] for position in range(len(header))]
     if not columns or not columns[0]:
         raise StudioError(f"{path.name} has no rows below its column names.", "Add a row for each message.")
     arrays = [pa.array(column, pa.string()) for column in columns]
-    return SourceTable(path.name, pa.Table.from_arrays(arrays, names=header), problems)
+    return SourceTable(path.name, pa.Table.from_arrays(arrays, names=header), problems, encoding, delimiter)
 
 
 def read_table(path: str | Path) -> pa.Table:
@@ -66,15 +74,20 @@ def read_table(path: str | Path) -> pa.Table:
     return load_table(path).table
 
 
+def kind_of(path: Path) -> str:
+    """The ending that tells how a file is read: without .gz, in small letters."""
+    return (Path(path.stem) if path.suffix.lower() == ".gz" else path).suffix.lower()
+
+
 def _read_bytes(path: Path) -> tuple[str, bytes]:
     """The kind of the file, as its ending without .gz, and what is in it, unpacked."""
     packed = path.suffix.lower() == ".gz"
-    kind = (Path(path.stem) if packed else path).suffix.lower()
+    kind = kind_of(path)
     try:
         if path.is_dir():
             raise StudioError(f"{path} is a folder.", "Choose a file in it.")
         path.stat()  # what is not there is told before what it is called
-        if kind not in (*_DELIMITERS, *_RECORDS, ".parquet") or (packed and kind == ".parquet"):
+        if kind not in KINDS or (packed and kind == ".parquet"):
             such = (
                 f"{''.join(path.suffixes[-2:]) if packed else path.suffix} files are"
                 if path.suffix
@@ -104,43 +117,3 @@ def _unpack(path: Path) -> bytes:
     if len(content) > _LARGEST_FILE:
         raise StudioError(f"{path.name} is larger than 1 GiB when it is unpacked.", "Choose a part of it.")
     return content
-
-
-def _decode(name: str, raw: bytes) -> tuple[str, list[str]]:
-    problems: list[str] = []
-    for mark, encoding in _BOMS:
-        if raw.startswith(mark):
-            try:
-                text = raw.decode(encoding)
-            except UnicodeDecodeError as error:
-                raise StudioError(
-                    f"{name} says that it is {encoding.removesuffix('-sig').upper()} but is not: byte {error.start} is wrong.",
-                    "Save it again as UTF-8.",
-                ) from error
-            break
-    else:
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            text, encoding = _decode_western(name, raw)
-            problems.append(
-                f"{name} is not UTF-8 (byte {error.start} is not) and was read as {encoding}. "
-                "Look whether letters with accents are right; if not, save the file as UTF-8."
-            )
-    if "\0" in text:
-        _refuse_binary(name)
-    return text, problems
-
-
-def _decode_western(name: str, raw: bytes) -> tuple[str, str]:
-    control = sum(byte < 32 and byte not in b"\t\n\f\r" for byte in raw[:4096])
-    if b"\0" in raw or control > len(raw[:4096]) / 100:
-        _refuse_binary(name)
-    try:
-        return raw.decode("cp1252"), "Windows-1252 (Western European)"
-    except UnicodeDecodeError:
-        return raw.decode("latin-1"), "Latin-1 (Western European)"
-
-
-def _refuse_binary(name: str) -> NoReturn:
-    raise StudioError(f"{name} is not a text file: it holds bytes that no text has.", f"{_READ_TODAY}, as UTF-8 text.")

@@ -13,6 +13,7 @@ from studio.engine.devices import choose_compute
 from studio.engine.models import base_folder, describe, load_tokenizer, within_context
 from studio.engine.sizes import forecast_run
 from studio.worker.channel import Channel
+from studio.worker.inspection import cut_messages, problems_found
 
 
 def describe_model(command: Command, channel: Channel) -> None:
@@ -32,9 +33,11 @@ def forecast(command: Command, channel: Channel) -> None:
     compute = choose_compute(config.device, config.training.precision, config.training.threads)
     folder = base_folder(config.model.base, Home(Path(command.home)), progress)
     progress("tokenising", 0, 0)
-    encoder = PromptEncoder(load_tokenizer(folder), within_context(config.prompt, folder))
+    prompt = within_context(config.prompt, folder)
+    encoder = PromptEncoder(load_tokenizer(folder), prompt)
     encoder.label_set(splits.labels)
     encoded = [encoder.encode(example) for example in splits.train]
     description = describe(folder, config.model.base)
     result = forecast_run(description, config, compute, encoded)
-    channel.emit(Forecasted(forecast=result, device=compute.name, available_bytes=compute.available_bytes()))
+    problems = problems_found(splits) + cut_messages(encoded, prompt.max_length)
+    channel.emit(Forecasted(forecast=result, device=compute.name, available_bytes=compute.available_bytes(), problems=problems))

@@ -77,9 +77,10 @@ def _load(run: RunFolder, home: str, channel: Channel) -> Predictor:
 def _labelled(run: RunFolder, command: Evaluate, data: str, channel: Channel) -> list[Example]:
     dataset = run.config().dataset
     text_column, label_column = command.text_column or dataset.text_column, command.label_column or dataset.label_column
-    examples, _, problems = read_examples(Path(data), text_column, label_column)
+    names = None if command.label_column else dataset.label_name_column
+    examples, _, problems = read_examples(Path(data), text_column, label_column, names)
     for problem in problems:
-        channel.log(problem, "warning")
+        channel.log(problem.sentence, "warning")
     return examples
 
 

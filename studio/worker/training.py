@@ -19,7 +19,7 @@ from studio.core.memory import micro_batch_for
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
 from studio.core.starter import STARTER, TERMS
-from studio.data.prompts import Encoded, PromptEncoder
+from studio.data.prompts import PromptEncoder
 from studio.data.splits import Splits, load_splits, write_splits
 from studio.engine.checkpoints import restore_weights, save_checkpoint
 from studio.engine.devices import Compute, PeakMemory, choose_compute
@@ -30,6 +30,7 @@ from studio.engine.models import base_folder, check_causal, describe, load_token
 from studio.engine.predictor import Predictor, Summary
 from studio.engine.sizes import forecast_run, measurable
 from studio.worker.channel import Channel
+from studio.worker.inspection import cut_messages
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors", "finetune-studio")
 
@@ -70,7 +71,7 @@ class _Training:
         splits = load_splits(config.dataset)
         write_splits(self.run, splits)
         for problem in splits.problems:
-            self.channel.log(problem, "warning")
+            self.channel.log(problem.sentence, "warning")
         for warning in config.warnings():
             self.channel.log(warning, "warning")
 
@@ -87,7 +88,8 @@ class _Training:
         config = config.model_copy(update={"prompt": config.prompt.model_copy(update={"use_chat_template": encoder.chat})})
         labels = encoder.label_set(splits.labels)
         encoded = [encoder.encode(example) for example in splits.train]
-        self._tell_cuts(encoded, config.prompt.max_length)
+        for cut in cut_messages(encoded, config.prompt.max_length):
+            self.channel.log(cut.sentence, "warning")
 
         config = _resolved(config, compute)
         self.run.write_config(config)
@@ -192,12 +194,6 @@ class _Training:
                 self.channel.emit(summary.evaluated(self.best_step or taken, "test"))
                 finished = summary.scores(finished)
         return finished.model_copy(update={"seconds": self.channel.elapsed()})
-
-    def _tell_cuts(self, encoded: list[Encoded], limit: int) -> None:
-        if cut := sum(row.truncated for row in encoded):
-            self.channel.log(
-                f"{cut} of {len(encoded)} training messages are longer than {limit} tokens and were cut at their end.", "warning"
-            )
 
     def _stop_requested(self) -> bool:
         return self.channel.stop.requested

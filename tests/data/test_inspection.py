@@ -34,6 +34,9 @@ def inspect(dataset: DatasetConfig, preview_rows: int = 100) -> DataInspected:
     return answer
 
 
+FEW = "1 intent with fewer than 10 messages to train on: 'b' (7). Kept, but such intents are rarely predicted right: add messages."
+
+
 def test_answer_tells_columns_counts_and_problems(tmp_path: Path) -> None:
     lines = [f'{{"text": "message {n}", "label": "{"ab"[n % 5 == 0]}", "note": {"null" if n else 1}}}\n' for n in range(50)]
     path = tmp_path / "data.jsonl"
@@ -49,7 +52,10 @@ def test_answer_tells_columns_counts_and_problems(tmp_path: Path) -> None:
     assert answer.validation_counts == {"a": 3, "b": 1}
     assert answer.test_counts == {"a": 8, "b": 2}
     assert len(answer.longest_text) == len("message 10")
-    assert answer.problems == ["Left out: 1 row of data.jsonl without an intent."]
+    assert [(problem.kind, problem.sentence, problem.rows, problem.rows_file) for problem in answer.problems] == [
+        ("empty", "Left out: 1 row of data.jsonl without an intent.", 1, ""),
+        ("few_rows", FEW, 7, ""),
+    ]
 
 
 def test_equal_counts_are_ordered_by_name(tmp_path: Path) -> None:
@@ -68,4 +74,4 @@ def test_banking77(banking77: Path) -> None:
     assert sum(answer.train_counts.values()) + sum(answer.validation_counts.values()) == 10_003
     assert set(answer.test_counts.values()) == {40}
     assert len(answer.preview) == 100
-    assert answer.problems == []
+    assert [problem.kind for problem in answer.problems] == ["similar", "leak", "leak"]

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from studio.core.errors import StudioError
+from studio.data.examples import Problem
 from studio.data.sources import Example, guess_columns, read_examples, read_table, read_texts
 
 # Every character that a text file can hold: no zero, no half of a surrogate pair.
@@ -29,6 +30,10 @@ def write(folder: Path, content: str | bytes, name: str = "data.csv") -> Path:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def sentences(problems: list[Problem]) -> list[str]:
+    return [problem.sentence for problem in problems]
 
 
 def refusal(path: Path, **columns: str) -> str:
@@ -67,7 +72,7 @@ def test_words_that_look_like_values_stay_labels(tmp_path: Path) -> None:
     path = write(tmp_path, "text,label\n" + "".join(f"message {n},{label}\n" for n, label in enumerate(labels)))
     examples, _, problems = read_examples(path)
     assert [example.label for example in examples] == [label for label in labels if label]
-    assert problems == ["Left out: 1 row of data.csv without an intent."]
+    assert sentences(problems) == ["Left out: 1 row of data.csv without an intent."]
 
 
 def test_jsonl_values_become_their_literal_text(tmp_path: Path) -> None:
@@ -76,7 +81,7 @@ def test_jsonl_values_become_their_literal_text(tmp_path: Path) -> None:
     examples, _, problems = read_examples(path)
     expected = ["1", "1.0", "1e5", "-0", "true", "false", "true", '{"a": [1, 2.5]}', "12345678901234567890123"]
     assert [example.label for example in examples] == expected
-    assert problems == ["Left out: 1 row of data.jsonl without an intent."]
+    assert sentences(problems) == ["Left out: 1 row of data.jsonl without an intent."]
 
 
 def test_jsonl_missing_key_is_a_null(tmp_path: Path) -> None:
@@ -113,8 +118,8 @@ def test_western_encodings_are_read_and_told(tmp_path: Path, raw: bytes, text: s
     examples, _, problems = read_examples(write(tmp_path, b"text,label\n" + raw + b",x\n"))
     assert examples == [Example(text, "x")]
     assert len(problems) == 1
-    assert named in problems[0]
-    assert "not UTF-8" in problems[0]
+    assert named in problems[0].sentence
+    assert "not UTF-8" in problems[0].sentence
 
 
 @pytest.mark.parametrize(
@@ -168,7 +173,7 @@ def test_quotation_marks_that_enclose_nothing_are_kept(tmp_path: Path) -> None:
     path = write(tmp_path, 'text\tlabel\n"Hello" he said\tgreeting\n5" disk\tstorage\n', "data.tsv")
     examples, _, problems = read_examples(path)
     assert examples == [Example('"Hello" he said', "greeting"), Example('5" disk', "storage")]
-    assert "quotation marks" in problems[0]
+    assert "quotation marks" in problems[0].sentence
 
 
 @pytest.mark.parametrize("mark", ["", '"'])
@@ -192,7 +197,10 @@ def test_old_line_ends_and_blank_lines(tmp_path: Path) -> None:
 def test_rows_left_out_are_counted(tmp_path: Path) -> None:
     examples, _, problems = read_examples(write(tmp_path, "text,label\n a ,x\n  ,x\n,y\nb,\t\nc,\u00a0\n,\n"))
     assert examples == [Example(" a ", "x")]
-    assert problems == ["Left out: 3 rows of data.csv without a message.", "Left out: 2 rows of data.csv without an intent."]
+    assert sentences(problems) == [
+        "Left out: 3 rows of data.csv without a message.",
+        "Left out: 2 rows of data.csv without an intent.",
+    ]
 
 
 def test_nameless_and_repeated_columns_get_names(tmp_path: Path) -> None:

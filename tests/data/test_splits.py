@@ -32,6 +32,11 @@ def rows_of(**counts: int) -> list[tuple[str, str]]:
     return [(f"message {number} of {label}", label) for label, count in counts.items() for number in range(count)]
 
 
+def sentences(splits: Splits, kind: str = "") -> list[str]:
+    """What is told, of one kind or of any but that the intents here are small."""
+    return [problem.sentence for problem in splits.problems if (problem.kind == kind if kind else problem.kind != "few_rows")]
+
+
 def counted(rows: list[Example]) -> Counter[str]:
     return Counter(row.label for row in rows)
 
@@ -93,13 +98,15 @@ def test_copies_of_a_message_stay_together(tmp_path: Path) -> None:
     parts = [{row.text for row in part} for part in (splits.train, splits.validation, splits.test)]
     assert sum(map(len, parts)) == 20
     assert len(set.union(*parts)) == 20
-    assert splits.problems == ["40 rows repeating another row word for word."]
+    assert sentences(splits) == ["40 rows repeating another row word for word. Kept, all copies in the same split."]
 
 
 def test_intents_too_small_for_a_split_are_named(tmp_path: Path) -> None:
     splits = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows_of(big=40, one=1, small=2))))
     assert counted(splits.train)["one"] == 1
-    assert "1 intent with too few rows to be in the test split: 'one'." in splits.problems
+    assert "1 intent with too few rows to be in the test split: 'one'. Kept for training." in sentences(splits)
+    (few,) = sentences(splits, "few_rows")
+    assert few.startswith("2 intents with fewer than 10 messages to train on: 'one' (1), 'small' (1). Kept")
     assert counted(splits.test)["small"] == 1
 
 
@@ -107,7 +114,7 @@ def test_every_intent_is_in_a_split_that_is_large_enough(tmp_path: Path) -> None
     four = load_splits(DatasetConfig(source=write(tmp_path / "four.csv", rows_of(a=10, b=10, c=10, d=10))))
     assert counted(four.test) == dict.fromkeys("abcd", 2)
     assert len(four.validation) == 3, "a tenth of what is left"
-    (problem,) = four.problems
+    (problem,) = sentences(four)
     assert problem.startswith("A share of 0.1 is too small for every intent to be in the validation split; 1 is missing: ")
     small = load_splits(DatasetConfig(source=write(tmp_path / "small.csv", rows_of(a=100, b=60, c=3, d=3, e=3))))
     assert set(counted(small.test)) == set(counted(small.validation)) == set("abcde")
@@ -142,10 +149,13 @@ def test_separate_files_are_taken_whole(tmp_path: Path) -> None:
     assert splits.validation == [Example("another", "b")]
     assert splits.test == [Example("new", "a"), Example("message 1 of b", "b")]
     assert splits.labels == ["a", "b"]
-    assert splits.problems == [
-        "2 test rows left out: the training rows lack their intents ('y', 'z'), so these cannot be learnt.",
-        "1 test message also in the training split, word for word, which flatters the result.",
+    assert sentences(splits) == [
+        "Left out: 2 test rows whose intents ('y', 'z') no training row has, so these cannot be learnt.",
+        "1 test message also in the training split, word for word. Kept, which makes the test result look better than it is.",
     ]
+    unknown, leak = (problem.rows for problem in splits.problems)
+    assert [(row.file, row.row, row.label) for row in unknown] == [("test.csv", 2, "z"), ("test.csv", 4, "y")]
+    assert [(row.file, row.row) for row in leak] == [("test.csv", 3), ("train.csv", 12)]
 
 
 def test_other_files_take_the_training_file_s_columns(tmp_path: Path) -> None:
@@ -205,9 +215,9 @@ def test_limit_takes_evenly_from_training_alone(tmp_path: Path) -> None:
 def test_messages_in_two_splits_are_told(tmp_path: Path) -> None:
     shared = [("s1", "a"), ("s2", "b")]
     files = {name: write(tmp_path / f"{name}.csv", shared) for name in ("validation", "test")}
-    problems = load_splits(DatasetConfig(source=write(tmp_path / "train.csv", rows_of(a=9, b=9)), **files)).problems
-    assert [problem for problem in problems if "flatters" in problem] == [
-        "2 test messages also in the validation split, word for word, which flatters the result."
+    splits = load_splits(DatasetConfig(source=write(tmp_path / "train.csv", rows_of(a=9, b=9)), **files))
+    assert sentences(splits, "leak") == [
+        "2 test messages also in the validation split, word for word. Kept, which makes the test result look better than it is."
     ]
 
 
@@ -216,14 +226,34 @@ def test_rows_that_a_limit_leaves_out_are_in_no_split(tmp_path: Path) -> None:
     source, test = write(tmp_path / "train.csv", rows), write(tmp_path / "test.csv", rows)
     splits = load_splits(DatasetConfig(source=source, test=test, limit=4))
     shared = len({row.text for row in splits.train})
-    assert f"{shared} test messages also in the training split, word for word, which flatters the result." in splits.problems
+    assert sentences(splits, "leak")[0].startswith(f"{shared} test messages also in the training split, word for word.")
 
 
 def test_doubtful_rows_are_told(tmp_path: Path) -> None:
-    rows = [*rows_of(Card=6, card=6), ("both", "Card"), ("both", "card")]
-    problems = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows))).problems
-    assert any("1 message with more than one intent, for example 'both' ('Card', 'card')" in problem for problem in problems)
-    assert "The intents 'Card', 'card' differ only in spaces or capitals and are kept apart." in problems
+    rows = [*rows_of(Card=6), *((f"another {n}", "card") for n in range(6)), ("both", "Card"), ("both", "card")]
+    splits = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows)))
+    assert sentences(splits, "contradiction") == [
+        "1 message with more than one intent, for example 'both' ('Card', 'card'). Kept, but a model cannot learn both."
+    ]
+    assert sentences(splits, "spelling") == ["The intents 'Card', 'card' differ only in spaces or capitals. Kept apart."]
+
+
+def test_copies_but_for_capitals_and_spaces_are_one_message(tmp_path: Path) -> None:
+    rows = [(text, label) for text, label in rows_of(a=10, b=10) for text in (text, f" {text.upper()} ")]
+    splits = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows)))
+    assert sentences(splits) == [
+        "20 messages differing from another only in capitals or spaces. Kept, all copies in the same split."
+    ]
+    assert [len(part) for part in splits.parts().values()] == [28, 4, 8]
+    parts = [{row.text.strip().lower() for row in part} for part in splits.parts().values()]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 20
+    own = {name: write(tmp_path / f"{name}.csv", [(f"MESSAGE  {n} of a", "a")]) for n, name in enumerate(("validation", "test"))}
+    splits = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows_of(a=10, b=10)), **own))
+    assert sentences(splits, "leak") == [
+        f"1 {name} message also in the training split, but for capitals and spaces. "
+        f"Kept, which makes the {name} result look better than it is."
+        for name in ("test", "validation")
+    ]
 
 
 @SAME_FILE_AGAIN
@@ -259,8 +289,14 @@ def test_sample_has_its_own_test_file() -> None:
 
 def test_banking77_with_its_own_test_file(banking77: Path) -> None:
     splits = load_splits(DatasetConfig(source=str(banking77 / "train.csv"), test=str(banking77 / "test.csv")))
-    assert (len(splits.train), len(splits.validation), len(splits.test)) == (9_003, 1_000, 3_080)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (9_002, 1_001, 3_080)
     assert len(splits.labels) == 77
     assert set(counted(splits.validation)) == set(splits.labels)
-    assert splits.problems == []
+    assert sentences(splits) == [
+        "4 messages differing from another only in capitals or spaces. Kept, all copies in the same split.",
+        "6 test messages also in the training split, but for capitals and spaces. "
+        "Kept, which makes the test result look better than it is.",
+        "1 test message also in the validation split, but for capitals and spaces. "
+        "Kept, which makes the test result look better than it is.",
+    ]
     assert splits.test == read_examples(banking77 / "test.csv")[0]

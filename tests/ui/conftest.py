@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import Command, DescribeModel, InspectData
+from studio.core.data_problems import DataProblem
 from studio.core.events import ColumnGuess, DataInspected, Event, ModelDescribed
 from studio.core.memory import LinearShape, ModelDescription
 from studio.core.runs import Home
@@ -94,7 +95,12 @@ def inspected() -> DataInspected:
         validation_counts={"card_arrival": 8, "lost_card": 1},
         test_counts={"card_arrival": 20, "lost_card": 3},
         longest_text="where is my card? " * 10,
-        problems=["Row 4 has no message.", "Row 9 has no intent.", "Rows 3 and 5 are the same.", "Row 11 is empty."],
+        problems=[
+            DataProblem(kind="empty", sentence=sentence, rows=rows)
+            for rows, sentence in enumerate(
+                ("Row 4 has no message.", "Row 9 has no intent.", "Rows 3 and 5 are the same.", "Row 11 is empty.")
+            )
+        ],
     )
 
 

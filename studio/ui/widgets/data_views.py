@@ -83,7 +83,7 @@ class DataViews(QWidget):
             f"{counted(train + validation + test, 'message')}, {counted(len(answer.train_counts), 'intent')}: "
             f"{train:,} to train on, {validation:,} for validation, {test:,} to test"
         )
-        self._found = answer.problems
+        self._found = [problem.sentence for problem in answer.problems]
         self._show_problems(all_of_them=False)
 
     def _size_columns(self) -> None:

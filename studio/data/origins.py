@@ -1,0 +1,70 @@
+"""Where a data set comes from: a file, a folder, or the sample → the tables of its splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from studio.core.config import DatasetConfig
+from studio.core.errors import StudioError
+from studio.core.events import SplitName
+from studio.core.paths import as_typed
+from studio.data.folders import split_files
+from studio.data.tables import SourceTable, load_table
+
+SAMPLE = "sample"
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+Tables = Mapping[SplitName, Sequence[SourceTable]]
+"""The tables of each split, "train" always: one, or the shards that it was cut into."""
+
+
+def open_dataset(dataset: DatasetConfig) -> Tables:
+    """Read every file of a data set. A split that ``dataset`` names a file for is taken from there. Raises StudioError."""
+    named: dict[SplitName, Path] = {}
+    if dataset.validation is not None:
+        named["validation"] = as_typed(dataset.validation)
+    if dataset.test is not None:
+        named["test"] = as_typed(dataset.test)
+    if dataset.source == SAMPLE:
+        found = _sample()
+    else:
+        source = as_typed(dataset.source)
+        found = _files(source, [name for name in SPLITS if name not in named])
+    paths = found | {name: [path] for name, path in named.items()}
+    _refuse_same_file(paths)
+    return {
+        name: [load_table(path, dataset.encoding, dataset.delimiter) for path in files_of_split]
+        for name, files_of_split in paths.items()
+    }
+
+
+def _files(source: Path, wanted: Sequence[SplitName]) -> dict[SplitName, list[Path]]:
+    return split_files(source, wanted) if source.is_dir() else {"train": [source]}
+
+
+def _sample() -> dict[SplitName, list[Path]]:
+    """The sample's own files. It has a test file, and its package is always unpacked."""
+    try:
+        folder = files("studio.resources") / "sample"
+    except ModuleNotFoundError as error:
+        raise StudioError(
+            "The sample data set is not installed.",
+            "Install the app again (from a checkout: pip install -e .).",
+            kind="broken_install",
+        ) from error
+    with as_file(folder / "train.csv") as train, as_file(folder / "test.csv") as test:
+        return {"train": [train], "test": [test]}
+
+
+def _refuse_same_file(paths: Mapping[SplitName, Sequence[Path]]) -> None:
+    seen: dict[Path, str] = {}
+    for name in SPLITS:
+        for path in paths.get(name, ()):
+            where = path.resolve()
+            if where in seen:
+                raise StudioError(
+                    f"{path.name} is named for both {seen[where]} and {name}, so the result would say nothing about new messages.",
+                    "Name different files, or leave one out to have rows set aside.",
+                )
+            seen[where] = name
