@@ -76,26 +76,28 @@ def check_sizes(train: Sequence[Example]) -> list[Problem]:
 
 def check_overlap(used: Sequence[Example], use: str, held_out: Sequence[Example], name: str) -> list[Problem]:
     """Messages of ``held_out`` that the model has been trained on or chosen by, which make it look better than it is."""
-    wanted = {normalised(row.text) for row in held_out}
+    asked: dict[str, list[Example]] = defaultdict(list)
+    for row in held_out:
+        asked[normalised(row.text)].append(row)
     known: dict[str, list[Example]] = defaultdict(list)
     for row in used:
-        if (key := normalised(row.text)) in wanted:
+        if (key := normalised(row.text)) in asked:
             known[key].append(row)
-    exact: list[list[Example]] = []
-    alike: list[list[Example]] = []
-    for row in held_out:
-        if twins := known.get(normalised(row.text)):
-            same = [twin for twin in twins if twin.text == row.text]
-            (exact if same else alike).append([row, *(same or twins)])
     problems = []
-    for found, how in ((exact, "word for word"), (alike, "but for capitals and spaces")):
-        if found:
+    for exactly, how in ((True, "word for word"), (False, "but for capitals and spaces")):
+        number, behind = 0, []
+        for key, twins in known.items():
+            texts = {twin.text for twin in twins}
+            seen = [row for row in asked[key] if (row.text in texts) == exactly]
+            number += len(seen)
+            behind += [*seen, *twins] if seen else []
+        if number:
             problems.append(
                 Problem(
                     "leak",
-                    f"{counted(len(found), f'{name} message')} also in the {use} split, {how}. "
+                    f"{counted(number, f'{name} message')} also in the {use} split, {how}. "
                     f"Kept, which makes the {name} result look better than it is.",
-                    _flat(found),
+                    behind,
                 )
             )
     return problems

@@ -22,7 +22,7 @@ from studio.data.records import parse_json, parse_jsonl, parse_parquet
 _LARGEST_FILE = 2**30
 _READ_TODAY = "CSV (.csv), TSV (.tsv), JSON (.json, .jsonl) and Parquet (.parquet) files are read, the texts compressed (.gz) too"
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|", ".txt": "\t,;|"}
-_RECORDS = {".jsonl": parse_jsonl, ".json": parse_json}
+_RECORDS = {".jsonl": parse_jsonl, ".ndjson": parse_jsonl, ".json": parse_json}
 KINDS = (*_DELIMITERS, *_RECORDS, ".parquet")
 """The endings of files that can be read."""
 
