@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -14,6 +15,7 @@ from studio import __version__
 from studio.cli_commands import COMMANDS, FAILED, INTERRUPTED
 from studio.cli_output import PROGRAM, Output
 from studio.core.config import RunConfig
+from studio.core.exports import ExportKind
 from studio.core.failures import explain
 
 _RUN_FILE = "the run file, or the word 'sample' for the built-in example"
@@ -68,8 +70,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--as",
         dest="kind",
         required=True,
-        choices=["adapter", "model"],
-        help="adapter: of a LoRA or QLoRA run; model: of a full run",
+        choices=get_args(ExportKind),
+        help="adapter: the small part that a LoRA or QLoRA run learnt; merged: base and adapter in one; model: of a full run",
     )
     export.add_argument("--to", dest="folder", metavar="DIR", type=Path, required=True, help="the folder to write")
     report = add("report", "write a run's figures, curves, matrix and mistakes as one HTML page")

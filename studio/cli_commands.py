@@ -13,9 +13,10 @@ from typing import TypeVar
 from studio import doctor
 from studio.cli_output import PROGRAM, Output, plain, to_json
 from studio.core.commands import Command, Evaluate, Export, Forecast, Predict
-from studio.core.config import ExportKind, RunConfig, check_export_kind, export_kind, load_run_config, sample_run_config
+from studio.core.config import RunConfig, load_run_config, sample_run_config
 from studio.core.errors import StudioError
 from studio.core.events import Event, Exported, Finished, Forecasted, Predicted
+from studio.core.exports import ExportKind, check_export_kind, export_kinds
 from studio.core.files import save_file
 from studio.core.paths import as_typed
 from studio.core.predictions import PredictionTable, read_predictions, write_confusion
@@ -164,7 +165,7 @@ def demo(arguments: argparse.Namespace, output: Output) -> int:
     table = _confusion(run.predictions_path, matrix)
     if not output.json:
         output.training(run, finished, table)
-    kind = export_kind(run.config().method.kind)
+    kind = export_kinds(run.config().method.kind)[0]
     exported, code = _export(home, run, kind, home.path / "exports" / f"{run.name}-{kind}", output)
     if exported is None:
         return code
@@ -281,6 +282,6 @@ def _next_commands(arguments: argparse.Namespace, run: RunFolder, evaluated: boo
     if not evaluated:
         commands.append(f"{PROGRAM} evaluate {name}{home}")
     if not exported:
-        kind = export_kind(run.config().method.kind)
+        kind = export_kinds(run.config().method.kind)[0]
         commands.append(f"{PROGRAM} export {name} --as {kind} --to my-{kind}{home}")
     return [*commands, f"{PROGRAM} runs{home}"]

@@ -84,6 +84,8 @@ def tiny_model(family: str, vocabulary: int, seed: int = 0) -> PreTrainedModel:
         shared |= {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
         shared |= {"num_key_value_heads": 1, "head_dim": 16}
         if family == "gemma3":
+            # Its square root, by which embeddings are multiplied, is rounded by bf16 as coarsely as that of a real Gemma's width.
+            shared["hidden_size"] = 40
             kinds = ["sliding_attention", "sliding_attention", "full_attention"]
             model = Gemma3ForCausalLM(Gemma3TextConfig(**shared, sliding_window=12, layer_types=kinds, query_pre_attn_scalar=16))
         else:

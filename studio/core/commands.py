@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from studio.core.config import DatasetConfig, DeviceConfig, ExportKind, MethodConfig, RunConfig
+from studio.core.config import DatasetConfig, DeviceConfig, MethodConfig, RunConfig
+from studio.core.exports import ExportKind
 from studio.core.generation import GenerationSettings, Speaker
 from studio.core.memory import DeviceName
 
@@ -148,7 +149,7 @@ class Cancel(_Command):
 
 
 class Export(_Command):
-    """Write the run's adapter or model to ``folder`` and verify it in a clean process; answered by ``Exported``."""
+    """Write the run's adapter, merged model or model to ``folder`` and verify it in a clean process; answered by ``Exported``."""
 
     command: Literal["export"] = "export"
     run: str

@@ -18,7 +18,6 @@ from studio.core.errors import StudioError
 from studio.core.paths import as_typed
 
 MethodKind = Literal["full", "lora", "qlora"]
-ExportKind = Literal["adapter", "model"]
 DeviceKind = Literal["auto", "cuda", "mps", "cpu"]
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -239,23 +238,6 @@ def validate_run_config(table: dict[str, Any]) -> RunConfig:
 def dump_run_config(config: RunConfig) -> str:
     """TOML with every field that is set. ``parse_run_config`` gives the same config back."""
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
-
-
-def export_kind(method: MethodKind) -> ExportKind:
-    """What a run of this method leaves to be exported."""
-    return "model" if method == "full" else "adapter"
-
-
-def check_export_kind(kind: ExportKind, method: MethodKind) -> None:
-    """Raises StudioError when a run of this method has nothing of that kind."""
-    fits = export_kind(method)
-    if kind != fits:
-        why = "changed every weight, so there is no adapter" if method == "full" else "left the base as it was"
-        raise StudioError(
-            f"A {kind} cannot be exported from this run: {method} training {why}.",
-            f"Export it as {fits} (--as {fits}).",
-            kind="wrong_export",
-        )
 
 
 def field_description(table: type[BaseModel], name: str) -> str:

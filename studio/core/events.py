@@ -52,6 +52,8 @@ class StageChanged(_Event):
     stage: str
     done: int = 0
     total: int = 0
+    unit: Literal["", "bytes"] = ""
+    """What ``done`` and ``total`` count, where it is not plain from the stage."""
 
 
 class RunStarted(_Event):
@@ -308,6 +310,20 @@ class ModelLoaded(_Event):
     labels: list[str]
 
 
+class ComparedMessage(BaseModel):
+    """What the run and its export say to one test message."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str
+    run_predicted: str
+    run_probability: float
+    export_predicted: str
+    export_probability: float
+    difference: float
+    """Largest absolute difference of the probability of any label that either of the two names among its first five."""
+
+
 class Exported(_Event):
     """The export was written, reloaded in a clean process and compared with the run."""
 
@@ -320,7 +336,14 @@ class Exported(_Event):
     agreeing: int
     largest_difference: float
     """Largest absolute difference of a probability."""
+    tolerance: float
+    """The largest difference with which the export still counts as the same model."""
     verified: bool
+    """Every prediction is the same, and no probability differs by more than ``tolerance``."""
+    messages: list[ComparedMessage] = []
+    """What was compared, the worst first."""
+    program: str = ""
+    """Python that loads this export and asks it."""
 
 
 class ProtocolError(_Event):

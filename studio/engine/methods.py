@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
@@ -51,6 +52,30 @@ def trained_model(folder: Path, checkpoint: Path, method: MethodConfig, compute:
         return load_base(checkpoint, compute, trained=True, quantised=False)
     base = load_method_base(folder, method, compute)
     return PeftModel.from_pretrained(base, checkpoint, is_trainable=False)
+
+
+def merged_model(folder: Path, checkpoint: Path, method: MethodConfig, compute: Compute) -> PreTrainedModel:
+    """A run's adapter added in fp32 to the base as the run held it: rounded to the compute type, or to 4 bits and back.
+
+    Raises StudioError, also when the sum holds numbers that are none.
+    """
+    base = load_method_base(folder, method, compute)
+    if method.kind == "qlora":
+        for parameter in base.parameters():
+            if (state := getattr(parameter, "quant_state", None)) is not None:
+                # The type that a 4-bit weight is unpacked to. It was noted when the base was loaded, in the compute type;
+                # predictions in fp32 unpack to theirs, and a rounding here would be one that the run does not make.
+                state.dtype = torch.float32
+        base = base.dequantize(torch.float32)
+    adapted: Any = PeftModel.from_pretrained(base.float(), checkpoint)
+    try:
+        merged: PreTrainedModel = adapted.merge_and_unload(safe_merge=True)
+    except ValueError as error:
+        raise StudioError(
+            "The adapter cannot be merged into its base.", "Export the adapter instead.", detail=str(error), kind="unmergeable"
+        ) from error
+    merged.config.use_cache = True
+    return merged
 
 
 def load_method_base(folder: Path, method: MethodConfig, compute: Compute) -> PreTrainedModel:

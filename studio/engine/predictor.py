@@ -179,8 +179,8 @@ def kept_checkpoint(run: RunFolder) -> Path:
     return checkpoint
 
 
-def load_run(run: RunFolder, home: Home, progress: Progress) -> Predictor:
-    """A trained run with the weights it was trained on, on the run's device where there is one, else on the best there is.
+def load_run(run: RunFolder, home: Home, progress: Progress, device: DeviceConfig | None = None) -> Predictor:
+    """A trained run with the weights it was trained on, on ``device``, or the run's where there is one, else the best there is.
 
     Raises StudioError when the run kept nothing, or its base or checkpoint cannot be loaded.
     """
@@ -188,7 +188,7 @@ def load_run(run: RunFolder, home: Home, progress: Progress) -> Predictor:
     checkpoint = kept_checkpoint(run)
     progress("checking the checkpoint", 0, 0)
     verify_checkpoint(checkpoint)
-    compute = _compute_for(config)
+    compute = choose_compute(device, config.training.precision) if device is not None else _compute_for(config)
     folder = base_folder(config.model.base, home, progress)
     progress("loading the model", 0, 0)
     encoder, labels = run_prompt(run, folder)

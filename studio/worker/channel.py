@@ -114,9 +114,9 @@ class Channel:
                 except OSError as error:
                     raise _unwritable(Path(self._record.name), error) from error
 
-    def stage(self, stage: str, done: int = 0, total: int = 0) -> None:
+    def stage(self, stage: str, done: int = 0, total: int = 0, unit: Literal["", "bytes"] = "") -> None:
         """Say what the job is doing, and how far it got where that is known."""
-        self.emit(StageChanged(stage=stage, done=done, total=total))
+        self.emit(StageChanged(stage=stage, done=done, total=total, unit=unit))
 
     def log(self, text: str, level: Literal["info", "warning", "error"] = "info") -> None:
         """Say something that a person should read."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from studio.core.config import DeviceConfig, MethodConfig, PromptConfig
 from studio.data.prompts import PromptEncoder
@@ -14,9 +16,10 @@ from studio.engine.devices import Compute, choose_compute
 from studio.engine.exactness import in_fp32, prepare_for_prediction
 from studio.engine.loop import backward
 from studio.engine.methods import load_method_base, trainable_model
-from studio.engine.models import load_tokenizer
+from studio.engine.models import load_saved, load_tokenizer
 from studio.engine.predictor import Predictor
 from tests.engine.conftest import EXAMPLES, LABELS, MESSAGES
+from tests.tiny import save_tiny
 
 
 @pytest.fixture
@@ -81,3 +84,23 @@ def test_it_comes_back_after_an_error(tiny_model_folder: Path, bf16: Compute) ->
         fail_inside()
     assert model.forward is wrapped
     assert [parameter.dtype for parameter in model.parameters()] == types
+
+
+@pytest.mark.parametrize("target_modules", ["all-linear", ["embed_tokens", "q_proj"]])
+def test_what_loading_in_bf16_rounds_comes_back_exact(
+    bf16: Compute, tmp_path: Path, target_modules: Literal["all-linear"] | list[str]
+) -> None:
+    """Gemma's embeddings are multiplied by a number that bf16 cannot hold: asked in fp32 they have to be as in an fp32 model."""
+    gemma = save_tiny(tmp_path / "gemma", "gemma3")
+    stored = load_file(gemma / "model.safetensors")
+    save_file({name: weight.bfloat16() for name, weight in stored.items()}, gemma / "model.safetensors", {"format": "pt"})
+    method = MethodConfig(kind="lora", target_modules=target_modules)
+    model = bf16.prepare_model(trainable_model(gemma, method, bf16, seed=1), training=True)
+    (scale,) = (buffer for name, buffer in model.named_buffers() if name.endswith("embed_scale"))
+    assert (scale.dtype, float(scale)) == (torch.bfloat16, 6.3125)
+    fp32 = predictor(gemma, load_saved(gemma, torch.float32), bf16)
+    for left, right in zip(predictor(gemma, model, bf16).classify(MESSAGES), fp32.classify(MESSAGES), strict=True):
+        assert left.prediction.predicted == right.prediction.predicted
+        assert left.prediction.probability == pytest.approx(right.prediction.probability, abs=1e-5)
+    (after,) = (buffer for name, buffer in model.named_buffers() if name.endswith("embed_scale"))
+    assert after is scale, "training goes on with what it began with"

@@ -9,7 +9,7 @@ import pytest
 
 from studio.core.config import PromptConfig
 from studio.data.prompts import PromptEncoder
-from studio.engine.exports import prompt_program
+from studio.engine.cards import prompt_program
 from tests.data.small_tokenizers import byte_level
 from tests.data.test_chat_templates import INSTRUCTIONS, LLAMA3, SHAPES, chat
 

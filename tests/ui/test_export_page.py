@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QPushButton, QRadioButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import Export
@@ -66,11 +66,24 @@ def test_without_a_run_it_says_what_to_do_next(page: ExportPage, qtbot: QtBot) -
 def test_only_what_the_method_made_is_offered(page: ExportPage, home: Home, method: str, kind: str) -> None:
     run = OpenRun(make_run(home, method=method, final=finished()))
     page.show_run(run)
-    assert page._what.text() == kind
+    offered = [choice for choice in page._kinds.values() if choice.isVisible()]
+    assert [choice.text() for choice in offered if choice.isChecked()] == [kind]
+    assert len(offered) == (2 if method == "lora" else 1)
     assert ("together with" in page._explanation.text()) == (kind == "Adapter")
     assert page._size.text().startswith("3.0 MB of weights"), "the manifest is not exported"
     assert page._folder.path == str(Path.home() / "finetune-studio-exports" / run.name)
     assert button(page, "exportButton").isEnabled()
+
+
+def test_a_merged_model_is_whole_and_as_big(page: ExportPage, home: Home, qtbot: QtBot) -> None:
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    merged = page.findChild(QRadioButton, "export_merged")
+    assert merged is not None
+    qtbot.mouseClick(merged, Qt.MouseButton.LeftButton)
+    assert page._size.text().replace("\u00a0", " ").startswith("1.0 GB of weights")
+    assert "needs no adapter" in page._explanation.text()
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    assert not merged.isChecked()
 
 
 def test_an_export_is_written_and_verified(page: ExportPage, stage: Stage, home: Home, qtbot: QtBot, tmp_path: Path) -> None:

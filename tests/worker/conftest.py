@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from studio.core.runs import Home, RunFolder
 from tests.tiny import save_tiny
@@ -22,6 +23,7 @@ def one_thread() -> Iterator[None]:
     """Tiny models only lose time by sharing their work out."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    tqdm.monitor_interval = 0  # no thread that watches over progress bars
     yield
     torch.set_num_threads(threads)
 

@@ -63,7 +63,10 @@ def test_the_export_answers_as_the_run_does(exports: dict[str, Exported], name: 
     folder = Path(exported.folder)
     assert {path.name: path.stat().st_size for path in folder.iterdir()} == exported.files
     told = json.loads((folder / "verification.json").read_text("utf-8"))
-    assert told == exported.model_dump(include={"compared", "agreeing", "largest_difference", "verified"})
+    figures = exported.model_dump(include={"compared", "agreeing", "largest_difference", "tolerance", "verified"})
+    assert told == {"kind": "model" if name.startswith("full") else "adapter", **figures}
+    assert [row.difference for row in exported.messages] == sorted((row.difference for row in exported.messages), reverse=True)
+    assert exported.messages[0].difference == exported.largest_difference
     assert sorted(path.name for path in folder.parent.iterdir()) == sorted(RUNS), "no half-written folder is left"
 
 
@@ -169,6 +172,8 @@ def test_the_program_of_the_card_runs(exports: dict[str, Exported], trained: dic
     rows = read_predictions(trained[name].run.predictions_path).predictions
     row = max((row for row in rows if not row.left_set), key=lambda row: row.probability)
     program = card.split("```python\n")[1].split("```")[0]
+    ready = program.replace("THIS_FOLDER", str(folder)).replace("BASE_FOLDER", str(base))
+    assert exports[name].program == ready.strip(), "the window shows it with the folders filled in"
     program = program.replace('"THIS_FOLDER"', repr(str(folder))).replace("'the message'", repr(row.text))
     assert ("BASE_FOLDER" in program) is not name.startswith("full")
     program = program.replace('"BASE_FOLDER"', repr(str(base)))
@@ -186,11 +191,14 @@ def test_a_target_that_is_in_use_is_refused(trained: dict[str, Trained], tmp_pat
     for target in ("full", "file"):
         failed = work_here(export_of(trained["lora-fp32"], tmp_path / target))[-1]
         assert isinstance(failed, Failed)
-        assert (failed.kind, bool(failed.remedy)) == ("not_empty", True)
+        assert (failed.kind, bool(failed.remedy)) == ("bad_target", True)
     assert (tmp_path / "full" / "mine.txt").read_text() == (tmp_path / "file").read_text() == "precious"
 
 
-@pytest.mark.parametrize(("name", "kind"), [("full-fp32", "adapter"), ("lora-fp32", "model"), ("qlora-fp32", "model")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("full-fp32", "adapter"), ("full-fp32", "merged"), ("lora-fp32", "model"), ("qlora-fp32", "model")],
+)
 def test_the_wrong_kind_is_refused(trained: dict[str, Trained], tmp_path: Path, name: str, kind: str) -> None:
     command = export_of(trained[name], tmp_path / "out").model_copy(update={"kind": kind})
     failed = work_here(command)[-1]
@@ -209,18 +217,27 @@ def prediction(predicted: str, **probabilities: float) -> Prediction:
 
 def test_the_comparison() -> None:
     ours = [prediction("a", a=0.7, b=0.3), prediction("b", b=0.9, a=0.1)]
-    assert exporting.compare(ours, ours) == {"compared": 2, "agreeing": 2, "largest_difference": 0.0, "verified": True}
+
+    def agreement(theirs: list[Prediction]) -> exporting.Agreement:
+        return exporting._agreement(exporting.compare(ours, theirs))
+
+    same = {"compared": 2, "agreeing": 2, "largest_difference": 0.0, "tolerance": 1e-4, "verified": True}
+    assert agreement(ours) == same
     near = [prediction("a", a=0.70005, b=0.29995), ours[1]]
-    assert exporting.compare(ours, near)["verified"]
-    far = [prediction("a", a=0.7002, b=0.2998), ours[1]]
-    assert exporting.compare(ours, far)["largest_difference"] == pytest.approx(2e-4)
-    assert not exporting.compare(ours, far)["verified"]
+    assert agreement(near)["verified"]
+    far = [ours[0], prediction("b", b=0.9002, a=0.0998)]
+    assert agreement(far)["largest_difference"] == pytest.approx(2e-4)
+    assert not agreement(far)["verified"]
+    worst, other = exporting.compare(ours, far)
+    assert (worst.run_probability, worst.export_probability, other.difference) == (0.9, 0.9002, 0.0)
     tie = [prediction("a", a=0.5, b=0.5)], [prediction("b", b=0.5, a=0.5)]
-    assert exporting.compare(*tie) == {"compared": 1, "agreeing": 0, "largest_difference": 0.0, "verified": False}
+    (told,) = exporting.compare(*tie)
+    assert (told.run_predicted, told.export_predicted, told.difference) == ("a", "b", 0.0)
+    assert not exporting._agreement([told])["verified"]
     # A label that one list leaves out had at most the probability of that list's last one.
     left_out = [prediction("a", a=0.6, b=0.3, c=0.1)], [prediction("a", a=0.6, b=0.3, d=0.1)]
-    assert exporting.compare(*left_out)["largest_difference"] == pytest.approx(0)
-    assert exporting.compare([prediction("a", a=0.6, c=0.4)], [prediction("a", a=0.6, d=0.1)])["largest_difference"] > 0.29
+    assert exporting.compare(*left_out)[0].difference == pytest.approx(0)
+    assert exporting.compare([prediction("a", a=0.6, c=0.4)], [prediction("a", a=0.6, d=0.1)])[0].difference > 0.29
     with pytest.raises(ValueError, match="shorter"):
         exporting.compare(ours, ours[:1])
 
@@ -274,8 +291,8 @@ def test_changed_weights_answer_otherwise(
         events = work_here(command)
         assert isinstance(events[-1], Finished), events[-1]
         found.append([event.prediction for event in events if isinstance(event, Predicted)])
-    assert exporting.compare(expected, found[0])["verified"]
-    assert not exporting.compare(expected, found[1])["verified"]
+    assert exporting._agreement(exporting.compare(expected, found[0]))["verified"]
+    assert not exporting._agreement(exporting.compare(expected, found[1]))["verified"]
 
 
 def test_no_process_is_left_when_the_check_is_broken_off(trained: dict[str, Trained], tmp_path: Path) -> None:

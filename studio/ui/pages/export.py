@@ -7,16 +7,17 @@ import shutil
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QRadioButton, QScrollArea, QVBoxLayout, QWidget
 
 from studio.core.commands import Export
-from studio.core.config import ExportKind, export_kind
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Exported, Failed
+from studio.core.exports import ExportKind, export_kinds
 from studio.core.runs import Home
 from studio.core.starter import base_name
 from studio.core.words import size
 from studio.supervise.jobs import Job, run_job
+from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, named, primary_button, text_label
 from studio.ui.widgets.export_result import ExportResult
@@ -26,6 +27,7 @@ from studio.ui.widgets.run_page import RunPage
 
 EXPORTS = "finetune-studio-exports"
 _MANIFEST = "manifest.json"
+_FP32 = 4
 _WIDEST = 100 * GRID
 _FOLDER_TIP = "The folder that the files are written into; it must be new or empty"
 _GO_TIP = "Write the files, then reload them in a clean process and compare"
@@ -66,13 +68,15 @@ class ExportPage(RunPage):
         self.show_state(0 if run is None else 1 if checkpoint is None else 2)
         if run is None or checkpoint is None:
             return
-        self._what.setText(_KINDS[self._kind()][0])
-        base = base_name(run.config.model.base)
-        self._explanation.setText(_KINDS[self._kind()][1].format(base=base))
-        files = [path for path in checkpoint.iterdir() if path.is_file() and path.name != _MANIFEST]
-        self._needed = sum(path.stat().st_size for path in files)
+        fitting = export_kinds(run.config.method.kind)
+        for kind, choice in self._kinds.items():
+            choice.setVisible(kind in fitting)
+        if another or self._kind() not in fitting:
+            self._kinds[fitting[0]].setChecked(True)
+        self._explanation.setText(_KINDS[self._kind()][1].format(base=base_name(run.config.model.base)))
+        self._needed = self._bytes_needed(run, checkpoint)
         working = self._job is not None
-        for part in (self._folder.edit, self._folder.browse_button):
+        for part in (self._folder.edit, self._folder.browse_button, *self._kinds.values()):
             allow(part, "The export is being written there." if working else "")
         self._progress.setVisible(working)
         self._cancel.setVisible(working)
@@ -128,7 +132,16 @@ class ExportPage(RunPage):
 
     def _build_choices(self) -> Card:
         card = Card("Export")
-        self._what = named(text_label("", "strong"), "exportKind", "What is exported")
+        self._kinds = {kind: self._choice(kind) for kind in _KINDS}
+        group = QButtonGroup(self)
+        what = QWidget()
+        row = QHBoxLayout(what)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(2 * GRID)
+        for choice in self._kinds.values():
+            group.addButton(choice)
+            row.addWidget(choice)
+        row.addStretch(1)
         self._explanation = named(text_label("", "muted", wrap=True), "exportExplanation", "What the export holds")
         self._folder = PathField("exportFolder", "Export folder", "A new or empty folder", _FOLDER_TIP, "folder")
         self._folder.edit.textChanged.connect(lambda _text: self._check())
@@ -138,7 +151,7 @@ class ExportPage(RunPage):
         self._cancel = button("Cancel", "exportCancel", "End the export; its folder is not made", self.cancel)
         self._progress = JobProgress("export", "the export")
         for caption, parts in (
-            ("What", (self._what, self._explanation)),
+            ("What", (what, self._explanation)),
             ("Where", (self._folder, self._refusal)),
             ("How big", (self._size,)),
         ):
@@ -176,8 +189,20 @@ class ExportPage(RunPage):
         self._size.setText(f"{size(self._needed)} of weights, and the files of the tokenizer{more}{room}.")
         return bool(refusal) or done
 
+    def _choice(self, kind: ExportKind) -> QRadioButton:
+        title, explanation = _KINDS[kind]
+        choice = named(QRadioButton(title), f"export_{kind}", title, explanation.format(base="the base"))
+        choice.clicked.connect(lambda _on: self.refresh())
+        return choice
+
     def _kind(self) -> ExportKind:
-        return export_kind(self.run.config.method.kind) if self.run is not None else "adapter"
+        return next((kind for kind, choice in self._kinds.items() if choice.isChecked()), "adapter")
+
+    def _bytes_needed(self, run: OpenRun, checkpoint: Path) -> int:
+        if self._kind() == "merged" and run.started is not None:
+            return run.started.total_parameters * _FP32
+        files = [path for path in checkpoint.iterdir() if path.is_file() and path.name != _MANIFEST]
+        return sum(path.stat().st_size for path in files)
 
     def _hear_worker(self, event: Event) -> None:
         self.event_received.emit(event)
@@ -203,10 +228,14 @@ class ExportPage(RunPage):
         self.worker_ended.emit()
 
 
-_KINDS: dict[str, tuple[str, str]] = {
+_KINDS: dict[ExportKind, tuple[str, str]] = {
     "adapter": (
         "Adapter",
         "The small set of weights that this run learnt, in peft's layout. It is used together with {base}, which stays as it was.",
+    ),
+    "merged": (
+        "Merged model",
+        "{base} with what was learnt added to its weights, in fp32 and transformers' layout. It needs no adapter and no peft.",
     ),
     "model": (
         "Full model",
