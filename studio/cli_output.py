@@ -19,7 +19,7 @@ from studio.core.events import Crashed, Event, Exported, Failed, Finished, Forec
 from studio.core.memory import verdict
 from studio.core.predictions import PredictionTable
 from studio.core.runs import RunFolder, RunSummary
-from studio.core.words import CRASHED, percent, size, spoken_duration
+from studio.core.words import CRASHED, percent, short_number, size, spoken_duration
 from studio.doctor import Check
 
 PROGRAM = "finetune-studio"
@@ -27,6 +27,7 @@ PROGRAM = "finetune-studio"
 _MATRIX_LABELS = 20
 _LISTED_PAIRS = 20
 _LOG_LINES = 8
+_WORST = 5
 
 
 def plain(text: str) -> str:
@@ -174,7 +175,13 @@ class Output:
         self.say(f"Export: {exported.folder} ({size(sum(exported.files.values()))})")
         compared = f"{exported.agreeing} of {exported.compared} messages predicted alike, largest difference"
         result = "Verified in a clean process" if exported.verified else "NOT verified: a clean process predicts otherwise"
-        self.say(f"{result}: {compared} {exported.largest_difference:.1g}")
+        rounding = f"(up to {short_number(exported.tolerance)} is rounding)"
+        self.say(f"{result}: {compared} {short_number(exported.largest_difference)} {rounding}")
+        if not exported.verified:
+            for row in exported.messages[:_WORST]:
+                ours = f"run {row.run_predicted} {percent(row.run_probability)}"
+                theirs = f"export {row.export_predicted} {percent(row.export_probability)}"
+                self.say(plain(f"  {ours}, {theirs}: {' '.join(row.text.split())}"))
 
     def forecast(self, answer: Forecasted) -> None:
         for problem in answer.problems:

@@ -52,14 +52,16 @@ class TerminalProgress:
                 self._say(f"warning: a line that could not be read came from the background process: {event.line}")
 
     def _show_stage(self, event: StageChanged) -> None:
-        title = sentence(event.stage)
+        title, done, total = sentence(event.stage), event.done, event.total
+        if event.unit == "bytes":
+            title, done, total = f"{title} (MB)", done // 2**20, total // 2**20
         if self._bar is None or self._task is None:
             if event.stage != self._stage:
                 self._say(title)
         elif event.stage != self._stage:
-            self._bar.reset(self._task, description=title, total=event.total or None, completed=event.done, note="")
+            self._bar.reset(self._task, description=title, total=total or None, completed=done, note="")
         else:
-            self._bar.update(self._task, total=event.total or None, completed=event.done)
+            self._bar.update(self._task, total=total or None, completed=done)
         self._stage = event.stage
 
     def _show_steps(self, event: StepsCompleted) -> None:

@@ -176,7 +176,9 @@ def test_a_file_is_predicted_by_the_worker(terminal: Terminal) -> None:
 
 
 EXPORTED = """
-say("exported", folder="/x", files={"a.safetensors": 5_000_000}, compared=3, agreeing=3, largest_difference=1e-6, verified=True)
+say("exported", folder="/x", files={"a.safetensors": 5_000_000}, compared=3, agreeing=3, largest_difference=1e-6, tolerance=1e-4,
+    verified=True, messages=[{"text": "hello\\nthere", "run_predicted": "a", "run_probability": 0.9, "export_predicted": "b",
+    "export_probability": 0.8, "difference": 0.7}])
 """
 
 
@@ -185,12 +187,14 @@ def test_export_tells_that_it_was_verified(terminal: Terminal) -> None:
     assert terminal.run("export", terminal.a_run().name, "--as", "adapter", "--to", "/x") == 0
     assert "4.8 MB" in terminal.out
     assert "Verified in a clean process: 3 of 3" in terminal.out
+    assert "hello" not in terminal.out
 
 
 def test_an_export_that_differs_is_a_failure(terminal: Terminal) -> None:
     terminal.worker_is(EXPORTED.replace("agreeing=3", "agreeing=1").replace("verified=True", "verified=False"))
     assert terminal.run("export", terminal.a_run().name, "--as", "adapter", "--to", "/x") == 1
     assert "NOT verified" in terminal.out
+    assert "run a 90.0 %, export b 80.0 %: hello there" in terminal.out
 
 
 @pytest.mark.parametrize(("kind", "wanted", "remedy"), [("full", "adapter", "--as model"), ("qlora", "model", "--as adapter")])

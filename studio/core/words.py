@@ -38,6 +38,11 @@ def size(amount: float) -> str:
     return f"{amount:.0f} bytes"
 
 
+def short_number(number: float) -> str:
+    """One digit, without the zero that Python puts into exponents: 3e-7."""
+    return f"{number:.1g}".replace("e-0", "e-")
+
+
 def size_of(used: float, total: float) -> str:
     """A share of a memory: "3.1 of 24 GB"."""
     return f"{used / 2**30:.1f} of {total / 2**30:.{0 if total >= 10 * 2**30 else 1}f} GB"

@@ -41,6 +41,21 @@ def chat(slow: bool) -> None:
         answer(asked["request"], asked["text"])
 
 
+def messages(same: bool) -> list[dict[str, object]]:
+    said = ["lost_card" if same else "card_arrival", *["card_arrival"] * 199]
+    return [
+        {
+            "text": f"<b>message</b> {number}" + (" about a\nlost one" if number == 0 else ""),
+            "run_predicted": "lost_card" if number == 0 else "card_arrival",
+            "run_probability": 0.9,
+            "export_predicted": said[number],
+            "export_probability": 0.9,
+            "difference": (0.5 if not same and number == 0 else 3.1e-7) / (number + 1),
+        }
+        for number in range(200)
+    ]
+
+
 def export(folder: str, agreeing: int) -> None:
     say("stage_changed", stage="predicting with the run", done=64, total=200)
     files = {"adapter_model.safetensors": 3 * 2**20, "<b>card</b>.md": 10}
@@ -51,7 +66,10 @@ def export(folder: str, agreeing: int) -> None:
         compared=200,
         agreeing=agreeing,
         largest_difference=3.1e-7 if agreeing == 200 else 0.5,
+        tolerance=1e-4,
         verified=agreeing == 200,
+        messages=messages(agreeing == 200),
+        program=f"folder = {folder!r}\nprint(folder)",
     )
 
 

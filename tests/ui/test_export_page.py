@@ -68,7 +68,7 @@ def test_only_what_the_method_made_is_offered(page: ExportPage, home: Home, meth
     page.show_run(run)
     offered = [choice for choice in page._kinds.values() if choice.isVisible()]
     assert [choice.text() for choice in offered if choice.isChecked()] == [kind]
-    assert len(offered) == (2 if method == "lora" else 1)
+    assert len(offered) == (1 if method == "full" else 2)
     assert ("together with" in page._explanation.text()) == (kind == "Adapter")
     assert page._size.text().startswith("3.0 MB of weights"), "the manifest is not exported"
     assert page._folder.path == str(Path.home() / "finetune-studio-exports" / run.name)
@@ -192,7 +192,7 @@ def test_a_folder_that_filled_up_meanwhile_is_refused_too(page: ExportPage, stag
 
 
 def test_a_full_disk_is_refused(page: ExportPage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("studio.ui.pages.export._free_bytes", lambda _folder: 1000)
+    monkeypatch.setattr("studio.ui.pages.export.free_bytes", lambda _folder: 1000)
     page._folder.edit.setText(str(tmp_path / "new"))
     assert page._refusal.text() == "That disk has 1000 bytes left, but 3.0 MB are needed. Choose another disk."
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
@@ -12,22 +11,32 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QRadioButton, QScrollAr
 from studio.core.commands import Export
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Exported, Failed
-from studio.core.exports import ExportKind, export_kinds
+from studio.core.exports import (
+    FP32_BYTES,
+    KIND_TITLES,
+    ExportKind,
+    export_folder,
+    export_kinds,
+    free_bytes,
+    merged_into,
+    target_problem,
+)
 from studio.core.runs import Home
 from studio.core.starter import base_name
-from studio.core.words import size
+from studio.core.words import sentence, size
 from studio.supervise.jobs import Job, run_job
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, named, primary_button, text_label
+from studio.ui.widgets.comparison_card import ComparisonCard
 from studio.ui.widgets.export_result import ExportResult
 from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.paths import PathField
+from studio.ui.widgets.program_card import ProgramCard
 from studio.ui.widgets.run_page import RunPage
 
 EXPORTS = "finetune-studio-exports"
 _MANIFEST = "manifest.json"
-_FP32 = 4
 _WIDEST = 100 * GRID
 _FOLDER_TIP = "The folder that the files are written into; it must be new or empty"
 _GO_TIP = "Write the files, then reload them in a clean process and compare"
@@ -61,7 +70,7 @@ class ExportPage(RunPage):
         if another:
             self.cancel()
             self._problem.clear()
-            self._result.hide()
+            self._hide_result()
             if run is not None:
                 self._folder.show_path(str(_unused(Path.home() / EXPORTS / run.name)))
         checkpoint = run.folder.checkpoint() if run is not None and not run.active else None
@@ -73,7 +82,10 @@ class ExportPage(RunPage):
             choice.setVisible(kind in fitting)
         if another or self._kind() not in fitting:
             self._kinds[fitting[0]].setChecked(True)
-        self._explanation.setText(_KINDS[self._kind()][1].format(base=base_name(run.config.model.base)))
+        config, kind = run.config, self._kind()
+        explanation = _EXPLANATIONS[kind].format(base=base_name(config.model.base))
+        merged = f" {merged_into(config.method.kind, config.training.precision)}" if kind == "merged" else ""
+        self._explanation.setText(explanation + merged)
         self._needed = self._bytes_needed(run, checkpoint)
         working = self._job is not None
         for part in (self._folder.edit, self._folder.browse_button, *self._kinds.values()):
@@ -87,7 +99,7 @@ class ExportPage(RunPage):
         if self.run is None or self._job is not None or self._check():
             return
         self._problem.clear()
-        self._result.hide()
+        self._hide_result()
         command = Export(run=str(self.run.folder.path), home=str(self._home.path), folder=self._folder.path, kind=self._kind())
         try:
             self._job = run_job(self, command, self._succeed, self._fail, self._hear_worker)
@@ -116,8 +128,9 @@ class ExportPage(RunPage):
         self._problem = ErrorPanel("exportError")
         column.addWidget(self._build_choices())
         column.addWidget(self._problem)
-        self._result = ExportResult()
-        column.addWidget(self._result)
+        self._result, self._program, self._comparison = ExportResult(), ProgramCard(), ComparisonCard()
+        for card in (self._result, self._program, self._comparison):
+            column.addWidget(card)
         column.addStretch(1)
         holder = QWidget()
         row = QHBoxLayout(holder)
@@ -132,7 +145,7 @@ class ExportPage(RunPage):
 
     def _build_choices(self) -> Card:
         card = Card("Export")
-        self._kinds = {kind: self._choice(kind) for kind in _KINDS}
+        self._kinds = {kind: self._choice(kind) for kind in _EXPLANATIONS}
         group = QButtonGroup(self)
         what = QWidget()
         row = QHBoxLayout(what)
@@ -171,8 +184,8 @@ class ExportPage(RunPage):
 
     def _check(self) -> bool:
         """Whether the folder is refused; says why and shows the room on its disk."""
-        refusal = _refusal(self._folder.path)
-        free = _free_bytes(self._folder.path)
+        refusal = self._refuse(self._folder.path)
+        free = free_bytes(Path(self._folder.path)) if self._folder.path else None
         if not refusal and free is not None and free < self._needed:
             refusal = f"That disk has {size(free)} left, but {size(self._needed)} are needed. Choose another disk."
         # While it works the folder fills up, and afterwards it holds the export: no reason for complaint.
@@ -189,9 +202,19 @@ class ExportPage(RunPage):
         self._size.setText(f"{size(self._needed)} of weights, and the files of the tokenizer{more}{room}.")
         return bool(refusal) or done
 
+    def _refuse(self, typed: str) -> str:
+        """Why an export cannot go there, in words; empty when it can."""
+        if not typed:
+            return "Choose a folder."
+        runs = [self._home.runs] + ([self.run.folder.path] if self.run is not None else [])
+        try:
+            return " ".join(target_problem(export_folder(typed), runs) or ())
+        except StudioError as error:
+            return f"{error.message} {error.remedy}"
+
     def _choice(self, kind: ExportKind) -> QRadioButton:
-        title, explanation = _KINDS[kind]
-        choice = named(QRadioButton(title), f"export_{kind}", title, explanation.format(base="the base"))
+        title = KIND_TITLES[kind]
+        choice = named(QRadioButton(title), f"export_{kind}", title, sentence(_EXPLANATIONS[kind].format(base="the base")))
         choice.clicked.connect(lambda _on: self.refresh())
         return choice
 
@@ -200,7 +223,7 @@ class ExportPage(RunPage):
 
     def _bytes_needed(self, run: OpenRun, checkpoint: Path) -> int:
         if self._kind() == "merged" and run.started is not None:
-            return run.started.total_parameters * _FP32
+            return run.started.total_parameters * FP32_BYTES
         files = [path for path in checkpoint.iterdir() if path.is_file() and path.name != _MANIFEST]
         return sum(path.stat().st_size for path in files)
 
@@ -211,8 +234,14 @@ class ExportPage(RunPage):
     def _succeed(self, answer: Event) -> None:
         if isinstance(answer, Exported):
             self._result.show_exported(answer)
+            self._program.show_exported(answer, self._kind())
+            self._comparison.show_exported(answer)
             QTimer.singleShot(0, self, self._show_result)
         self._end()
+
+    def _hide_result(self) -> None:
+        for card in (self._result, self._program, self._comparison):
+            card.hide()
 
     def _show_result(self) -> None:
         self._area.ensureWidgetVisible(self._result)
@@ -228,48 +257,16 @@ class ExportPage(RunPage):
         self.worker_ended.emit()
 
 
-_KINDS: dict[ExportKind, tuple[str, str]] = {
+_EXPLANATIONS: dict[ExportKind, str] = {
     "adapter": (
-        "Adapter",
-        "The small set of weights that this run learnt, in peft's layout. It is used together with {base}, which stays as it was.",
+        "The small set of weights that this run learnt, in peft's layout. It is used together with {base}, which stays as it was."
     ),
-    "merged": (
-        "Merged model",
-        "{base} with what was learnt added to its weights, in fp32 and transformers' layout. It needs no adapter and no peft.",
-    ),
-    "model": (
-        "Full model",
-        "Every weight of the trained model, in transformers' layout. It replaces {base} and needs nothing else.",
-    ),
+    "merged": "{base} with what was learnt added to its weights, in transformers' layout. It needs no adapter and no peft.",
+    "model": "Every weight of the trained model, in transformers' layout. It replaces {base} and needs nothing else.",
 }
-
-
-def _refusal(folder: str) -> str:
-    """Why an export cannot go there, in words; empty when it can."""
-    if not folder:
-        return "Choose a folder."
-    path = Path(folder)
-    try:
-        if path.is_dir() and any(path.iterdir()):
-            return "This folder is not empty. Choose a new or an empty one, so that nothing is overwritten."
-        if path.exists() and not path.is_dir():
-            return "This is a file. Choose a folder."
-    except OSError as error:
-        return f"This folder cannot be read: {error.strerror or error}. Choose another one."
-    return ""
 
 
 def _unused(folder: Path) -> Path:
     """The folder, or the next of its name with a number that holds nothing yet."""
     names = itertools.chain([folder.name], (f"{folder.name}-{number}" for number in itertools.count(2)))
-    return next(path for name in names if not _refusal(str(path := folder.with_name(name))))
-
-
-def _free_bytes(folder: str) -> int | None:
-    """Room on the disk of the nearest folder that exists."""
-    for path in (Path(folder), *Path(folder).parents) if folder else ():
-        try:
-            return shutil.disk_usage(path).free
-        except OSError:
-            continue
-    return None
+    return next(path for name in names if target_problem(path := folder.with_name(name)) is None)

@@ -9,7 +9,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from studio.core.events import Exported
-from studio.core.words import REPORT, size
+from studio.core.words import REPORT, short_number, size
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Badge, Card, button, named, text_label
 from studio.ui.widgets.frames import ElidedLabel
@@ -79,15 +79,10 @@ class ExportResult(Card):
 def verification(exported: Exported) -> str:
     """The comparison in words."""
     same = f"{exported.agreeing:,} of {exported.compared:,} predictions the same"
-    largest = f"largest probability difference {_short(exported.largest_difference)}"
+    largest = f"largest probability difference {short_number(exported.largest_difference)}"
     if exported.verified:
-        return f"Reloaded in a clean process: {same}; {largest}."
+        return f"Reloaded in a clean process: {same}; {largest} (up to {short_number(exported.tolerance)} is rounding)."
     return (
         f"Reloaded in a clean process, the export is not the same model: {same}; {largest}. "
         f"Don't use it; export again into a new folder. If it stays so: {REPORT}"
     )
-
-
-def _short(number: float) -> str:
-    """One digit, without the zero that Python puts into exponents: 3e-7."""
-    return f"{number:.1g}".replace("e-0", "e-")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtWidgets import QBoxLayout, QProgressBar, QWidget
 
 from studio.core.events import Event, StageChanged
-from studio.core.words import sentence
+from studio.core.words import sentence, size
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named, text_label
 
@@ -34,10 +34,13 @@ class JobProgress(QWidget):
     def hear(self, event: Event) -> None:
         """Any event of the worker; those that name a stage are shown."""
         if isinstance(event, StageChanged):
-            self.show_stage(event.stage, event.done, event.total)
+            self.show_stage(event.stage, event.done, event.total, event.unit)
 
-    def show_stage(self, stage: str, done: int = 0, total: int = 0) -> None:
-        """``done`` of ``total``; a total of 0 is unknown."""
-        self.stage.setText(sentence(stage) + (f" {done:,} of {total:,}" if total else ""))
+    def show_stage(self, stage: str, done: int = 0, total: int = 0, unit: str = "") -> None:
+        """``done`` of ``total``, plain numbers or "bytes"; a total of 0 is unknown."""
+        amount = f" {size(done)} of {size(total)}" if unit == "bytes" else f" {done:,} of {total:,}"
+        self.stage.setText(sentence(stage) + (amount if total else ""))
+        if unit == "bytes":  # more than the bar's integers can hold
+            done, total = done // 1024, total // 1024
         self.bar.setRange(0, total)
         self.bar.setValue(done)
