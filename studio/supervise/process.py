@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from studio.core.commands import Command, Stop, Train
+from studio.core.commands import Command, Export, Stop, Train
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import (
@@ -34,6 +36,7 @@ from studio.core.events import (
     TokenGenerated,
     TokensInspected,
 )
+from studio.core.exports import export_folder, partial_folder
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import WORKER_COMMAND, decode_event, encode
 from studio.supervise.crashes import explain_crash
@@ -170,20 +173,20 @@ class WorkerProcess:
 
         A line that is no event becomes a ProtocolError. One Crashed comes last when the job had no last word.
         """
-        partial: Event | None = None
+        answer: Event | None = None
         for line in self._lines():
             event = decode_event(line)
             self._last_sign = time.monotonic()
             if isinstance(event, LAST_WORDS):
                 self.last_word = event
             elif isinstance(event, _PARTIAL_ANSWERS):
-                partial = event
+                answer = event
             yield event
-        final = None if self.running else self.last_word or self._last_word_of_the_dead(partial)
+        final = None if self.running else self.last_word or self._last_word_of_the_dead(answer)
         self._log.close()
         if final is None:  # detached
             return
-        spoken = final is self.last_word or final is partial
+        spoken = final is self.last_word or final is answer
         self.last_word = final
         if self._on_end is not None:
             self._on_end(final)
@@ -214,10 +217,10 @@ class WorkerProcess:
         with self._mark_lock, contextlib.suppress(OSError, ValueError), self._marker:  # nobody reads, or it was written
             self._marker.write(b"\n" + self._end_mark + b"\n")
 
-    def _last_word_of_the_dead(self, partial: Event | None) -> Event:
+    def _last_word_of_the_dead(self, answer: Event | None) -> Event:
         exit_code = self._process.returncode
-        if partial is not None and exit_code == 0:
-            return partial
+        if answer is not None and exit_code == 0:
+            return answer
         if self._cancelled:
             return Failed(kind="cancelled", message="It was cancelled before it was done.", remedy="Start it again.")
         return explain_crash(exit_code, self._log_tail(), self._ended_because)
@@ -290,9 +293,14 @@ def start_training(home: Home, config: RunConfig) -> tuple[RunFolder, WorkerProc
     return run, process
 
 
+def _clear_away(command: Export, _final: Event) -> None:
+    """What a worker leaves half-written when it is killed. One that ends by itself, or is asked to, has taken it away."""
+    shutil.rmtree(partial_folder(export_folder(command.folder)), ignore_errors=True)
+
+
 def start_job(command: Command) -> WorkerProcess:
     """A worker that was sent its one command; read its ``events()``. Raises StudioError."""
     encode(command)  # a command that cannot be sent is told before there is a process that waits for it
-    process = WorkerProcess()
+    process = WorkerProcess(on_end=partial(_clear_away, command) if isinstance(command, Export) else None)
     process.send(command)
     return process

@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from studio.core.commands import InspectData
+from studio.core.commands import Export, InspectData
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Event, Failed, Finished, Heartbeat, LogLine, ProtocolError
-from studio.supervise.process import WorkerProcess
+from studio.core.events import Crashed, Event, Failed, Finished, Heartbeat, LogLine, ProtocolError, StageChanged
+from studio.supervise.process import WorkerProcess, start_job
 
 FakeWorker = Callable[..., WorkerProcess]
 
@@ -254,6 +254,24 @@ def test_a_program_that_cannot_start_is_told_in_words(tmp_path: Path) -> None:
 def test_an_unwritable_log_is_told_in_words(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="log of the background process cannot be written"):
         WorkerProcess(tmp_path / "no folder" / "worker.log")
+
+
+def test_what_a_killed_export_leaves_half_written_is_cleared_away(the_worker_is: Callable[[str], None], tmp_path: Path) -> None:
+    half = tmp_path / ".mine.partial"
+    the_worker_is(
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "folder = json.loads(sys.stdin.readline())['folder']\n"
+        f"os.mkdir({str(half)!r}); open({str(half / 'model.safetensors')!r}, 'w').close()\n"
+        "say('stage_changed', stage='writing the export')\n" + SLEEP_FOR_EVER
+    )
+    process = start_job(Export(run="r", home="h", folder=str(tmp_path / "mine"), kind="merged"))
+    for event in process.events():
+        if isinstance(event, StageChanged):
+            assert half.is_dir()
+            process.kill()  # no chance to tidy up
+    assert isinstance(process.last_word, Crashed)
+    assert not half.exists()
+    assert tmp_path.is_dir()
 
 
 def test_ctrl_c_in_the_terminal_does_not_reach_a_worker(fake_worker: FakeWorker) -> None:

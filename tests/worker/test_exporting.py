@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import psutil
 import pytest
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
@@ -206,6 +208,69 @@ def test_the_wrong_kind_is_refused(trained: dict[str, Trained], tmp_path: Path, 
     assert failed.kind == "wrong_export"
     assert "adapter" in failed.remedy or "model" in failed.remedy
     assert not (tmp_path / "out").exists()
+
+
+def test_a_target_among_the_runs_is_refused(own_run: RunFolder, trained: dict[str, Trained]) -> None:
+    home = trained["lora-fp32"].home
+    for target in (own_run.path / "export", home.runs / "export"):
+        failed = work_here(Export(run=str(own_run.path), home=str(home.path), folder=str(target), kind="adapter"))[-1]
+        assert isinstance(failed, Failed)
+        assert "deleted" in failed.message
+        assert not target.exists()
+
+
+def test_too_little_room_is_told_before_anything_is_done(
+    trained: dict[str, Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.engine.exports.free_bytes", lambda _folder: 1000)
+    events = work_here(export_of(trained["lora-fp32"], tmp_path / "out"))
+    failed = events[-1]
+    assert isinstance(failed, Failed)
+    assert (failed.kind, "1000 bytes left" in failed.message) == ("disk_full", True)
+    assert not [event for event in events if isinstance(event, StageChanged)]
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("studio.engine.exports.write_json", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
+        ("studio.engine.exports.shutil.copytree", PermissionError(errno.EACCES, os.strerror(errno.EACCES))),
+        ("studio.engine.exports.load_tokenizer", SafetensorError("I/O error: No space left on device")),
+    ],
+)
+def test_nothing_is_left_of_an_export_that_cannot_be_written(
+    trained: dict[str, Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
+) -> None:
+    target = tmp_path / "new" / "folders" / "out"
+
+    def refuse(*_: object, **_more: object) -> None:
+        assert (tmp_path / "new" / "folders" / ".out.partial").is_dir(), "it is written where it is to be"
+        raise error
+
+    begun = exporting.write_export
+
+    def write(*arguments: Any) -> str:
+        monkeypatch.setattr(place, refuse)
+        return begun(*arguments)
+
+    monkeypatch.setattr(exporting, "write_export", write)
+    failed = work_here(export_of(trained["lora-fp32"], target))[-1]
+    assert isinstance(failed, Failed)
+    assert failed.kind == "unwritable_export"
+    assert str(target) in failed.message
+    assert "No space left" in failed.message or "Permission denied" in failed.message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_target_that_may_not_be_written_is_told(trained: dict[str, Trained], tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        failed = work_here(export_of(trained["lora-fp32"], tmp_path / "out"))[-1]
+    finally:
+        tmp_path.chmod(0o700)
+    assert isinstance(failed, Failed)
+    assert "Permission denied" in failed.message
 
 
 def prediction(predicted: str, **probabilities: float) -> Prediction:
