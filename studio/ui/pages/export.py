@@ -215,8 +215,13 @@ class ExportPage(RunPage):
     def _choice(self, kind: ExportKind) -> QRadioButton:
         title = KIND_TITLES[kind]
         choice = named(QRadioButton(title), f"export_{kind}", title, sentence(_EXPLANATIONS[kind].format(base="the base")))
-        choice.clicked.connect(lambda _on: self.refresh())
+        choice.clicked.connect(lambda _on: self._kind_chosen())
         return choice
+
+    def _kind_chosen(self) -> None:
+        if self._result.folder and self._result.folder == str(export_folder(self._folder.path or ".")):
+            self._folder.show_path(str(_unused(Path(self._result.folder))))
+        self.refresh()
 
     def _kind(self) -> ExportKind:
         return next((kind for kind, choice in self._kinds.items() if choice.isChecked()), "adapter")
