@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gguf import MODEL_ARCH, GGMLQuantizationType, GGUFWriter, get_tensor_name_map
+from gguf.quants import quantize
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     Gemma3ForCausalLM,
@@ -108,3 +110,45 @@ def save_tiny(folder: Path, family: str = "llama", seed: int = 0) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def save_tiny_gguf(path: Path, seed: int = 0, kind: GGMLQuantizationType | None = None) -> LlamaForCausalLM:
+    """Write the tiny Llama to one GGUF file, the way llama.cpp's converter does, and return it. ``kind``: as it is stored."""
+    tokenizer = byte_tokenizer()
+    model = tiny_model("llama", len(tokenizer), seed)
+    assert isinstance(model, LlamaForCausalLM)
+    config = model.config
+    writer = GGUFWriter(path, "llama")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_tokenizer_model("gpt2")
+    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    writer.add_token_list([token for token, _ in vocabulary])
+    writer.add_token_types([3 if token in ("<s>", "</s>", "<pad>") else 1 for token, _ in vocabulary])
+    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
+    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    writer.add_pad_token_id(2)
+    names = get_tensor_name_map(MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    for name, weight in model.state_dict().items():
+        array = weight.float().numpy()
+        for layer, heads in (("q_proj", config.num_attention_heads), ("k_proj", config.num_key_value_heads)):
+            if f"{layer}.weight" in name:  # llama.cpp keeps the two halves of a rotary pair beside each other
+                array = array.reshape(heads, 2, -1, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
+        stored = GGMLQuantizationType.F32 if kind is None or array.ndim < 2 else kind
+        named = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        writer.add_tensor(named, quantize(array, stored), raw_dtype=stored)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return model

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from studio.core.config import DatasetConfig, DeviceConfig, MethodConfig, RunConfig
+from studio.core.config import DatasetConfig, DeviceConfig, ModelConfig, RunConfig
 from studio.core.exports import ExportKind
 from studio.core.generation import GenerationSettings, Speaker
 from studio.core.memory import DeviceName
@@ -38,12 +38,30 @@ class InspectData(_Command):
 
 
 class DescribeModel(_Command):
-    """Answer with ``ModelDescribed``. ``base`` as in run.toml; the starter is converted first if it has not been."""
+    """Answer with ``ModelDescribed``. The starter or a .gguf file is converted first if it has not been.
+
+    A hub model that is not on this computer is described from its settings alone, if ``online``; otherwise the answer is
+    a Failed of the kind "not_downloaded".
+    """
 
     command: Literal["describe_model"] = "describe_model"
-    base: str
+    model: ModelConfig
     home: str
-    method: MethodConfig = MethodConfig()
+    online: bool = False
+
+
+class DownloadModel(_Command):
+    """Fetch what is missing of a hub model, told by ``DownloadProgressed``; ends with ``ModelDescribed``."""
+
+    command: Literal["download_model"] = "download_model"
+    model: ModelConfig
+    home: str
+
+
+class ListModels(_Command):
+    """Answer with ``ModelsListed``: the models in the hub's cache that can be trained."""
+
+    command: Literal["list_models"] = "list_models"
 
 
 class Forecast(_Command):
@@ -172,6 +190,8 @@ class VerifyExport(_Command):
 Command = Annotated[
     InspectData
     | DescribeModel
+    | DownloadModel
+    | ListModels
     | Forecast
     | InspectTokens
     | Train

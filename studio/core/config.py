@@ -14,6 +14,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from studio.core.bases import hub_id, is_hub_id
 from studio.core.errors import StudioError
 from studio.core.paths import as_typed
 
@@ -83,7 +84,27 @@ class DatasetConfig(_Table):
 
 
 class ModelConfig(_Table):
-    base: str = Field("starter", description="'starter' (Gemma 3 270M) or a folder with a Hugging Face model.", min_length=1)
+    base: str = Field(
+        "starter",
+        description="'starter' (Gemma 3 270M), 'hub:org/name' (a model of the Hugging Face hub), a folder or a .gguf file.",
+        min_length=1,
+    )
+    revision: str | None = Field(
+        None, description="State of a hub model: a branch, tag or commit; left out: main. A run keeps the commit.", min_length=1
+    )
+
+    @field_validator("base")
+    @classmethod
+    def _a_possible_id(cls, base: str) -> str:
+        if (id := hub_id(base)) is not None and not is_hub_id(id):
+            raise ValueError("must be hub: and the model's id, as in hub:org/name")
+        return base
+
+    @model_validator(mode="after")
+    def _revision_of_a_hub_model(self) -> ModelConfig:
+        if self.revision is not None and hub_id(self.base) is None:
+            raise ValueError('revision belongs to a hub model; only base = "hub:org/name" has one')
+        return self
 
 
 class MethodConfig(_Table):
@@ -257,7 +278,7 @@ def _anchor(config: RunConfig, folder: Path) -> RunConfig:
             "test": absolute(dataset.test),
         }
     )
-    if model.base != "starter":
+    if model.base != "starter" and hub_id(model.base) is None:
         model = model.model_copy(update={"base": absolute(model.base)})
     return config.model_copy(update={"dataset": dataset, "model": model})
 

@@ -230,11 +230,61 @@ class DataInspected(_Event):
     """What was left out or looks wrong."""
 
 
+class MissingFiles(BaseModel):
+    """What a download of a hub model would fetch. All in bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    total: int
+    """Everything of the model that is used here."""
+    missing: int
+    """What is not on this computer yet; less than ``total`` after a download that was cancelled or broke off."""
+    free: int
+    """Free space where it would go."""
+
+
 class ModelDescribed(_Event):
-    """Answer to ``DescribeModel``."""
+    """Answer to ``DescribeModel`` and ``DownloadModel``."""
 
     event: Literal["model_described"] = "model_described"
     description: ModelDescription
+    missing: MissingFiles | None = None
+    """None when the model is on this computer."""
+
+
+class DownloadProgressed(_Event):
+    """Some more of a download has come, a few times a second. ``done`` counts what an earlier attempt brought too."""
+
+    event: Literal["download_progressed"] = "download_progressed"
+    file: str
+    """What is coming now."""
+    done: int
+    total: int
+    """Bytes of all files together."""
+    bytes_per_second: float
+    seconds_left: float | None
+    """None until it can be told."""
+
+
+class CachedModel(BaseModel):
+    """A model in the hub's cache."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: str
+    """As in run.toml."""
+    revision: str | None
+    """A branch, tag or commit to name in run.toml; None for main."""
+    disk_bytes: int
+    whole: bool
+    """False after a download that was cancelled or broke off."""
+
+
+class ModelsListed(_Event):
+    """Answer to ``ListModels``, by name."""
+
+    event: Literal["models_listed"] = "models_listed"
+    models: list[CachedModel]
 
 
 class Forecasted(_Event):
@@ -381,6 +431,8 @@ Event = Annotated[
     | Failed
     | DataInspected
     | ModelDescribed
+    | DownloadProgressed
+    | ModelsListed
     | Forecasted
     | TokensInspected
     | ModelLoaded

@@ -67,6 +67,8 @@ class ModelDescription(BaseModel):
     context_length: int
     chat_template: bool = False
     """Whether its tokenizer has a chat template."""
+    revision: str | None = None
+    """The commit of a hub model."""
 
     @property
     def linear_parameters(self) -> int:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from studio.core.bases import hub_id
 from studio.core.config import SLOT, PromptConfig, RunConfig
 from studio.core.exports import ExportKind, merged_into
 from studio.core.labels import LabelSet
 from studio.core.runs import RunFolder
 from studio.core.starter import STARTER, STARTER_ORIGIN, TERMS
 from studio.data.prompts import PromptEncoder
+from studio.engine.models import stated_licence
 
 LABELS = "labels.json"
 PROMPT = "prompt.json"
@@ -23,9 +25,14 @@ _OTHER_PROGRAMS = (
 )
 
 
+def published_base(config: RunConfig) -> str | None:
+    """What the base is called on the hub; None for one that only this computer is known to have."""
+    return STARTER_ORIGIN if config.model.base == STARTER else hub_id(config.model.base)
+
+
 def base_title(config: RunConfig, base: Path) -> str:
-    """What others know the base by: its published name, or the name of its folder."""
-    return STARTER_ORIGIN if config.model.base == STARTER else base.name
+    """What others know the base by: its published name, or the name of its folder or file."""
+    return published_base(config) or Path(config.model.base).name or base.name
 
 
 def model_card(run: RunFolder, kind: ExportKind, labels: LabelSet, base: Path, program: str) -> str:
@@ -43,8 +50,8 @@ def model_card(run: RunFolder, kind: ExportKind, labels: LabelSet, base: Path, p
     method, training, adapter = config.method, config.training, kind == "adapter"
     front = {"library_name": "peft" if adapter else "transformers", "pipeline_tag": "text-generation"}
     front |= {"base_model": base_title(config, base)}
-    if config.model.base == STARTER:
-        front |= {"license": "gemma"}
+    if (terms := "gemma" if config.model.base == STARTER else stated_licence(base)) is not None:
+        front |= {"license": terms}
     settings = f"{method.kind}, learning rate {training.learning_rate:g}, {training.epochs:g} epochs, batch {training.batch_size}"
     if method.kind != "full":
         settings += f", rank {method.rank}, alpha {method.alpha:g}, dropout {method.dropout:g}"
@@ -60,7 +67,7 @@ def model_card(run: RunFolder, kind: ExportKind, labels: LabelSet, base: Path, p
         "",
         f"- Settings: {settings}, {training.precision}.",
         f"- {measured}",
-        f"- Base: {base_title(config, base)}" + _starter_note(config),
+        f"- Base: {base_title(config, base)}" + _base_note(config),
         *([f"- Merged: {merged_into(method.kind, training.precision)}"] if kind == "merged" else []),
         f"- Intents: `{LABELS}`. Prompt: `{PROMPT}`; the text that replaces `{{text}}` is the message.",
         "",
@@ -75,9 +82,9 @@ def model_card(run: RunFolder, kind: ExportKind, labels: LabelSet, base: Path, p
     return "\n".join(lines)
 
 
-def _starter_note(config: RunConfig) -> str:
+def _base_note(config: RunConfig) -> str:
     if config.model.base != STARTER:
-        return "."
+        return f", revision {config.model.revision}." if config.model.revision is not None else "."
     return f", from its Q4_K_M quantised copy; on the original weights expect slightly other numbers. {TERMS}"
 
 
@@ -114,21 +121,22 @@ def card_program(config: RunConfig, kind: ExportKind, base: Path, prompt: Sequen
 
     ``prompt`` are the lines that make ``inputs`` of a message.
     """
-    published = config.model.base == STARTER
+    published, revision = published_base(config), config.model.revision
     classes = ["AutoModelForCausalLM", "AutoTokenizer", "GenerationConfig"]
     if kind != "adapter":
         load = ["model = AutoModelForCausalLM.from_pretrained(folder)"]
     else:
-        quantised = ", quantization_config=nf4" if config.method.kind == "qlora" else ""
+        options = f", revision={json.dumps(revision)}" if revision is not None else ""
+        options += ", quantization_config=nf4" if config.method.kind == "qlora" else ""
         load = [
-            f"base = AutoModelForCausalLM.from_pretrained({json.dumps(STARTER_ORIGIN) if published else 'base_folder'}{quantised})",
+            f"base = AutoModelForCausalLM.from_pretrained({json.dumps(published) if published else 'base_folder'}{options})",
             "model = PeftModel.from_pretrained(base, folder)",
         ]
     if kind == "adapter" and config.method.kind == "qlora":
         classes.append("BitsAndBytesConfig")
         load.insert(0, 'nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)')
     if kind == "adapter" and not published:
-        load.insert(0, f'base_folder = "BASE_FOLDER"  # the model in {base.name}, as it was before training')
+        load.insert(0, f'base_folder = "BASE_FOLDER"  # the model in {base_title(config, base)}, as it was before training')
     lines = [
         *(["from peft import PeftModel"] if kind == "adapter" else []),
         f"from transformers import {', '.join(classes)}",

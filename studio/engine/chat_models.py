@@ -12,11 +12,11 @@ from studio.core.generation import Speaker
 from studio.core.runs import Home, RunFolder
 from studio.core.words import size
 from studio.engine.checkpoints import verify_checkpoint
+from studio.engine.conversion import Progress
 from studio.engine.exactness import prepare_for_prediction
 from studio.engine.methods import load_method_base
 from studio.engine.models import base_folder
 from studio.engine.predictor import Predictor, kept_checkpoint, load_run, run_prompt
-from studio.engine.starter import Progress
 
 
 class ChatModels:
@@ -73,7 +73,7 @@ class ChatModels:
         self._progress("checking the checkpoint", 0, 0)
         verify_checkpoint(checkpoint)
         self._progress("changing the adapter", 0, 0)
-        encoder, labels = run_prompt(run, base_folder(run.config().model.base, self._home, self._progress))
+        encoder, labels = run_prompt(run, base_folder(run.config().model, self._home, self._progress))
         model: Any = loaded.model
         before = model.active_adapter
         self._adapters += 1
@@ -94,7 +94,7 @@ class ChatModels:
                     "Close other programs, or compare with the base in the results.",
                     kind="out_of_memory",
                 )
-            folder = base_folder(self._config.model.base, self._home, self._progress)
+            folder = base_folder(self._config.model, self._home, self._progress)
             self._progress("loading the base", 0, 0)
             model = prepare_for_prediction(load_method_base(folder, self._config.method, tuned.compute), tuned.compute)
             self._base = Predictor(model, tuned.encoder, tuned.labels, tuned.compute)

@@ -174,4 +174,5 @@ def _name_base(folder: Path, config: RunConfig, base: Path) -> None:
     path = folder / "adapter_config.json"
     adapter = json.loads(path.read_text("utf-8"))
     adapter["base_model_name_or_path"] = base_title(config, base)
+    adapter["revision"] = config.model.revision
     write_json(path, adapter)

@@ -11,62 +11,45 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PretrainedConfig, PreTrainedModel
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.pytorch_utils import Conv1D
 
-from studio.core.config import PromptConfig
+from studio.core.bases import hub_id, is_gguf
+from studio.core.config import ModelConfig, PromptConfig
 from studio.core.errors import StudioError
 from studio.core.failures import is_out_of_memory
 from studio.core.memory import LinearShape, ModelDescription
 from studio.core.paths import as_typed
 from studio.core.runs import Home
 from studio.core.starter import STARTER, STARTER_LICENCE, base_name
+from studio.core.words import listed
 from studio.engine.classify import SUPPORTED, check_cache, predicting
+from studio.engine.conversion import Progress
 from studio.engine.devices import Compute
-from studio.engine.starter import Progress, starter_folder
+from studio.engine.gguf_models import gguf_folder
+from studio.engine.hub_models import cached_base, check_names, check_settings, missing_shards, resolved
+from studio.engine.starter import starter_folder
 
 
-def base_folder(base: str, home: Home, progress: Progress) -> Path:
-    """The folder of a base named as in run.toml. Raises StudioError when it is no Hugging Face causal language model."""
-    if base == STARTER:
+def base_folder(model: ModelConfig, home: Home, progress: Progress) -> Path:
+    """The folder of a base, from this computer alone; the starter and .gguf files are converted into ``home`` once.
+
+    Raises StudioError when it is no Hugging Face causal language model, or a hub model that was not downloaded.
+    """
+    if model.base == STARTER:
         return starter_folder(home.models, progress)
-    folder = as_typed(base)
+    if hub_id(model.base) is not None:
+        folder = cached_base(model)
+    elif is_gguf(model.base):
+        folder = gguf_folder(as_typed(model.base), home.models, progress)
+    else:
+        folder = as_typed(model.base)
     if not folder.is_dir():
         raise StudioError(f"The model folder {folder} does not exist.", "Choose a folder that holds a Hugging Face model.")
-    config = folder / "config.json"
-    if not config.is_file():
+    check_names((path.name for path in folder.iterdir() if path.is_file()), str(folder))
+    check_settings(folder, str(folder))
+    if missing := missing_shards(folder):
         raise StudioError(
-            f"{folder} is no Hugging Face model: it has no config.json.",
-            "Choose the folder that holds config.json, the tokenizer and the .safetensors files.",
-        )
-    if not any(folder.glob("*.safetensors")):
-        other = any(folder.glob("*.bin"))
-        raise StudioError(
-            f"{folder} holds no .safetensors weights"
-            + (", only pickled ones, which could run code when opened." if other else "."),
-            "Choose a model that was saved as safetensors.",
-        )
-    if (folder / "adapter_config.json").is_file():
-        raise StudioError(
-            f"{folder} holds an adapter beside the model, which would be put on it unasked.",
-            "Choose a folder with the model alone, or move adapter_config.json and the adapter's weights out of this one.",
-            kind="unsupported_model",
-        )
-    try:
-        settings: dict[str, Any] = dict(json.loads(config.read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise StudioError(f"{config} cannot be read: {error}.", "Copy the model again.") from error
-    if settings.get("quantization_config"):
-        raise StudioError(
-            f"{folder} holds weights that are quantised already, which cannot be trained here.",
-            "Choose the unquantised model; QLoRA quantises it while loading.",
-            kind="unsupported_model",
-        )
-    kind = settings.get("model_type")
-    if not isinstance(kind, str) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise StudioError(
-            f"{folder} is no causal language model that transformers knows (model_type {kind!r}).",
-            "Choose a model that writes text, such as Gemma, Llama, Qwen or GPT-2.",
+            f"{folder} holds only a part of the model: {listed(missing)} is missing.", "Copy the model again.", kind="bad_model"
         )
     return folder
 
@@ -112,6 +95,12 @@ def quantization(compute_dtype: torch.dtype) -> BitsAndBytesConfig:
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute_dtype
     )
+
+
+def describe_base(model: ModelConfig, home: Home, progress: Progress) -> ModelDescription:
+    """What a base on this computer is made of. Raises StudioError as ``base_folder`` and ``describe`` do."""
+    folder = base_folder(model, home, progress)
+    return describe(folder, model.base).model_copy(update={"revision": resolved(model, folder).revision})
 
 
 def describe(folder: Path, base: str) -> ModelDescription:
@@ -219,12 +208,17 @@ def _has_chat_template(folder: Path) -> bool:
     return settings.is_file() and bool(json.loads(settings.read_text("utf-8")).get("chat_template"))
 
 
-def _licence(folder: Path) -> str:
-    """The licence that a model card names, or which file to read."""
+def stated_licence(folder: Path) -> str | None:
+    """The licence that the model card in a folder names."""
     card = folder / "README.md"
     if card.is_file():
         for line in card.read_text("utf-8", "replace").splitlines()[:60]:
             if line.startswith("license:"):
                 return line.removeprefix("license:").strip()
+    return None
+
+
+def _licence(folder: Path) -> str:
+    """The licence as the window shows it, or which file to read."""
     files = sorted(path.name for path in folder.glob("LICEN[SC]E*"))
-    return f"see {files[0]}" if files else "not stated"
+    return stated_licence(folder) or (f"see {files[0]}" if files else "not stated")

@@ -22,13 +22,13 @@ from studio.data.sources import Example
 from studio.data.splits import read_split
 from studio.engine.checkpoints import verify_checkpoint
 from studio.engine.classify import classify
+from studio.engine.conversion import Progress
 from studio.engine.devices import Compute, choose_compute
 from studio.engine.exactness import in_fp32, prepare_for_prediction
 from studio.engine.generate import TextStream, generate
 from studio.engine.label_search import Query, Scored
 from studio.engine.methods import trained_model
 from studio.engine.models import base_folder, context_length, load_tokenizer
-from studio.engine.starter import Progress
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def load_run(run: RunFolder, home: Home, progress: Progress, device: DeviceConfi
     progress("checking the checkpoint", 0, 0)
     verify_checkpoint(checkpoint)
     compute = choose_compute(device, config.training.precision) if device is not None else _compute_for(config)
-    folder = base_folder(config.model.base, home, progress)
+    folder = base_folder(config.model, home, progress)
     progress("loading the model", 0, 0)
     encoder, labels = run_prompt(run, folder)
     model = prepare_for_prediction(trained_model(folder, checkpoint, config.method, compute), compute)

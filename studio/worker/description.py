@@ -5,22 +5,46 @@ from __future__ import annotations
 from pathlib import Path
 
 from studio.core.commands import Command, DescribeModel, Forecast
-from studio.core.events import Forecasted, ModelDescribed
+from studio.core.config import ModelConfig
+from studio.core.errors import StudioError
+from studio.core.events import Forecasted, MissingFiles, ModelDescribed
+from studio.core.memory import ModelDescription
 from studio.core.runs import Home
+from studio.data.hub import free_bytes, missing_bytes
 from studio.data.prompts import PromptEncoder
 from studio.data.splits import load_splits
 from studio.engine.devices import choose_compute
-from studio.engine.models import base_folder, describe, load_tokenizer, within_context
+from studio.engine.hub_models import check_settings, look_up_model, settings_alone
+from studio.engine.models import base_folder, describe, describe_base, load_tokenizer, within_context
 from studio.engine.sizes import forecast_run
 from studio.worker.channel import Channel
+from studio.worker.downloading import bring_base
 from studio.worker.inspection import cut_messages, problems_found
 
 
 def describe_model(command: Command, channel: Channel) -> None:
     """Run ``DescribeModel``."""
     assert isinstance(command, DescribeModel)
-    folder = base_folder(command.base, Home(Path(command.home)), channel.stage)
-    channel.emit(ModelDescribed(description=describe(folder, command.base)))
+    try:
+        description, missing = describe_base(command.model, Home(Path(command.home)), channel.stage), None
+    except StudioError as error:
+        if error.kind != "not_downloaded" or not command.online:
+            raise
+        channel.stage("asking the Hugging Face hub")
+        description, missing = _described_from_afar(command.model)
+    channel.emit(ModelDescribed(description=description, missing=missing))
+
+
+def _described_from_afar(model: ModelConfig) -> tuple[ModelDescription, MissingFiles]:
+    """What a model on the hub is made of, from its settings alone, and what a download of it would bring."""
+    repository = look_up_model(model)
+    with settings_alone(repository) as scratch:
+        check_settings(Path(scratch), repository.id)
+        description = describe(Path(scratch), model.base)
+    weights = sum(file.size for file in repository.files if file.name.endswith(".safetensors"))
+    told = {"revision": repository.commit, "disk_bytes": weights, "licence": repository.licence or "not stated"}
+    missing = MissingFiles(total=repository.total, missing=missing_bytes(repository), free=free_bytes())
+    return description.model_copy(update=told), missing
 
 
 def forecast(command: Command, channel: Channel) -> None:
@@ -31,7 +55,8 @@ def forecast(command: Command, channel: Channel) -> None:
     progress("reading the data", 0, 0)
     splits = load_splits(config.dataset)
     compute = choose_compute(config.device, config.training.precision, config.training.threads)
-    folder = base_folder(config.model.base, Home(Path(command.home)), progress)
+    bring_base(config.model, channel)
+    folder = base_folder(config.model, Home(Path(command.home)), progress)
     progress("tokenising", 0, 0)
     prompt = within_context(config.prompt, folder)
     encoder = PromptEncoder(load_tokenizer(folder), prompt)

@@ -39,7 +39,7 @@ def export(command: Command, channel: Channel) -> None:
     check_target(folder, (run.path, home.runs))
     # A cancelled export is terminated; leaving through an exception takes the half-written folder away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    base = base_folder(config.model.base, home, channel.stage)
+    base = base_folder(config.model, home, channel.stage)
     needed = export_bytes(run, command.kind, base)
     check_room(folder, needed)
     # bf16 on CUDA rounds a merged weight otherwise than the two products that it replaces. On the CPU both sides are fp32.

@@ -26,6 +26,8 @@ Job = Callable[[Command, Channel], None]
 JOBS = {
     "inspect_data": "studio.worker.inspection:inspect_data",
     "describe_model": "studio.worker.description:describe_model",
+    "download_model": "studio.worker.downloading:download_model",
+    "list_models": "studio.worker.downloading:list_models",
     "forecast": "studio.worker.description:forecast",
     "inspect_tokens": "studio.worker.tokens:inspect_tokens",
     "train": "studio.worker.training:train",
@@ -87,7 +89,9 @@ def _prepare_environment() -> None:
     # bitsandbytes and transformers fetch native code through the `kernels` library when it is installed.
     sys.modules["kernels"] = None  # type: ignore[assignment]  # None is how an import is refused
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    # Models come from folders; nothing here has a reason to reach the network.
+    # Models are loaded from folders. Only a look-up or a download reaches the network, and says so (studio/data/hub.py);
+    # a person who forbade that beforehand is heard.
+    os.environ.setdefault("FINETUNE_STUDIO_HUB_OFFLINE", os.environ.get("HF_HUB_OFFLINE", ""))
     os.environ["HF_HUB_OFFLINE"] = "1"
     # Under torchrun, MPI or a cluster's scheduler these would make accelerate open a port and wait for other processes.
     for name in _LAUNCHER_VARIABLES:

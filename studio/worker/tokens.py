@@ -89,7 +89,7 @@ class _Inspector:
         return load_splits(config.dataset)
 
     def _tokenizer(self, config: RunConfig, home: str) -> tuple[Path, Any]:
-        folder = base_folder(config.model.base, Home(Path(home)), self._channel.stage)
+        folder = base_folder(config.model, Home(Path(home)), self._channel.stage)
         self._channel.stage("loading the tokenizer")
         return folder, load_tokenizer(folder)
 

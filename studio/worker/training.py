@@ -23,6 +23,7 @@ from studio.data.prompts import PromptEncoder
 from studio.data.splits import Splits, load_splits, write_splits
 from studio.engine.checkpoints import restore_weights, save_checkpoint
 from studio.engine.devices import Compute, PeakMemory, choose_compute
+from studio.engine.hub_models import resolved
 from studio.engine.loop import TrainingHooks, total_steps
 from studio.engine.loop import train as train_loop
 from studio.engine.methods import parameter_counts, trainable_model
@@ -30,6 +31,7 @@ from studio.engine.models import base_folder, check_causal, describe, load_token
 from studio.engine.predictor import Predictor, Summary
 from studio.engine.sizes import forecast_run, measurable
 from studio.worker.channel import Channel
+from studio.worker.downloading import bring_base
 from studio.worker.inspection import cut_messages
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors", "finetune-studio")
@@ -80,9 +82,12 @@ class _Training:
 
         compute = choose_compute(config.device, config.training.precision, config.training.threads)
         self.channel.measure(compute.kind, compute.memory_bytes)
-        folder = base_folder(config.model.base, self.home, self.channel.stage)
+        bring_base(config.model, self.channel)
+        folder = base_folder(config.model, self.home, self.channel.stage)
         self.channel.stage("tokenising")
-        config = config.model_copy(update={"prompt": within_context(config.prompt, folder)})
+        config = config.model_copy(
+            update={"model": resolved(config.model, folder), "prompt": within_context(config.prompt, folder)}
+        )
         encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
         # What "auto" means depends on the model's files; the run keeps what it was trained with.
         config = config.model_copy(update={"prompt": config.prompt.model_copy(update={"use_chat_template": encoder.chat})})

@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from transformers import MambaConfig, MambaForCausalLM
 
-from studio.core.config import MethodConfig, PromptConfig
+from studio.core.config import MethodConfig, ModelConfig, PromptConfig
 from studio.core.errors import StudioError
 from studio.core.failures import is_out_of_memory
 from studio.core.runs import Home
@@ -52,7 +52,7 @@ def told(error: StudioError) -> None:
 
 
 def test_a_good_folder_is_taken(tiny_model_folder: Path, home: Home) -> None:
-    assert base_folder(str(tiny_model_folder), home, silent) == tiny_model_folder
+    assert base_folder(ModelConfig(base=str(tiny_model_folder)), home, silent) == tiny_model_folder
 
 
 def only_pickles(folder: Path) -> None:
@@ -63,6 +63,18 @@ def only_pickles(folder: Path) -> None:
 def folder_for_settings(folder: Path) -> None:
     (folder / "config.json").unlink()
     (folder / "config.json").mkdir()
+
+
+def lose_a_shard(folder: Path) -> None:
+    names = list(load_file(folder / "model.safetensors"))
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    shards = {name: f"model-0000{1 + index % 2}-of-00002.safetensors" for index, name in enumerate(names)}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": shards}))
+
+
+def cut_index(folder: Path) -> None:
+    lose_a_shard(folder)
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {')
 
 
 Damage = Callable[[Path], object]
@@ -79,6 +91,8 @@ NOT_A_BASE: dict[str, tuple[Damage, str]] = {
     "no type": (lambda folder: change(folder, model_type=None), "no causal language model"),
     "a strange type": (lambda folder: change(folder, model_type=["llama"]), "no causal language model"),
     "an unknown type": (lambda folder: change(folder, model_type="llama-9000"), "no causal language model"),
+    "a shard is lost": (lose_a_shard, "holds only a part of the model"),
+    "an index cut off": (cut_index, "is damaged"),
     "an adapter beside it": (lambda folder: (folder / "adapter_config.json").write_text("{}"), "an adapter beside the model"),
     "quantised": (lambda folder: change(folder, quantization_config={"quant_method": "gptq", "bits": 4}), "quantised"),
 }
@@ -88,7 +102,7 @@ NOT_A_BASE: dict[str, tuple[Damage, str]] = {
 def test_what_is_no_base_is_told(broken: Path, home: Home, damage: Damage, words: str) -> None:
     damage(broken)
     with pytest.raises(StudioError, match=words) as caught:
-        base_folder(str(broken), home, silent)
+        base_folder(ModelConfig(base=str(broken)), home, silent)
     assert str(broken) in caught.value.message
     told(caught.value)
 
@@ -102,13 +116,6 @@ def lose_a_weight(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def lose_a_shard(folder: Path) -> None:
-    names = list(load_file(folder / "model.safetensors"))
-    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
-    shards = {name: f"model-0000{1 + index % 2}-of-00002.safetensors" for index, name in enumerate(names)}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": shards}))
 
 
 BAD_WEIGHTS: dict[str, Damage] = {
@@ -236,7 +243,7 @@ def test_nothing_in_a_folder_is_run(broken: Path, home: Home, cpu: Compute, tmp_
     (broken / "custom_generate" / "generate.py").write_text(code)
     (broken / "pytorch_model.bin").write_bytes(b"cposix\nsystem\n(S'touch " + str(marker).encode() + b"'\ntR.")
 
-    folder = base_folder(str(broken), home, silent)
+    folder = base_folder(ModelConfig(base=str(broken)), home, silent)
     describe(folder, str(folder))
     with pytest.raises(StudioError, match="chat template cannot write"):
         PromptEncoder(load_tokenizer(folder), PromptConfig())
@@ -253,7 +260,7 @@ def test_a_folder_that_needs_its_own_code_is_refused(broken: Path, home: Home, t
     (broken / "configuration_evil.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
     change(broken, model_type="evil", auto_map={"AutoConfig": "configuration_evil.Evil"})
     with pytest.raises(StudioError, match="no causal language model"):
-        base_folder(str(broken), home, silent)
+        base_folder(ModelConfig(base=str(broken)), home, silent)
     with pytest.raises(StudioError) as caught:
         describe(broken, str(broken))
     told(caught.value)

@@ -24,14 +24,15 @@ def conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         part.write_bytes(WHOLE[number * 256 : (number + 1) * 256])
     joined: list[bytes] = []
 
-    def convert(source: Path, folder: Path) -> None:
-        joined.append((source / "starter.gguf").read_bytes())
+    def convert(gguf: Path, folder: Path, dtype: str) -> None:
+        assert dtype == "bfloat16"
+        joined.append(gguf.read_bytes())
         folder.mkdir()
         (folder / "config.json").write_text("{}")
 
     monkeypatch.setattr(starter, "_parts", lambda: parts)
     monkeypatch.setattr(starter, "SHA256", hashlib.sha256(WHOLE).hexdigest())
-    monkeypatch.setattr(starter, "_save_as_hugging_face", convert)
+    monkeypatch.setattr(starter, "save_as_hugging_face", convert)
     return joined
 
 
@@ -68,8 +69,9 @@ def test_damaged_parts_are_refused(models: Path, conversions: list[bytes], monke
 
 
 def test_what_an_ended_conversion_left_is_removed(models: Path, conversions: list[bytes]) -> None:
-    (models / ".starter-abc" / "model").mkdir(parents=True)
-    (models / ".starter-abc" / "starter.gguf").write_bytes(b"half")
+    left = models / f".{starter.FOLDER}.partial-abc"
+    (left / "model").mkdir(parents=True)
+    (left / "starter.gguf").write_bytes(b"half")
     (models / "my-own-model").mkdir()
     half = models / starter.FOLDER
     half.mkdir()  # without source.json it is no model
@@ -83,18 +85,18 @@ def test_what_an_ended_conversion_left_is_removed(models: Path, conversions: lis
 def test_a_failing_conversion_leaves_nothing_and_can_be_tried_again(
     models: Path, conversions: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    convert_well = starter._save_as_hugging_face
+    convert_well = starter.save_as_hugging_face
 
-    def fail(_source: Path, folder: Path) -> None:
+    def fail(_gguf: Path, folder: Path, _dtype: str) -> None:
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(starter, "_save_as_hugging_face", fail)
+    monkeypatch.setattr(starter, "save_as_hugging_face", fail)
     with pytest.raises(OSError, match="No space left"):
         convert(models)
     assert visible(models) == []
-    monkeypatch.setattr(starter, "_save_as_hugging_face", convert_well)
+    monkeypatch.setattr(starter, "save_as_hugging_face", convert_well)
     assert (convert(models) / "source.json").is_file()
     assert conversions == [WHOLE]
 

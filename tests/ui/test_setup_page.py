@@ -24,7 +24,7 @@ def test_it_starts_with_the_sample_and_the_starter(page: SetupPage, jobs: FakeJo
     data, model = jobs.open(InspectData)[0].command, jobs.open(DescribeModel)[0].command
     assert isinstance(data, InspectData)
     assert isinstance(model, DescribeModel)
-    assert (data.dataset.source, model.base) == ("sample", "starter")
+    assert (data.dataset.source, model.model.base) == ("sample", "starter")
     assert not page.train_button.isEnabled()
     assert "being read" in page.train_button.toolTip()
 
@@ -159,7 +159,7 @@ def test_a_model_folder_is_described(ready: SetupPage, jobs: FakeJobs, tmp_path:
     qtbot.waitUntil(lambda: len(jobs.open(DescribeModel)) == 1)
     command = jobs.open(DescribeModel)[0].command
     assert isinstance(command, DescribeModel)
-    assert command.base == str(tmp_path)
+    assert command.model.base == str(tmp_path)
     assert ready.model.description is None
 
 

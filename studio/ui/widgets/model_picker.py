@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLabel, QProgressBar, QRadioButton
 
 from studio.core.commands import DescribeModel
+from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, ModelDescribed, StageChanged
 from studio.core.memory import ModelDescription
@@ -142,7 +143,7 @@ class ModelPicker(Card):
         self.body.addWidget(self.terms)
 
     def _read(self) -> None:
-        command = DescribeModel(base=self.base, home=str(self._home.path))
+        command = DescribeModel(model=ModelConfig(base=self.base), home=str(self._home.path))
         try:
             self._job = run_job(self, command, self._succeeded, self._failed, self._progressed)
         except StudioError as error:
