@@ -79,8 +79,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     report.add_argument("--out", metavar="FILE", type=Path, help="the page to write; report.html in the run's folder when left out")
     forecast = add("forecast", "say whether a run fits into memory, without training", settings)
     forecast.add_argument("config", metavar="RUN.toml", help=_RUN_FILE)
+    download = add("download", "fetch a base model of the Hugging Face hub, so that runs on it need no network")
+    download.add_argument("base", metavar="ID", help="the model's id, written org/name or hub:org/name")
+    download.add_argument("--revision", metavar="NAME", help="a branch, tag or commit; main when left out")
     add("runs", "list all runs, newest first")
-    add("doctor", "check this computer and the installation")
+    doctor = add("doctor", "check this computer and the installation")
+    doctor.add_argument("--hub", action="store_true", help="also ask whether the Hugging Face hub can be reached")
     add("demo", "run the sample end to end in this terminal: train, evaluate, export")
 
     parsed = parser.parse_args(arguments)

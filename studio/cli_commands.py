@@ -12,10 +12,11 @@ from typing import TypeVar
 
 from studio import doctor
 from studio.cli_output import PROGRAM, Output, plain, to_json
-from studio.core.commands import Command, Evaluate, Export, Forecast, Predict
-from studio.core.config import RunConfig, load_run_config, sample_run_config
+from studio.core.bases import HUB_PREFIX, typed_hub_id
+from studio.core.commands import Command, DownloadModel, Evaluate, Export, Forecast, Predict
+from studio.core.config import RunConfig, load_run_config, sample_run_config, validate_run_config
 from studio.core.errors import StudioError
-from studio.core.events import Event, Exported, Finished, Forecasted, Predicted
+from studio.core.events import Event, Exported, Finished, Forecasted, ModelDescribed, Predicted
 from studio.core.exports import ExportKind, check_export_kind, export_kinds
 from studio.core.files import save_file
 from studio.core.paths import as_typed
@@ -139,6 +140,22 @@ def forecast(arguments: argparse.Namespace, output: Output) -> int:
     return code
 
 
+def download(arguments: argparse.Namespace, output: Output) -> int:
+    home = Home.locate(arguments.home)
+    table = {"base": HUB_PREFIX + typed_hub_id(arguments.base), "revision": arguments.revision}
+    model = validate_run_config({"model": table}).model
+    answer, code = _ask(DownloadModel(model=model, home=str(home.path)), ModelDescribed, output)
+    if answer is None:
+        if code == INTERRUPTED:
+            output.warn("What has come so far is kept; the same command goes on from there.")
+        return code
+    if output.json:
+        output.document(to_json(answer))
+    else:
+        output.downloaded(answer.description)
+    return code
+
+
 def runs(arguments: argparse.Namespace, output: Output) -> int:
     summaries = []
     for run in Home.locate(arguments.home).list_runs():
@@ -151,7 +168,7 @@ def runs(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def diagnose(arguments: argparse.Namespace, output: Output) -> int:
-    checks = output.checks(doctor.examine(arguments.home))
+    checks = output.checks(doctor.examine(arguments.home, arguments.hub))
     return FAILED if any(check.state == "wrong" for check in checks) else DONE
 
 
@@ -186,6 +203,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Output], int]] = {
     "export": export,
     "report": report,
     "forecast": forecast,
+    "download": download,
     "runs": runs,
     "doctor": diagnose,
     "demo": demo,

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from studio.cli_progress import TerminalProgress, start_progress
 from studio.core.events import Crashed, Event, Exported, Failed, Finished, Forecasted, LogLine, Prediction
-from studio.core.memory import verdict
+from studio.core.memory import ModelDescription, verdict
 from studio.core.predictions import PredictionTable
 from studio.core.runs import RunFolder, RunSummary
-from studio.core.words import CRASHED, percent, short_number, size, spoken_duration
+from studio.core.words import CRASHED, percent, short_count, short_number, size, spoken_duration
 from studio.doctor import Check
 
 PROGRAM = "finetune-studio"
@@ -126,6 +126,12 @@ class Output:
         self.say(f"Run folder: {run.path}")
         if table is not None:
             self.say(f"Confusion matrix: {run.path / 'confusion.csv'}")
+
+    def downloaded(self, model: ModelDescription) -> None:
+        """A hub model that is on this computer now, and how a run file names it."""
+        facts = f"{short_count(model.parameters)} parameters, {size(model.disk_bytes)}, licence: {model.licence}"
+        self.say(plain(f"{model.architecture}, {facts}"))
+        self.say(f'In a run file:\n[model]\nbase = "{plain(model.base)}"\nrevision = "{model.revision}"')
 
     def scores(self, finished: Finished, table: PredictionTable | None) -> None:
         """The mistakes and the numbers of a predicted split; says so when none was predicted."""

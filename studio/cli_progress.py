@@ -8,9 +8,28 @@ import time
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
-from studio.core.events import Evaluated, Event, LogLine, ProtocolError, RunStarted, StageChanged, StepsCompleted
+from studio.core.events import (
+    DownloadProgressed,
+    Evaluated,
+    Event,
+    LogLine,
+    ProtocolError,
+    RunStarted,
+    StageChanged,
+    StepsCompleted,
+)
 from studio.core.words import percent, sentence, size, spoken_duration
 
 _LINE_SECONDS = 10.0
@@ -23,7 +42,7 @@ class TerminalProgress:
     def __init__(self, console: Console, bar: Progress | None) -> None:
         self._console = console
         self._bar = bar
-        self._task = bar.add_task("Starting", total=None, note="") if bar else None
+        self._task = bar.add_task("Starting", total=None, note="", bytes=False) if bar else None
         self._stage = ""
         self._said = -math.inf
         self._seconds: list[float] = []  # of every step so far
@@ -40,6 +59,8 @@ class TerminalProgress:
                 )
             case StepsCompleted():
                 self._show_steps(event)
+            case DownloadProgressed():
+                self._show_download(event)
             case Evaluated():
                 model = f"step {event.step}" if event.step else "untrained base"
                 self._say(
@@ -52,16 +73,15 @@ class TerminalProgress:
                 self._say(f"warning: a line that could not be read came from the background process: {event.line}")
 
     def _show_stage(self, event: StageChanged) -> None:
-        title, done, total = sentence(event.stage), event.done, event.total
-        if event.unit == "bytes":
-            title, done, total = f"{title} (MB)", done // 2**20, total // 2**20
+        title = sentence(event.stage)
         if self._bar is None or self._task is None:
             if event.stage != self._stage:
                 self._say(title)
         elif event.stage != self._stage:
-            self._bar.reset(self._task, description=title, total=total or None, completed=done, note="")
+            counted = event.unit == "bytes"
+            self._bar.reset(self._task, description=title, total=event.total or None, completed=event.done, note="", bytes=counted)
         else:
-            self._bar.update(self._task, total=total or None, completed=done)
+            self._bar.update(self._task, total=event.total or None, completed=event.done)
         self._stage = event.stage
 
     def _show_steps(self, event: StepsCompleted) -> None:
@@ -77,10 +97,27 @@ class TerminalProgress:
             self._say(f"step {step}/{event.steps}  epoch {event.epoch:.2f}  {note}  about {spoken_duration(left)} left")
         self._stage = "training"
 
+    def _show_download(self, event: DownloadProgressed) -> None:
+        note = f"{size(event.bytes_per_second)}/s" if event.bytes_per_second else ""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, total=event.total, completed=event.done, note=note, bytes=True)
+        elif event.done == event.total or time.monotonic() - self._said >= _LINE_SECONDS:
+            left = f", about {spoken_duration(event.seconds_left)} left" if event.seconds_left else ""
+            self._say(f"{size(event.done)} of {size(event.total)}" + (f", {note}{left}" if note else ""))
+
     def _say(self, line: str) -> None:
         shown = "".join(character if character.isprintable() else " " for character in line)
         self._console.print(shown, soft_wrap=True)
         self._said = time.monotonic()
+
+
+class _Amount(MofNCompleteColumn):
+    """How many of how many: steps, rows, or the bytes of a download."""
+
+    def render(self, task: Task) -> Text:
+        if task.fields["bytes"]:
+            return Text(f"{size(task.completed)} of {size(task.total or 0)}", style="progress.download")
+        return super().render(task)
 
 
 @contextlib.contextmanager
@@ -93,7 +130,7 @@ def start_progress(console: Console) -> Iterator[TerminalProgress]:
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        _Amount(),
         TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("ETA"),

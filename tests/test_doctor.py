@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from studio import doctor
+from tests.hub_stand_in import HubStandIn, hub
 from tests.terminal import Terminal
+
+__all__ = ["hub"]
 
 
 @pytest.fixture
@@ -120,3 +123,23 @@ def test_an_unwritable_home_is_wrong(tmp_path: Path, answers: dict[str, tuple[in
 def test_offscreen_qt_really_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     assert doctor.display_problem() is None
+
+
+def test_the_hub_is_asked_only_when_wanted(terminal: Terminal, answers: dict[str, tuple[int, str, str]]) -> None:
+    answers["import constants, get_session"] = (0, "https://huggingface.co\n200 without a token\n", "")
+    terminal.run("doctor")
+    assert "Hugging Face" not in terminal.out
+    terminal.run("doctor", "--hub")
+    assert "https://huggingface.co answers (without a token)" in terminal.out
+    answers["import constants, get_session"] = (1, "https://huggingface.co\n", "Traceback\nConnectError: refused\n")
+    assert terminal.run("doctor", "--hub") == 0
+    assert "cannot be reached: ConnectError: refused" in terminal.out
+    assert "HTTPS_PROXY" in terminal.out
+
+
+def test_the_question_to_the_hub_is_one_that_it_answers(hub: HubStandIn) -> None:
+    assert doctor._check_hub().what == f"Hugging Face hub: {hub.endpoint} answers (without a token)"
+    hub.failing = 503
+    assert "status 503" in doctor._check_hub().what
+    hub.close()
+    assert "ConnectError" in doctor._check_hub().what
