@@ -21,6 +21,7 @@ from studio.ui.closing import Closing
 from studio.ui.drops import Drops
 from studio.ui.menus import Entry, add_themes, fill_menu_bar
 from studio.ui.models.open_run import OpenRun
+from studio.ui.overlays import Overlays
 from studio.ui.pages.setup import SetupPage
 from studio.ui.run_actions import Act, RunActions
 from studio.ui.widgets.about import AboutDialog
@@ -65,6 +66,7 @@ class MainWindow(QMainWindow):
         self.gauge = MemoryGauge(self)
         self._closing = Closing(self, self.session, self._work)
         self.actions_of_runs = RunActions(self, self.session)
+        self.overlays = Overlays(self)
         self._shell = shell = Shell(TABS, self.sidebar, self.bottom)
         self.tabs, self.stack, self.splitter, self.error = shell.tabs, shell.stack, shell.splitter, shell.error
         self.stack.addWidget(self.setup)
@@ -205,6 +207,15 @@ class MainWindow(QMainWindow):
         self.show_tab("Setup")
         self.setup.show_config(config)
 
+    def _overlay(self, paths: list[Path | None]) -> None:
+        """Show what is laid over, for which a run must be open."""
+        self.overlays.show_runs(paths)
+        self.sidebar.model.overlay(overlay.run.folder.path for overlay in self.overlays.shown)
+        if self.overlays.shown and self.open_run is None:
+            self.open_folder(self.overlays.shown[0].run.folder)
+        if self.overlays.shown:
+            self.show_tab("Training")
+
     def _forget(self, folder: RunFolder) -> None:
         if self.open_run is not None and self.open_run.folder.path == folder.path:
             self._show_run(None)
@@ -243,6 +254,8 @@ class MainWindow(QMainWindow):
             page.training_requested.connect(lambda: self.show_tab("Training"))
             page.show_run(self.open_run)
         self.stack.setCurrentIndex(self.tabs.currentIndex())
+        self.overlays.changed.connect(self.training.show_overlays)
+        self.training.show_overlays(self.overlays.shown)
         self.training.stop_requested.connect(self._stop_open_run)
         self.training.results_requested.connect(lambda: self.show_tab("Results"))
         self.results.message_chosen.connect(self._ask_chat)
@@ -271,6 +284,9 @@ class MainWindow(QMainWindow):
         self.tabs.currentChanged.connect(self._tab_changed)
         self.sidebar.run_chosen.connect(self.open_folder)
         self.sidebar.new_run_requested.connect(self.new_run)
+        self.sidebar.overlays_changed.connect(self._overlay)
+        self.overlays.failed.connect(self.error.show_problem)
+        self.actions_of_runs.overlay_toggled.connect(lambda run: self.sidebar.toggle_overlay(run.path))
         self.sidebar.menu_requested.connect(self.actions_of_runs.show_menu)
         self.actions_of_runs.notes_changed.connect(self.sidebar.refresh)
         self.actions_of_runs.repeat_requested.connect(self._repeat)

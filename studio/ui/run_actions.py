@@ -16,6 +16,7 @@ from studio.ui.widgets.basics import named
 from studio.ui.widgets.questions import may_delete
 from studio.ui.widgets.run_notes_dialog import RunNotesDialog
 
+OVERLAY = "Lay its curves over the open run's, or take them away"
 Act = Callable[[RunFolder], None]
 
 
@@ -25,6 +26,8 @@ class RunActions(QObject):
     notes_changed = Signal()
     repeat_requested = Signal(object)
     """Emitted with the RunConfig that another run is to begin with."""
+    overlay_toggled = Signal(object)
+    """Emitted with the RunFolder whose curves are to be laid over the open run's, or not any more."""
     deleted = Signal(object)
     """Emitted with the RunFolder that is in the trash now."""
     failed = Signal(object)
@@ -46,6 +49,7 @@ class RunActions(QObject):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for text, act in self.entries:
             menu.addAction(text).triggered.connect(partial(self._do, act, run))
+        menu.addAction(OVERLAY).triggered.connect(partial(self._do, self.overlay_toggled.emit, run))
         menu.popup(place)
 
     def edit_notes(self, run: RunFolder) -> None:

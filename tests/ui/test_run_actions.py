@@ -17,6 +17,7 @@ from studio.core.notes import RunNotes, parse_tags
 from studio.core.runs import Home, RunFolder
 from studio.ui.main_window import MainWindow
 from studio.ui.models.runs_model import SUMMARY_ROLE
+from studio.ui.run_actions import OVERLAY
 from studio.ui.widgets.run_notes_dialog import RunNotesDialog
 from tests.ui.conftest import FakeJobs
 from tests.ui.sample_runs import finished, make_run
@@ -181,7 +182,7 @@ def test_the_list_offers_the_same(window: MainWindow, run: RunFolder, qtbot: QtB
     view.customContextMenuRequested.emit(view.visualRect(window.sidebar._shown.row_of(run.path)).center())
     menu = window.findChild(QMenu, "runMenu")
     assert menu is not None
-    assert [action.text() for action in menu.actions()] == [text for text, _act in window.actions_of_runs.entries]
+    assert [action.text() for action in menu.actions()] == [*(text for text, _act in window.actions_of_runs.entries), OVERLAY]
     qtbot.keyClick(menu, Qt.Key.Key_Escape)
 
 

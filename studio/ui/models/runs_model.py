@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from studio.core.notes import ABOUT
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
 from studio.core.starter import base_name
 from studio.core.words import METHOD_NAMES, age, percent
+from studio.ui.theme import OVERLAYS
 from studio.ui.words import plain_tooltip
 
 Index = QModelIndex | QPersistentModelIndex
 NO_PARENT = QModelIndex()
 Role = Qt.ItemDataRole
 SUMMARY_ROLE = int(Role.UserRole) + 1
+OVERLAY_ROLE = int(Role.UserRole) + 2
+"""The colour in which a run is laid over the open one's plots, as one of the theme's ``OVERLAYS``; None when it is not."""
 
 STATE_WORDS: dict[RunState, str] = {
     "new": "not started",
@@ -46,6 +50,21 @@ class RunsModel(QAbstractListModel):
         self._settled: dict[Path, tuple[tuple[int, ...], RunSummary]] = {}
         self.running: Path | None = None
         """The folder of the run that this window trains."""
+        self._overlaid: list[Path | None] = [None] * len(OVERLAYS)
+
+    @property
+    def overlaid(self) -> list[Path | None]:
+        """The folder of the run in each of the colours of ``OVERLAYS``; None for a free one."""
+        return list(self._overlaid)
+
+    def overlay(self, paths: Iterable[Path]) -> None:
+        """Mark these runs as laid over, in the order given; those for which no colour is left stay unmarked."""
+        wanted = list(dict.fromkeys(paths))
+        kept = [path if path in wanted else None for path in self._overlaid]
+        new = iter([path for path in wanted if path not in kept])
+        self._overlaid = [path if path is not None else next(new, None) for path in kept]
+        if self._rows:
+            self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
 
     def refresh(self) -> None:
         """Read the folders again; a run that has ended only when its outcome was written anew."""
@@ -81,8 +100,11 @@ class RunsModel(QAbstractListModel):
             return row.name
         if role == SUMMARY_ROLE:
             return row
+        overlaid = row.path in self._overlaid
+        if role == OVERLAY_ROLE:
+            return OVERLAYS[self._overlaid.index(row.path)] if overlaid else None
         if role == Role.AccessibleTextRole:
-            return _words(row)
+            return _words(row) + ("\nIts curves are laid over those of the open run" if overlaid else "")
         if role == Role.ToolTipRole:
             return plain_tooltip(_words(row))
         return None

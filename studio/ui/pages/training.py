@@ -12,8 +12,9 @@ from studio.core.events import Crashed, Failed
 from studio.core.starter import base_name
 from studio.core.words import METHOD_TITLES
 from studio.ui.models.open_run import OpenRun
+from studio.ui.overlays import Overlay
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import Badge, ErrorPanel, Tone, allow, button, named, primary_button, text_label
+from studio.ui.widgets.basics import Badge, ErrorPanel, Tone, allow, button, named, primary_button
 from studio.ui.widgets.frames import ElidedLabel, framed, split
 from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.log_view import LogView
@@ -48,6 +49,7 @@ class TrainingPage(RunPage):
         super().__init__("trainingPage")
         self._dirty = False
         self._problem_of = ""
+        self._overlays: list[Overlay] = []
         self._stopping = ""
         self.plots: TrainingPlots | None = None
         """The plots; made when the page is shown first."""
@@ -70,6 +72,15 @@ class TrainingPage(RunPage):
         self._log.show_run(run)
         super().show_run(run)
 
+    def show_overlays(self, overlays: list[Overlay]) -> None:
+        """Lay the curves of these runs over those of the open one."""
+        for overlay in self._overlays:
+            overlay.run.changed.disconnect(self._mark)
+        self._overlays = overlays
+        for overlay in overlays:
+            overlay.run.changed.connect(self._mark)
+        self._compare()
+
     def refresh(self, another: bool = False) -> None:
         """Bring everything up to date now; the plots of another run show all of its steps."""
         self._dirty = False
@@ -81,8 +92,7 @@ class TrainingPage(RunPage):
             self._stopping = ""
             self._name.show_text(run.name)
             self._method.show_text(f"{METHOD_TITLES[run.config.method.kind]} of {base_name(run.config.model.base)}")
-            if self.plots is not None:
-                self.plots.show_run(run)
+            self._compare()
         self._show_header(run)
         self._show_stage(run)
         self._show_problem(run)
@@ -136,7 +146,7 @@ class TrainingPage(RunPage):
 
     def _build_body(self) -> QSplitter:
         self._log = LogView()
-        self._right = split(Qt.Orientation.Vertical, "logSplit", framed(self._log, text_label("Log", "strong")))
+        self._right = split(Qt.Orientation.Vertical, "logSplit", framed(self._log))
         self._body = split(Qt.Orientation.Horizontal, "trainingSplit", self._right)
         return self._body
 
@@ -151,11 +161,18 @@ class TrainingPage(RunPage):
         self._body.insertWidget(0, self.plots)
         self._body.setStretchFactor(0, 3)
         self._body.setStretchFactor(1, 2)
-        self._body.setSizes([600, 400])
+        self._body.setSizes([570, 430])
         self._right.insertWidget(0, framed(self.plots.details))
-        self._right.setSizes([200, 300])
-        self.plots.show_run(self.run)
+        self._right.setSizes([230, 270])
+        self._compare()
         self.refresh()
+
+    def _compare(self) -> None:
+        """Draw the open run in front of the others, anew."""
+        if self.plots is not None:
+            opened = self.run.folder.path if self.run is not None else None
+            self.plots.show_run(self.run)
+            self.plots.show_compared([overlay for overlay in self._overlays if overlay.run.folder.path != opened])
 
     def _mark(self) -> None:
         self._dirty = True

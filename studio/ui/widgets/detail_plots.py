@@ -32,7 +32,7 @@ class DetailPlots(QWidget):
         self._stack = QStackedWidget()
         self._choices = QButtonGroup(self)
         row = FlowLayout()
-        row.setSpacing(GRID // 2)
+        row.setSpacing(GRID // 4)
         for number, (key, (_make, words, tip)) in enumerate(_CHOICES.items()):
             choice = named(QPushButton(words), f"detail_{key}", words, tip)
             choice.setProperty("kind", "choice")

@@ -1,74 +1,235 @@
-"""The readable log of a run: plain text with a time and a level a line, bounded, following its end."""
+"""The readable log of a run: a time and a level a line, searched, filtered and copied; it follows its end."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QTimer
-from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QPlainTextEdit, QWidget
+import time
+from collections.abc import Callable
+from typing import Literal
 
-from studio.core.words import duration
+from PySide6.QtCore import Qt, QTimer, QUrl
+from PySide6.QtGui import QAction, QColor, QDesktopServices, QGuiApplication, QKeySequence, QShortcut, QTextCharFormat, QTextCursor
+from PySide6.QtGui import QTextDocument as Document
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QMenu, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+
+from studio.core.words import counted, duration
 from studio.ui import theme
 from studio.ui.models.open_run import OpenRun
-from studio.ui.models.run_log import LOG_LINES, Level
-from studio.ui.widgets.basics import named
+from studio.ui.models.run_log import LOG_LINES, Level, LogEntry
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import button, guard_wheel, named, text_label
+from studio.ui.words import plain_tooltip
 
 _SIGNS: dict[Level, str] = {"stage": "▸ ", "info": "", "warning": "Warning: ", "error": "Error: "}
+_COLOURS: dict[Level, str] = {"stage": "accent", "info": "text", "warning": "warning", "error": "bad"}
+_FILTERS: dict[str, tuple[Level, ...]] = {
+    "Everything": ("stage", "info", "warning", "error"),
+    "Warnings and errors": ("warning", "error"),
+    "Errors": ("error",),
+}
 
 
-class LogView(QPlainTextEdit):
-    """Shows the log of one run; ``catch_up`` appends what is new."""
+class LogView(QWidget):
+    """Shows the log of one run; ``catch_up`` appends what is new. The newest lines are held, all of them are in the file."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        named(self, "trainingLog", "Log of the run", "What the run did, with the time since its start")
-        self.setReadOnly(True)
-        self.setMaximumBlockCount(LOG_LINES)
-        self.setUndoRedoEnabled(False)
         self._run: OpenRun | None = None
         self._written = 0
-        self._follow = True
-        bar = self.verticalScrollBar()
+        self._follows = True
+        self._text = named(QPlainTextEdit(), "trainingLog", "Log of the run", "What the run did: time of day, time since its start")
+        self._text.setReadOnly(True)
+        self._text.setMaximumBlockCount(LOG_LINES)
+        self._text.setUndoRedoEnabled(False)
+        bar = self._text.verticalScrollBar()
         bar.actionTriggered.connect(lambda _action: self._note_scroll())
         # The range changes in the middle of a layout that then sets a value of its own.
         bar.rangeChanged.connect(lambda _low, _high: QTimer.singleShot(0, self, self._to_end))
         theme.notifier.changed.connect(self._rewrite)
+        self._build()
 
     def show_run(self, run: OpenRun | None) -> None:
         self._run = run
+        self._follow(True)
         self._rewrite()
 
     def catch_up(self) -> None:
         """Append the lines that came since the last call; the view follows unless a person scrolled away from the end."""
-        if self._run is None or self._written == self._run.log_count:
+        run = self._run
+        if run is None or self._written == run.log_count:
             return
-        new = min(self._run.log_count - self._written, len(self._run.log))
-        cursor = QTextCursor(self.document())
+        new = min(run.log_count - self._written, len(run.log))
+        self._written = run.log_count
+        entries = [entry for entry in list(run.log)[-new:] if entry.level in _FILTERS[self._level.currentText()]]
+        cursor = QTextCursor(self._text.document())
         cursor.movePosition(QTextCursor.MoveOperation.End)
         cursor.beginEditBlock()
-        for entry in list(self._run.log)[-new:]:
-            if not self.document().isEmpty():
+        for entry in entries:
+            if not self._text.document().isEmpty():
                 cursor.insertBlock()
-            cursor.insertText(f"{duration(entry.elapsed)}  ", self._format("muted"))
-            colours: dict[Level, str] = {"stage": "accent", "info": "text", "warning": "warning", "error": "bad"}
-            cursor.insertText(_SIGNS[entry.level] + entry.text, self._format(colours[entry.level]))
+            cursor.insertText(_stamp(entry), self._format("muted"))
+            cursor.insertText(_SIGNS[entry.level] + entry.text, self._format(_COLOURS[entry.level]))
         cursor.endEditBlock()
-        self._written = self._run.log_count
+        if entries:
+            self._count_found()
+        held = len(run.log)
+        self._held.setVisible(run.log_count > held)
+        self._held.setText(f"The newest {held:,} of {counted(run.log_count, 'line')}; all are in events.jsonl.")
+
+    def search(self) -> None:
+        """Let words be typed."""
+        self._search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self._search.selectAll()
+
+    def go_to(self, way: Literal["next", "previous"]) -> None:
+        """Choose the next or the previous place that holds what is searched for, around the end if need be."""
+        words = self._search.text()
+        if not words:
+            return
+        back = way == "previous"
+        flags = Document.FindFlag.FindBackward if back else Document.FindFlag(0)
+        if not self._text.find(words, flags):
+            self._text.moveCursor(QTextCursor.MoveOperation.End if back else QTextCursor.MoveOperation.Start)
+            self._text.find(words, flags)
+        self._follow(False)
+
+    def _build(self) -> None:
+        self._level = guard_wheel(named(QComboBox(), "logLevel", "Lines shown", "Show every line, or only those that warn"))
+        named(self._level.view(), "logLevels", "Lines to show", "Which lines of the log to show")
+        self._level.addItems(list(_FILTERS))
+        self._level.currentIndexChanged.connect(self._rewrite)
+        more = named(
+            QPushButton("More"), "logMore", "More for the log", "Follow the end, wrap lines, copy, or show the file of the log"
+        )
+        more.setMenu(self._build_menu(more))
+        top = QHBoxLayout()
+        top.setSpacing(GRID)
+        top.addWidget(text_label("Log", "strong"))
+        top.addStretch(1)
+        top.addWidget(self._level)
+        top.addWidget(more)
+        tip = "Find words in the lines shown (Ctrl+F); Enter goes to the next place, Shift+Enter to the one before, Escape clears"
+        self._search = named(QLineEdit(), "logSearch", "Search the log", tip)
+        self._search.setPlaceholderText("Search…")
+        self._search.setClearButtonEnabled(True)
+        self._search.textChanged.connect(self._searched)
+        self._search.returnPressed.connect(lambda: self.go_to("next"))
+        own, all_within = Qt.ShortcutContext.WidgetShortcut, Qt.ShortcutContext.WidgetWithChildrenShortcut
+        self._shortcut("Shift+Return", self._search, own, lambda: self.go_to("previous"))
+        self._shortcut("Escape", self._search, own, self._search.clear)
+        self._shortcut(QKeySequence.StandardKey.Find, self, all_within, self.search)
+        self._shortcut(QKeySequence.StandardKey.FindNext, self, all_within, lambda: self.go_to("next"))
+        self._shortcut(QKeySequence.StandardKey.FindPrevious, self, all_within, lambda: self.go_to("previous"))
+        self._found = named(
+            text_label("", "small"), "logFound", "Places found", "In how many places of the lines shown the words stand"
+        )
+        row = QHBoxLayout()
+        row.setSpacing(GRID // 2)
+        row.addWidget(self._search, 1)
+        row.addWidget(self._found)
+        arrows = (
+            ("▲", "logPrevious", "Previous place found", "Go to the place before (Shift+F3)", lambda: self.go_to("previous")),
+            ("▼", "logNext", "Next place found", "Go to the next place (F3)", lambda: self.go_to("next")),
+        )
+        for sign, name, words, tip, act in arrows:
+            arrow = button(sign, name, tip, act, "choice")
+            arrow.setAccessibleName(words)  # the sign says nothing to who cannot see it
+            row.addWidget(arrow)
+        self._held = text_label("", "small", wrap=True)
+        self._held.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GRID // 2)
+        column.addLayout(top)
+        column.addLayout(row)
+        column.addWidget(self._held)
+        column.addWidget(self._text, 1)
+
+    def _shortcut(
+        self, keys: str | QKeySequence.StandardKey, parent: QWidget, context: Qt.ShortcutContext, act: Callable[[], object]
+    ) -> None:
+        shortcut = QShortcut(QKeySequence(keys), parent)
+        shortcut.setContext(context)  # as an argument beside a slot it is not heeded
+        shortcut.activated.connect(act)
+
+    def _build_menu(self, parent: QWidget) -> QMenu:
+        menu = QMenu(parent)
+        menu.setToolTipsVisible(True)
+        self._follow_action = self._add(menu, "Follow the end", "Keep the newest line in sight; scrolling up ends it", "logFollow")
+        self._follow_action.setCheckable(True)
+        self._follow_action.setChecked(True)
+        self._follow_action.triggered.connect(self._follow)
+        wrap = self._add(menu, "Wrap long lines", "Show long lines on several, instead of cutting them off", "logWrap")
+        wrap.setCheckable(True)
+        wrap.setChecked(True)
+        wrap.toggled.connect(self._wrap)
+        menu.addSeparator()
+        self._add(menu, "Copy the lines shown", "Put the lines on the clipboard", "logCopy").triggered.connect(self._copy)
+        show = self._add(
+            menu, "Show the file", "Open the folder that holds events.jsonl, with every line, and worker.log", "logFile"
+        )
+        show.triggered.connect(self._show_file)
+        return menu
+
+    def _add(self, menu: QMenu, text: str, tooltip: str, name: str) -> QAction:
+        action = menu.addAction(text)
+        action.setObjectName(name)
+        action.setToolTip(plain_tooltip(tooltip))
+        return action
+
+    def _wrap(self, on: bool) -> None:
+        modes = QPlainTextEdit.LineWrapMode
+        self._text.setLineWrapMode(modes.WidgetWidth if on else modes.NoWrap)
+
+    def _copy(self) -> None:
+        QGuiApplication.clipboard().setText(self._text.toPlainText())
+
+    def _show_file(self) -> None:
+        if self._run is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._run.folder.path)))
+
+    def _searched(self, words: str) -> None:
+        self._count_found()
+        if words:
+            # What was found stays chosen while more of the word is typed.
+            cursor = self._text.textCursor()
+            cursor.setPosition(cursor.selectionStart())
+            self._text.setTextCursor(cursor)
+            self.go_to("next")
+
+    def _count_found(self) -> None:
+        words = self._search.text().casefold()
+        found = self._text.toPlainText().casefold().count(words) if words else 0
+        self._found.setText(f"{found:,} found" if words else "")
+
+    def _follow(self, on: bool) -> None:
+        self._follows = on
+        self._follow_action.setChecked(on)
+        self._to_end()
 
     def _to_end(self) -> None:
-        if self._follow:
-            self.verticalScrollBar().setValue(self.verticalScrollBar().maximum())
+        if self._follows:
+            self._text.verticalScrollBar().setValue(self._text.verticalScrollBar().maximum())
 
     def _note_scroll(self) -> None:
-        bar = self.verticalScrollBar()
-        self._follow = bar.sliderPosition() >= bar.maximum() - 1
+        bar = self._text.verticalScrollBar()
+        self._follows = bar.sliderPosition() >= bar.maximum() - 1
+        self._follow_action.setChecked(self._follows)
 
     def _rewrite(self) -> None:
-        self.clear()
+        self._text.clear()
+        self._held.hide()
         self._written = 0
-        self._follow = True
+        self._count_found()
         self.catch_up()
+        self._to_end()
 
     def _format(self, colour: str) -> QTextCharFormat:
         shape = QTextCharFormat()
         shape.setForeground(QColor(theme.current().color(colour)))
         return shape
+
+
+def _stamp(entry: LogEntry) -> str:
+    """The time of day, where it is known, and the time since the run began."""
+    clock = time.strftime("%H:%M:%S  ", time.localtime(entry.time)) if entry.time else ""
+    return f"{clock}{duration(entry.elapsed)}  "

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QPainter, QPen
-from PySide6.QtWidgets import QAbstractItemView, QLineEdit, QListView, QStyle, QStyledItemDelegate, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLineEdit, QStyle, QStyledItemDelegate, QVBoxLayout, QWidget
 
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
 from studio.core.starter import base_name
 from studio.core.words import METHOD_NAMES, age, percent
 from studio.ui import theme
-from studio.ui.models.runs_model import STATE_WORDS, SUMMARY_ROLE, RunsFilter, RunsModel, source_name
+from studio.ui.models.runs_model import OVERLAY_ROLE, STATE_WORDS, SUMMARY_ROLE, RunsFilter, RunsModel, source_name
 from studio.ui.theme import GRID, SMALL_FONT
 from studio.ui.widgets.basics import button, named, text_label
+from studio.ui.widgets.run_list import RunList
 
 _ROW = 7 * GRID
 # (colour, filled): a hollow dot is a run without an end.
@@ -51,6 +53,11 @@ class _RunDelegate(QStyledItemDelegate):
             painter.setPen(QPen(colours.color("accent"), 1))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(area, 6, 6)
+        overlaid = index.data(OVERLAY_ROLE)
+        if overlaid is not None:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(colours.color(overlaid))
+            painter.drawRoundedRect(QRectF(area.left(), area.top() + 4, 4, area.height() - 8), 2, 2)
         name, filled = DOTS[row.state]
         painter.setPen(QPen(colours.color(name), 2))
         painter.setBrush(colours.color(name) if filled else Qt.BrushStyle.NoBrush)
@@ -102,6 +109,8 @@ class RunsSidebar(QWidget):
     new_run_requested = Signal()
     menu_requested = Signal(object, QPoint)
     """A RunFolder whose actions are wanted, and where on the screen."""
+    overlays_changed = Signal(list)
+    """The folders of the runs whose curves are laid over the open one's, as in ``RunsModel.overlaid``."""
 
     def __init__(self, home: Home) -> None:
         super().__init__()
@@ -110,15 +119,14 @@ class RunsSidebar(QWidget):
         self.setMinimumWidth(25 * GRID)
         self.model = RunsModel(home, self)
         self._shown = RunsFilter(self.model, self)
-        self.view = named(QListView(), "runList", "Runs", "Every run on this computer; choose one to open it")
+        self.view = RunList()
+        self.view.overlay_toggled.connect(lambda index: self.toggle_overlay(index.data(SUMMARY_ROLE).path))
+        self.view.overlays_chosen.connect(lambda chosen: self.overlay([index.data(SUMMARY_ROLE).path for index in chosen]))
+        self.view.overlays_cleared.connect(lambda: self.overlay([]))
         self.view.setModel(self._shown)
         self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.view.customContextMenuRequested.connect(self._request_menu)
         self.view.setItemDelegate(_RunDelegate(self.view))
-        self.view.setMouseTracking(True)
-        self.view.setUniformItemSizes(True)
-        self.view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.view.clicked.connect(self._chosen)
         self.view.activated.connect(self._chosen)
         self.new_button = button("New run", "newRun", "Set up another run (Ctrl+N)", self.new_run_requested.emit)
@@ -149,6 +157,9 @@ class RunsSidebar(QWidget):
         """Read the run folders again; what is chosen stays chosen."""
         chosen = self.chosen
         self.model.refresh()
+        marked = [path for path in self.model.overlaid if path is not None]
+        if (left := [path for path in marked if self.model.row_of(path).isValid()]) != marked:
+            self.overlay(left)
         self._empty.setVisible(self.model.rowCount() == 0)
         self._search.setVisible(self.model.rowCount() > 0)
         if chosen is not None:
@@ -160,6 +171,16 @@ class RunsSidebar(QWidget):
         """The folder of the marked run."""
         index = self.view.currentIndex()
         return index.data(SUMMARY_ROLE).path if index.isValid() else None
+
+    def overlay(self, paths: Sequence[Path]) -> None:
+        """Lay the curves of these runs over those of the open one."""
+        self.model.overlay(paths)
+        self.overlays_changed.emit(self.model.overlaid)
+
+    def toggle_overlay(self, path: Path) -> None:
+        """Lay over one more run, or one less."""
+        marked = [other for other in self.model.overlaid if other is not None]
+        self.overlay([other for other in marked if other != path] if path in marked else [*marked, path])
 
     def choose(self, path: Path | None) -> None:
         """Mark a run, or none, without opening it."""

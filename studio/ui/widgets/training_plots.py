@@ -13,6 +13,7 @@ from studio.core.events import Evaluated
 from studio.core.words import UNKNOWN, duration
 from studio.ui.models.open_run import OpenRun
 from studio.ui.models.step_series import Series
+from studio.ui.overlays import Overlay
 from studio.ui.theme import GRID, OVERLAYS
 from studio.ui.widgets.basics import button, guard_wheel, named, text_label
 from studio.ui.widgets.detail_plots import DetailPlots
@@ -53,7 +54,7 @@ class TrainingPlots(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._run: OpenRun | None = None
-        self._compared: list[tuple[str, OpenRun]] = []
+        self._compared: list[Overlay] = []
         self._x: XAxis = "step"
         self.plots: dict[str, RunPlot] = {}
         """Those that have been in sight, by their keys."""
@@ -85,9 +86,9 @@ class TrainingPlots(QWidget):
         self._run = run
         self.fit()
 
-    def show_compared(self, runs: Sequence[tuple[str, OpenRun]]) -> None:
-        """Draw these runs, each with its name, behind the open one; no more than there are colours."""
-        self._compared = list(runs[: len(OVERLAYS)])
+    def show_compared(self, runs: Sequence[Overlay]) -> None:
+        """Draw these runs behind the open one."""
+        self._compared = list(runs)
         for key, plot in self.plots.items():
             self._add_compared(key, plot)
         self.draw()
@@ -105,8 +106,8 @@ class TrainingPlots(QWidget):
             latest = max([run.steps.memory_elapsed.last for run in self._all_runs() if len(run.steps.memory_elapsed)], default=1.0)
             ends = [0.0, latest] if forecast else []
             self.plots["memory"].set_data("forecast", Series.of(ends), Series.of([forecast] * len(ends)))
-        for number, (_name, run) in enumerate(self._compared):
-            self._set_run(f"run{number}:", run)
+        for overlay in self._compared:
+            self._set_run(overlay.colour, overlay.run)
         self._linked.update()
         self._memory.update()
 
@@ -124,15 +125,15 @@ class TrainingPlots(QWidget):
 
     def _add_compared(self, key: str, plot: RunPlot) -> None:
         """Give a plot the curves of the runs that are compared now."""
-        for old in [curve for curve in plot.curves if curve.startswith("run")]:
+        for old in [curve for curve in plot.curves if curve.startswith(OVERLAYS)]:
             plot.remove_curve(old)
-        for number, (name, _run) in enumerate(self._compared):
+        for overlay in self._compared:
             for curve, look, listed in _OVERLAID[key]:
                 like = plot.curve(curve)
-                plot.add_curve(f"run{number}:{curve}", Curve(name, OVERLAYS[number], look, like.write, like.unit, listed))
+                plot.add_curve(overlay.colour + curve, Curve(overlay.name, overlay.colour, look, like.write, like.unit, listed))
 
     def _all_runs(self) -> list[OpenRun]:
-        return [run for run in (self._run, *(run for _name, run in self._compared)) if run is not None]
+        return [run for run in (self._run, *(overlay.run for overlay in self._compared)) if run is not None]
 
     def _set_run(self, prefix: str, run: OpenRun) -> None:
         steps = run.steps

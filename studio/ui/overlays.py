@@ -1,0 +1,60 @@
+"""The runs whose curves are laid over those of the open one: read from their folders, kept as long as they are marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+
+from studio.core.errors import StudioError
+from studio.core.runs import RunFolder
+from studio.ui.models.open_run import OpenRun
+from studio.ui.theme import OVERLAYS
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A run under its name, in one of the theme's ``OVERLAYS``."""
+
+    name: str
+    colour: str
+    run: OpenRun
+
+
+class Overlays(QObject):
+    """Opens and lets go of runs as they are marked and unmarked."""
+
+    changed = Signal(list)
+    """Emitted with every Overlay."""
+    failed = Signal(object)
+    """Emitted with the StudioError of a run that cannot be read."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.shown: list[Overlay] = []
+
+    def show_runs(self, paths: Sequence[Path | None]) -> None:
+        """Lay over exactly these runs: one for each of the colours, None for none in it."""
+        known = {overlay.run.folder.path: overlay.run for overlay in self.shown}
+        shown = []
+        for path, colour in zip(paths, OVERLAYS, strict=True):
+            if path is None:
+                continue
+            run = known.pop(path, None) or self._open(RunFolder(path))
+            if run is not None:
+                shown.append(Overlay(run.folder.notes().title or run.name, colour, run))
+        self.shown = shown
+        self.changed.emit(shown)
+        for gone in known.values():
+            gone.deleteLater()
+
+    def _open(self, folder: RunFolder) -> OpenRun | None:
+        try:
+            return OpenRun(folder, self)
+        except StudioError as error:
+            self.failed.emit(error)
+        except OSError as error:
+            self.failed.emit(StudioError(f"The run {folder.name} cannot be read: {error}.", "Check the permissions of its folder."))
+        return None
