@@ -59,7 +59,7 @@ class MainWindow(QMainWindow):
         self.results: ResultsPage | None = None
         self.chat: ChatPage | None = None
         self.export: ExportPage | None = None
-        self.setup = SetupPage(home)
+        self.setup = SetupPage(home, settings)
         self.sidebar = RunsSidebar(home)
         self.bottom = BottomBar()
         self.session = TrainingSession(home, self)

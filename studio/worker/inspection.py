@@ -29,7 +29,7 @@ def inspect_data(command: InspectData, channel: Channel) -> None:
     splits = split_tables(command.dataset, tables)
     first = tables["train"][0]
     guess = splits.guess
-    shown = dict.fromkeys([guess.text_column, guess.label_column, *guess.columns[:_COLUMNS]])
+    shown = dict.fromkeys([guess.text_column, guess.label_name_column or guess.label_column, *guess.columns[:_COLUMNS]])
     preview = first.table.select(list(shown)).slice(0, command.preview_rows).to_pylist()
     channel.emit(
         DataInspected(

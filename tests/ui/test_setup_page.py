@@ -80,12 +80,6 @@ def test_the_preview_is_plain_and_the_intents_are_counted(ready: SetupPage) -> N
     assert counts.index(0, 0).data() == "lost_card"
 
 
-def test_problems_are_listed_three_at_first(ready: SetupPage, qtbot: QtBot) -> None:
-    assert ready.dataset.views.problems.text().count("\n") == 2
-    qtbot.mouseClick(ready.dataset.views.more_problems, Qt.MouseButton.LeftButton)
-    assert "Row 11 is empty." in ready.dataset.views.problems.text()
-
-
 def test_a_file_offers_its_columns_and_another_choice_is_read_again(
     ready: SetupPage, jobs: FakeJobs, inspected: DataInspected, tmp_path: Path, qtbot: QtBot
 ) -> None:

@@ -27,10 +27,12 @@ class PreviewModel(QAbstractTableModel):
 
     def show_rows(self, rows: list[dict[str, str]], guess: ColumnGuess) -> None:
         self.beginResetModel()
-        used = [guess.text_column, guess.label_column]
+        intent = guess.label_name_column or guess.label_column
+        used = [guess.text_column, intent]
         self._rows = rows
-        self._columns = used + [name for name in guess.columns if name not in used]
-        self._uses = {guess.text_column: "message", guess.label_column: "intent"}
+        # Of a very wide table not every column is sent.
+        self._columns = used + [name for name in guess.columns if name not in used and (not rows or name in rows[0])]
+        self._uses = {guess.text_column: "message", intent: "intent"}
         self.endResetModel()
 
     def rowCount(self, parent: Index = NO_PARENT) -> int:  # noqa: N802

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
@@ -24,6 +24,7 @@ from studio.ui.widgets.method_selector import KINDS, MethodSelector
 from studio.ui.widgets.model_picker import ModelPicker
 from studio.ui.widgets.run_file_dialog import RunFileDialog
 from studio.ui.widgets.settings_form import SettingsForm
+from studio.ui.widgets.source_menu import RecentSources
 
 TWO_COLUMNS_FROM = 1180
 _DELAY_MS = 120
@@ -35,10 +36,10 @@ class SetupPage(QWidget):
     train_requested = Signal(object)
     """The RunConfig, once data and model are known to be good."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, settings: QSettings | None = None) -> None:
         super().__init__()
         self.setObjectName("setupPage")
-        self.dataset = DatasetPicker()
+        self.dataset = DatasetPicker(RecentSources(settings))
         self.model = ModelPicker(home)
         self.method = MethodSelector()
         self.settings = SettingsForm()

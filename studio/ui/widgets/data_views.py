@@ -10,10 +10,10 @@ from studio.core.words import counted
 from studio.ui import theme
 from studio.ui.models.preview_model import PreviewModel
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import button, named, text_label
+from studio.ui.widgets.basics import named, text_label
 from studio.ui.widgets.intent_bars import SPLIT_COLOURS, IntentBars
+from studio.ui.widgets.problem_list import ProblemList
 
-_PROBLEMS_SHOWN = 3
 _VIEW_HEIGHT = 19 * GRID
 
 
@@ -22,7 +22,6 @@ class DataViews(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._found: list[str] = []
         self.summary = text_label("", wrap=True)
         self.summary.setObjectName("datasetSummary")
         self.preview_model = PreviewModel()
@@ -51,16 +50,13 @@ class DataViews(QWidget):
         self._row.addLayout(bars, 2)
         for view in (self.preview, self.intents):
             view.setMinimumHeight(_VIEW_HEIGHT)
-        self.problems = text_label("", "warning", wrap=True)
-        self.problems.setObjectName("datasetProblems")
-        self.more_problems = button("Show all", "moreProblems", "Show every problem found in the data", self._toggle, "link")
+        self.problems = ProblemList()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID)
         column.addWidget(self.summary)
         column.addLayout(self._row, 1)
         column.addWidget(self.problems)
-        column.addWidget(self.more_problems)
         theme.notifier.changed.connect(self._show_legend)
         self._show_legend()
         self.hide()
@@ -83,8 +79,7 @@ class DataViews(QWidget):
             f"{counted(train + validation + test, 'message')}, {counted(len(answer.train_counts), 'intent')}: "
             f"{train:,} to train on, {validation:,} for validation, {test:,} to test"
         )
-        self._found = [problem.sentence for problem in answer.problems]
-        self._show_problems(all_of_them=False)
+        self.problems.show_problems(answer.problems)
 
     def _size_columns(self) -> None:
         header = self.preview.horizontalHeader()
@@ -96,16 +91,6 @@ class DataViews(QWidget):
         else:
             self.preview.setColumnWidth(0, 36 * GRID)
         self.preview.setColumnWidth(1, 18 * GRID)
-
-    def _show_problems(self, *, all_of_them: bool) -> None:
-        shown = self._found if all_of_them else self._found[:_PROBLEMS_SHOWN]
-        self.problems.setText("\n".join(shown))
-        self.problems.setVisible(bool(shown))
-        self.more_problems.setVisible(len(self._found) > _PROBLEMS_SHOWN)
-        self.more_problems.setText("Show fewer" if all_of_them else f"Show all {len(self._found)}")
-
-    def _toggle(self) -> None:
-        self._show_problems(all_of_them=self.more_problems.text() != "Show fewer")
 
     def _show_legend(self) -> None:
         colours = theme.current()

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import (
-    QComboBox,
-    QGridLayout,
-    QLineEdit,
-    QProgressBar,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QTemporaryDir, QTimer, Signal
+from PySide6.QtWidgets import QGridLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.commands import InspectData
 from studio.core.config import DatasetConfig
@@ -22,13 +13,16 @@ from studio.core.errors import StudioError
 from studio.core.events import Crashed, DataInspected, Event, Failed
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, guard_wheel, named, text_label
+from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, text_label
 from studio.ui.widgets.data_views import DataViews
 from studio.ui.widgets.fields import decimal, describe
+from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.paths import PathField
+from studio.ui.widgets.reading_choices import ReadingChoices
+from studio.ui.widgets.source_menu import RecentSources, SourceMenu
 
 SAMPLE = "sample"
-_FIELDS = {"source", "validation_fraction", "test", "test_fraction", "text_column", "label_column", "limit"}
+_OF_THE_SAMPLE = "The sample has its own columns and test messages. Choose a file to decide."
 _DELAY_MS = 250
 
 
@@ -43,14 +37,19 @@ class DatasetPicker(Card):
     inspected = Signal()
     """The answer, or the problem, has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, recent: RecentSources | None = None) -> None:
         super().__init__("Dataset", "datasetPicker")
+        self.menu = SourceMenu(recent or RecentSources())
+        self.reading_choices = ReadingChoices()
+        self.text_column, self.label_column = self.reading_choices.text_column, self.reading_choices.label_column
         self.answer: DataInspected | None = None
         self._given: dict[str, Any] = {}
         """What the data set of another run says in places that have no field here; gone with its source."""
         self.limit: int | None = None
         self._source = SAMPLE
         self._job: Job | None = None
+        self._rows = QTemporaryDir()
+        """Where the worker writes the rows behind the problems; goes with its reading."""
         self._timer = QTimer(self, interval=_DELAY_MS, singleShot=True)
         self._timer.timeout.connect(self._read)
         self._build_inputs()
@@ -72,9 +71,7 @@ class DatasetPicker(Card):
             table["test_fraction"] = self.test_fraction.value()
             if self.test_file.path:
                 table["test"] = self.test_file.path
-            for name, combo in (("text_column", self.text_column), ("label_column", self.label_column)):
-                if combo.property("chosen"):
-                    table[name] = combo.currentText()
+            table |= self.reading_choices.table()
         if self.limit is not None:
             table["limit"] = self.limit
         return table
@@ -83,9 +80,7 @@ class DatasetPicker(Card):
         """Read a file, or the sample."""
         self._source = source or SAMPLE
         self._given = {}
-        for combo in (self.text_column, self.label_column):
-            combo.setProperty("chosen", False)
-            combo.clear()
+        self.reading_choices.forget()
         if self._source == SAMPLE:
             self.test_file.show_path("")
         self._show_source()
@@ -95,15 +90,13 @@ class DatasetPicker(Card):
     def open_dataset(self, dataset: DatasetConfig) -> None:
         """Read the data set of another run, with its columns and shares."""
         self.open_source(dataset.source)
-        self._given = dataset.model_dump(exclude=_FIELDS, exclude_none=True)
+        shown = {"source", "validation_fraction", "test", "test_fraction", "limit", *self.reading_choices.all}
+        self._given = dataset.model_dump(exclude=shown, exclude_none=True)
         self.validation.set_value(dataset.validation_fraction)
         self.test_fraction.set_value(dataset.test_fraction)
         if self._source != SAMPLE:
             self.test_file.show_path(dataset.test or "")
-            for combo, name in ((self.text_column, dataset.text_column), (self.label_column, dataset.label_column)):
-                if name is not None:
-                    combo.addItem(name)
-                    combo.setProperty("chosen", True)
+            self.reading_choices.take(dataset)
         self.read_again()
 
     def set_limit(self, limit: int | None) -> None:
@@ -119,7 +112,7 @@ class DatasetPicker(Card):
             self._job = None
         self._timer.start()
         self.error.clear()
-        self.busy.show()
+        self.busy.start()
         self.reading_started.emit()
 
     def _build_inputs(self) -> None:
@@ -131,27 +124,22 @@ class DatasetPicker(Card):
             "link",
         )
         self.header.addWidget(self.sample_button)
+        self.header.addWidget(self.menu)
+        self.menu.chosen.connect(self.open_source)
         self.file = PathField(
             "datasetPath",
             "Data file",
-            "The sample is in use. Type, browse or drop a file",
+            "The sample is in use. Type, browse or drop a file or folder",
             describe("dataset.source"),
-            "file",
+            "data",
         )
         self.file.chosen.connect(self.open_source)
         self.test_file = PathField(
             "testPath", "Test file", "None: the test share is split off the file above", describe("dataset.test"), "file"
         )
         self.test_file.chosen.connect(self.read_again)
-        self.text_column, self.label_column = (
-            guard_wheel(named(QComboBox(), name.replace(".", "_"), title, describe(name)))
-            for name, title in (("dataset.text_column", "Message column"), ("dataset.label_column", "Intent column"))
-        )
-        for combo in (self.text_column, self.label_column):
-            combo.setMinimumContentsLength(8)
-            combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-            combo.activated.connect(partial(self._column_chosen, combo))
+        for choice in self.reading_choices.all.values():
+            choice.chosen.connect(self.read_again)
         self.validation = decimal("dataset.validation_fraction", "Validation share", 0.01, 0.9, 0.05, 2, "share from 0 to 1")
         self.test_fraction = decimal("dataset.test_fraction", "Test share", 0.01, 0.9, 0.05, 2, "share from 0 to 1")
         for field in (self.validation, self.test_fraction):
@@ -164,20 +152,21 @@ class DatasetPicker(Card):
         grid.setVerticalSpacing(GRID)
         for column in range(4):
             grid.setColumnStretch(column, 1)
+        choices = self.reading_choices
         self._test_row = _labelled("Test file (optional)", self.test_file)
         grid.addWidget(_labelled("File", self.file), 0, 0, 1, 4)
         grid.addWidget(_labelled("Message column", self.text_column), 1, 0)
         grid.addWidget(_labelled("Intent column", self.label_column), 1, 1)
         grid.addWidget(self.validation, 1, 2)
         grid.addWidget(self.test_fraction, 1, 3)
-        grid.addWidget(self._test_row, 2, 0, 1, 4)
+        grid.addWidget(_labelled("Names of intents", choices.names), 2, 0, 1, 2)
+        grid.addWidget(_labelled("Encoding", choices.encoding), 2, 2)
+        grid.addWidget(_labelled("Delimiter", choices.delimiter), 2, 3)
+        grid.addWidget(self._test_row, 3, 0, 1, 4)
         self.body.addWidget(inputs)
 
     def _build_views(self) -> None:
-        self.busy = named(QProgressBar(), "datasetBusy", "The data is being read")
-        self.busy.setRange(0, 0)
-        self.busy.setTextVisible(False)
-        self.busy.hide()
+        self.busy = JobProgress("dataset", "reading the data")
         self.error = ErrorPanel("datasetError", closable=False)
         self.views = DataViews()
         self.body.addWidget(self.busy)
@@ -186,44 +175,28 @@ class DatasetPicker(Card):
         # Takes the room of the views while they are hidden.
         self.body.addStretch(0)
 
-    def _column_chosen(self, combo: QComboBox, _index: int = 0) -> None:
-        combo.setProperty("chosen", bool(combo.currentText()))
-        self.read_again()
-
-    def _let_columns_be_typed(self, typed: bool) -> None:
-        """Where no column could be guessed none can be offered, so their names can be typed."""
-        for combo in (self.text_column, self.label_column):
-            if typed == combo.isEditable():
-                continue
-            name = combo.currentText()
-            combo.setEditable(typed)
-            if (edit := combo.lineEdit()) is not None:
-                edit.setPlaceholderText("type its name")
-                edit.editingFinished.connect(partial(self._column_typed, combo, edit))
-                edit.setText(name)
-
-    def _column_typed(self, combo: QComboBox, edit: QLineEdit) -> None:
-        if edit.isModified():
-            edit.setModified(False)
-            self._column_chosen(combo)
-
     def _read(self) -> None:
         dataset = DatasetConfig.model_validate(self.table())
+        self._rows = QTemporaryDir()
+        command = InspectData(dataset=dataset, rows_folder=self._rows.path() if self._rows.isValid() else None)
         try:
-            self._job = run_job(self, InspectData(dataset=dataset), self._succeeded, self._failed, self.event_received.emit)
+            self._job = run_job(self, command, self._succeeded, self._failed, self._hear)
         except StudioError as error:
             self._show_failure(error)
+
+    def _hear(self, event: Event) -> None:
+        self.busy.hear(event)
+        self.event_received.emit(event)
 
     def _succeeded(self, event: Event) -> None:
         assert isinstance(event, DataInspected)
         self.answer = event
         self.busy.hide()
         self.error.clear()
-        self._let_columns_be_typed(False)
-        for combo, name in ((self.text_column, event.guess.text_column), (self.label_column, event.guess.label_column)):
-            combo.clear()
-            combo.addItems(event.guess.columns)
-            combo.setCurrentText(name)
+        self.reading_choices.show_answer(event)
+        self._allow()
+        if self._source != SAMPLE:
+            self.menu.recent.add(self._source)
         self.views.show_answer(event)
         self.inspected.emit()
 
@@ -235,7 +208,8 @@ class DatasetPicker(Card):
         self.answer = None
         self.busy.hide()
         self.error.show_problem(problem)
-        self._let_columns_be_typed(self._source != SAMPLE)
+        self.reading_choices.show_failure(self._source != SAMPLE)
+        self._allow()
         self.views.show_answer(None)
         self.inspected.emit()
 
@@ -243,9 +217,13 @@ class DatasetPicker(Card):
         sample = self._source == SAMPLE
         self.file.show_path("" if sample else self._source)
         self.sample_button.setVisible(not sample)
-        for widget in (self.text_column, self.label_column, self.test_fraction.editor):
-            allow(widget, "The sample has its own columns and test messages. Choose a file to decide." if sample else "")
         self._test_row.setVisible(not sample)
+        self._allow()
+
+    def _allow(self) -> None:
+        reason = _OF_THE_SAMPLE if self._source == SAMPLE else ""
+        allow(self.test_fraction.editor, reason)
+        self.reading_choices.allow(reason, self.answer)
 
 
 def _labelled(title: str, editor: QWidget) -> QWidget:

@@ -13,7 +13,9 @@ from studio.core.paths import as_typed
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import button, named
 
-DATA_FILES = "Tables (*.csv *.tsv *.txt *.json *.jsonl *.parquet *.gz);;All files (*)"
+DATA_FILES = "Tables (*.csv *.tsv *.txt *.json *.jsonl *.ndjson *.parquet *.gz);;All files (*)"
+PathKind = Literal["file", "folder", "data"]
+"""data: a file, or a folder of files."""
 
 
 class PathField(QWidget):
@@ -21,7 +23,7 @@ class PathField(QWidget):
 
     chosen = Signal(str)
 
-    def __init__(self, object_name: str, title: str, placeholder: str, tooltip: str, kind: Literal["file", "folder"]) -> None:
+    def __init__(self, object_name: str, title: str, placeholder: str, tooltip: str, kind: PathKind) -> None:
         super().__init__()
         self.title, self._kind = title, kind
         self._last = ""
@@ -31,7 +33,9 @@ class PathField(QWidget):
         self.edit.setMinimumWidth(12 * GRID)
         self.edit.editingFinished.connect(self._confirm)
         self.edit.textChanged.connect(self._cleared)
-        self.browse_button = button("Browse…", f"{object_name}Browse", f"Choose the {kind} in a dialog", self.browse)
+        self.browse_button = button(
+            "Browse…", f"{object_name}Browse", f"Choose the {'folder' if kind == 'folder' else 'file'} in a dialog", self.browse
+        )
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(GRID)
@@ -58,8 +62,10 @@ class PathField(QWidget):
         self._confirm()
 
     def takes(self, dropped: Dropped) -> bool:
-        """Whether it could stand here: a folder, or a file of data."""
-        return dropped.path.is_dir() if self._kind == "folder" else dropped.kind == "data" and dropped.path.is_file()
+        """Whether it could stand here: a folder, a file of data, or either."""
+        if self._kind == "folder":
+            return dropped.path.is_dir()
+        return dropped.kind == "data" and (self._kind == "data" or dropped.path.is_file())
 
     def browse(self) -> None:
         start = self.path or str(Path.home())

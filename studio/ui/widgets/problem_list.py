@@ -1,0 +1,84 @@
+"""What looks wrong in a data set, one sentence a line, each of which opens the rows that it is about."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from studio.core.data_problems import DataProblem
+from studio.core.errors import StudioError
+from studio.core.words import counted
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import ErrorPanel, button, text_label
+
+_SHOWN = 3
+
+
+class ProblemList(QWidget):
+    """The first three problems, and the rest at a click."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("datasetProblems")
+        self.setAccessibleName("Problems found in the data")
+        self._rows: list[QWidget] = []
+        self._more = button(
+            "Show all", "moreProblems", "Show every problem found in the data, or only the first ones", self._toggle, "link"
+        )
+        self._error = ErrorPanel("problemRowsError")
+        self._column = QVBoxLayout()
+        self._column.setSpacing(GRID // 2)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GRID // 2)
+        column.addLayout(self._column)
+        column.addWidget(self._more, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(self._error)
+
+    def show_problems(self, problems: list[DataProblem]) -> None:
+        """Show these instead of those before."""
+        for row in self._rows:
+            self._column.removeWidget(row)
+            row.deleteLater()
+        self._rows = [self._row(number, problem) for number, problem in enumerate(problems, start=1)]
+        for row in self._rows:
+            self._column.addWidget(row)
+        self._error.clear()
+        self._show(all_of_them=False)
+        self.setVisible(bool(problems))
+
+    def _row(self, number: int, problem: DataProblem) -> QWidget:
+        row = QWidget()
+        line = QHBoxLayout(row)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(GRID)
+        line.addWidget(text_label(problem.sentence, "warning", wrap=True), 1)
+        if problem.rows_file:
+            tip = f"List the rows of problem {number} with their split and place in the file"
+            show = button(f"Show {counted(problem.rows, 'row')}", f"problemRows{number}", tip, partial(self._open, problem), "link")
+            line.addWidget(show, 0, Qt.AlignmentFlag.AlignTop)
+        return row
+
+    def _open(self, problem: DataProblem) -> None:
+        # Loads pyarrow, which the window's start does not wait for.
+        from studio.ui.widgets.problem_rows_dialog import ProblemRowsDialog
+
+        try:
+            dialog = ProblemRowsDialog(problem, Path(problem.rows_file), self)
+        except StudioError as error:
+            self._error.show_problem(error)
+            return
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def _show(self, *, all_of_them: bool) -> None:
+        for number, row in enumerate(self._rows):
+            row.setVisible(all_of_them or number < _SHOWN)
+        self._more.setVisible(len(self._rows) > _SHOWN)
+        self._more.setText("Show fewer" if all_of_them else f"Show all {len(self._rows)}")
+
+    def _toggle(self) -> None:
+        self._show(all_of_them=self._more.text() != "Show fewer")

@@ -1,0 +1,292 @@
+"""The dataset picker: what was guessed can be corrected, problems open their rows, and what was used before is at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QSettings, Qt
+from PySide6.QtGui import QGuiApplication, QKeySequence
+from PySide6.QtWidgets import QPushButton
+from pytestqt.qtbot import QtBot
+
+from studio.core.commands import InspectData
+from studio.core.config import DatasetConfig
+from studio.core.data_problems import DataProblem
+from studio.core.events import ColumnGuess, DataInspected, Failed
+from studio.core.problem_rows import ProblemRow, ProblemRows, write_problem_rows
+from studio.ui.pages.setup import SetupPage
+from studio.ui.widgets.problem_rows_dialog import ProblemRowsDialog
+from studio.ui.widgets.source_menu import RecentSources, SourceMenu
+from tests.ui.conftest import FakeJobs
+from tests.ui.staging import reread
+
+Opened = Callable[[DataInspected], None]
+
+
+@pytest.fixture
+def opened(ready: SetupPage, jobs: FakeJobs, qtbot: QtBot, tmp_path: Path) -> Opened:
+    """Choose a file whose reading has this answer."""
+
+    def choose(answer: DataInspected) -> None:
+        ready.dataset.file.choose(str(tmp_path / "data.csv"))
+        reread(ready, jobs, qtbot)
+        jobs.open(InspectData)[0].answer(answer)
+
+    return choose
+
+
+@pytest.fixture
+def text_file(inspected: DataInspected) -> DataInspected:
+    return inspected.model_copy(update={"encoding": "cp1252", "delimiter": ";"})
+
+
+def problem_with(folder: Path, rows: int, kind: str = "train") -> DataProblem:
+    path = folder / "0.arrow"
+    write_problem_rows(path, [ProblemRow(kind, "data.csv", n + 1, f"<b>message</b> {n}", f"intent {n % 7}") for n in range(rows)])
+    return DataProblem(kind="duplicate", sentence="Rows that repeat. Kept.", rows=rows, rows_file=str(path))
+
+
+class TestReading:
+    def test_the_guess_is_shown(self, ready: SetupPage, opened: Opened, text_file: DataInspected) -> None:
+        opened(text_file)
+        choices = ready.dataset.reading_choices
+        assert choices.encoding.currentText() == "Guessed: Windows-1252, Western"
+        assert choices.delimiter.currentText() == "Guessed: Semicolon"
+        assert choices.names.currentText() == "Guessed: none"
+        assert choices.encoding.isEnabled()
+        assert not {"encoding", "delimiter", "label_name_column"} & set(ready.dataset.table())
+
+    def test_another_choice_is_read_again(
+        self, ready: SetupPage, opened: Opened, text_file: DataInspected, jobs: FakeJobs, qtbot: QtBot
+    ) -> None:
+        opened(text_file)
+        choices = ready.dataset.reading_choices
+        for choice, value in ((choices.encoding, "utf-16"), (choices.delimiter, "\t"), (choices.names, "id")):
+            choice.setCurrentIndex(choice.findData(value))
+            choice.activated.emit(choice.currentIndex())
+        dataset = reread(ready, jobs, qtbot).dataset
+        assert (dataset.encoding, dataset.delimiter, dataset.label_name_column) == ("utf-16", "\t", "id")
+        jobs.open(InspectData)[0].answer(text_file)
+        assert choices.encoding.currentData() == "utf-16"
+        assert choices.encoding.itemText(0) == "Guessed: Windows-1252, Western"
+        choices.encoding.setCurrentIndex(0)
+        choices.encoding.activated.emit(0)
+        assert reread(ready, jobs, qtbot).dataset.encoding is None
+
+    @pytest.mark.parametrize(("typed", "taken"), [("^", "^"), ("::", None), ('"', None), ("", None)])
+    def test_any_character_can_be_typed_as_delimiter(
+        self, ready: SetupPage, opened: Opened, text_file: DataInspected, qtbot: QtBot, typed: str, taken: str | None
+    ) -> None:
+        opened(text_file)
+        edit = ready.dataset.reading_choices.delimiter.lineEdit()
+        assert edit is not None
+        edit.selectAll()
+        qtbot.keyClick(edit, Qt.Key.Key_Delete)
+        qtbot.keyClicks(edit, typed)
+        qtbot.keyClick(edit, Qt.Key.Key_Return)
+        assert ready.dataset.table().get("delimiter") == taken
+        assert edit.text() == (taken or "Guessed: Semicolon")
+
+    def test_a_kind_of_file_without_a_choice_says_so(self, ready: SetupPage, opened: Opened, inspected: DataInspected) -> None:
+        choices = ready.dataset.reading_choices
+        assert not choices.encoding.isEnabled()
+        assert "sample" in choices.encoding.toolTip()
+        opened(inspected)
+        assert "tells its encoding itself" in choices.encoding.toolTip()
+        assert choices.names.isEnabled()
+
+    def test_a_file_that_cannot_be_read_lets_everything_be_chosen(
+        self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot, tmp_path: Path
+    ) -> None:
+        ready.dataset.file.choose(str(tmp_path / "data.csv"))
+        reread(ready, jobs, qtbot)
+        jobs.open(InspectData)[0].answer(Failed(kind="bad_input", message="One column.", remedy="Name it."), failed=True)
+        choices = ready.dataset.reading_choices
+        assert all(choice.isEnabled() for choice in choices.all.values())
+        assert choices.delimiter.currentText() == "Guessed"
+        assert choices.delimiter.findData("|") > 0
+
+    def test_another_source_is_guessed_anew_and_another_run_keeps_its_choices(
+        self, ready: SetupPage, opened: Opened, text_file: DataInspected, jobs: FakeJobs, qtbot: QtBot
+    ) -> None:
+        dataset = DatasetConfig(
+            source="/a.csv", encoding="koi8-u", delimiter="^", text_column="t", label_name_column="names", labels=["a", "b"]
+        )
+        ready.dataset.open_dataset(dataset)
+        assert reread(ready, jobs, qtbot).dataset == dataset
+        jobs.open(InspectData)[0].answer(text_file)
+        assert ready.dataset.reading_choices.encoding.currentText() == "koi8-u"
+        opened(text_file)
+        assert ready.config().dataset.model_dump(exclude_defaults=True, exclude={"source"}) == {}
+
+    def test_names_of_numbered_intents_are_what_is_shown(self, ready: SetupPage, opened: Opened, inspected: DataInspected) -> None:
+        guess = ColumnGuess(
+            columns=["text", "label", "label_text"], text_column="text", label_column="label", label_name_column="label_text"
+        )
+        opened(inspected.model_copy(update={"guess": guess, "preview": [{"text": "hi", "label": "0", "label_text": "greeting"}]}))
+        model = ready.dataset.views.preview_model
+        assert [model.headerData(column, Qt.Orientation.Horizontal) for column in range(3)] == [
+            "text (message)",
+            "label_text (intent)",
+            "label",
+        ]
+        assert model.index(0, 1).data() == "greeting"
+        assert ready.dataset.reading_choices.names.currentText() == "Guessed: label_text"
+
+
+class TestProblems:
+    def test_three_at_first(self, ready: SetupPage, qtbot: QtBot) -> None:
+        problems = ready.dataset.views.problems
+        rows = [row for row in problems._rows if row.isVisibleTo(ready)]
+        assert len(rows) == 3
+        qtbot.mouseClick(problems._more, Qt.MouseButton.LeftButton)
+        assert all(row.isVisibleTo(ready) for row in problems._rows)
+        assert problems._more.text() == "Show fewer"
+
+    def test_a_problem_opens_its_rows(
+        self, ready: SetupPage, opened: Opened, inspected: DataInspected, tmp_path: Path, qtbot: QtBot
+    ) -> None:
+        opened(inspected.model_copy(update={"problems": [problem_with(tmp_path, 12)]}))
+        show = ready.findChild(QPushButton, "problemRows1")
+        assert show.text() == "Show 12 rows"
+        qtbot.mouseClick(show, Qt.MouseButton.LeftButton)
+        dialog = ready.findChild(ProblemRowsDialog)
+        assert dialog.isVisible()
+        assert [dialog.model.index(1, column).data() for column in range(5)] == [
+            "train",
+            "data.csv",
+            "2",
+            "<b>message</b> 1",
+            "intent 1",
+        ]
+        with qtbot.waitSignal(dialog.destroyed):
+            dialog.reject()
+
+    def test_rows_that_are_gone_are_told(
+        self, ready: SetupPage, opened: Opened, inspected: DataInspected, tmp_path: Path, qtbot: QtBot
+    ) -> None:
+        problem = problem_with(tmp_path, 2)
+        Path(problem.rows_file).unlink()
+        opened(inspected.model_copy(update={"problems": [problem]}))
+        qtbot.mouseClick(ready.findChild(QPushButton, "problemRows1"), Qt.MouseButton.LeftButton)
+        assert "cannot be read any more" in ready.dataset.views.problems._error.message
+
+    def test_the_worker_is_told_where_to_write_them(self, page: SetupPage, jobs: FakeJobs) -> None:
+        assert page.dataset is not None
+        command = jobs.open(InspectData)[0].command
+        assert isinstance(command, InspectData)
+        assert command.rows_folder
+        assert Path(command.rows_folder).is_dir()
+
+    def test_search_and_copy(self, ready: SetupPage, tmp_path: Path, qtbot: QtBot) -> None:
+        dialog = ProblemRowsDialog(problem_with(tmp_path, 30), tmp_path / "0.arrow", ready)
+        dialog.show()
+        assert dialog.table.isColumnHidden(1), "one file needs no column"
+        qtbot.keyClicks(dialog.search, "INTENT 3 message")
+        qtbot.waitUntil(lambda: dialog.count.text() != "30 rows")
+        assert dialog.count.text() == f"{dialog.model.rowCount()} of 30 rows"
+        shown = {dialog.model.index(row, 4).data() for row in range(dialog.model.rowCount())}
+        assert "intent 3" in shown
+        dialog.search.setText("message 29")
+        qtbot.waitUntil(lambda: dialog.model.rowCount() == 1)
+        qtbot.mouseClick(dialog.copy_button, Qt.MouseButton.LeftButton)
+        assert QGuiApplication.clipboard().text() == "train\tdata.csv\t30\t<b>message</b> 29\tintent 1"
+        dialog.search.clear()
+        qtbot.waitUntil(lambda: dialog.model.rowCount() == 30)
+        dialog.table.selectRow(2)
+        dialog.table.setFocus()
+        qtbot.keySequence(dialog.table, QKeySequence(QKeySequence.StandardKey.Copy))
+        assert QGuiApplication.clipboard().text() == "train\tdata.csv\t3\t<b>message</b> 2\tintent 2"
+
+    def test_a_hundred_thousand_rows_are_read_where_they_are_seen(
+        self, ready: SetupPage, tmp_path: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: list[int] = []
+        row = ProblemRows.row
+
+        def watched(rows: ProblemRows, number: int) -> ProblemRow:
+            read.append(number)
+            return row(rows, number)
+
+        monkeypatch.setattr(ProblemRows, "row", watched)
+        dialog = ProblemRowsDialog(problem_with(tmp_path, 100_000), tmp_path / "0.arrow", ready)
+        dialog.show()
+        qtbot.waitExposed(dialog)
+        qtbot.waitUntil(lambda: bool(read))
+        dialog.table.scrollToBottom()
+        qtbot.waitUntil(lambda: 99_999 in read)
+        assert dialog.count.text() == "100,000 rows"
+        assert len(set(read)) < 500
+
+    def test_a_long_list_says_that_it_is_cut(self, ready: SetupPage, tmp_path: Path) -> None:
+        problem = problem_with(tmp_path, 5).model_copy(update={"rows": 7_000})
+        dialog = ProblemRowsDialog(problem, tmp_path / "0.arrow", ready)
+        texts = [label.text() for label in dialog.findChildren(type(dialog.count))]
+        assert "The first 5 of 7,000 rows are listed." in texts
+
+
+class TestIntents:
+    @pytest.mark.parametrize("number", [3, 150])
+    def test_few_and_many_intents_are_shown(
+        self, ready: SetupPage, opened: Opened, inspected: DataInspected, number: int, qtbot: QtBot
+    ) -> None:
+        counts = {f"intent {n}": 400 - n for n in range(number)}
+        opened(inspected.model_copy(update={"train_counts": counts, "validation_counts": {}, "test_counts": {"intent 0": 1}}))
+        bars = ready.dataset.views.intents
+        assert bars.counts.rowCount() == number
+        assert bars.counts.index(0, 1).data() == "401"
+        assert f"{number} intents" in ready.dataset.views.summary.text()
+        bars.scrollToBottom()
+        qtbot.waitUntil(lambda: bars.rowAt(bars.viewport().height() - 12) in (number - 1, -1))
+        assert bars.height() >= 19 * 8
+
+
+class TestRecent:
+    def test_what_was_read_is_kept_and_what_is_gone_is_greyed(
+        self, ready: SetupPage, opened: Opened, inspected: DataInspected, tmp_path: Path
+    ) -> None:
+        (tmp_path / "data.csv").write_text("text,label\n", "utf-8")
+        ready.dataset.menu.recent.add(str(tmp_path / "gone.csv"))
+        opened(inspected)
+        menu = ready.dataset.menu.menu()
+        menu.aboutToShow.emit()
+        known = {action.text(): action.isEnabled() for action in menu.actions() if action.text().endswith(".csv")}
+        assert known == {"data.csv": True, "gone.csv": False}
+
+    def test_one_is_opened_again(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot, tmp_path: Path) -> None:
+        path = tmp_path / "this & that.csv"
+        path.write_text("text,label\n", "utf-8")
+        ready.dataset.menu.recent.add(str(path))
+        ready.dataset.menu.fill()
+        (action,) = (action for action in ready.dataset.menu.menu().actions() if action.text() == "this && that.csv")
+        action.trigger()
+        assert reread(ready, jobs, qtbot).dataset.source == str(path)
+
+    def test_the_list_outlives_the_window_and_is_short(self, tmp_path: Path) -> None:
+        file = str(tmp_path / "window.ini")
+        recent = RecentSources(QSettings(file, QSettings.Format.IniFormat))
+        assert recent.names == []
+        recent.add("/one.csv")
+        assert RecentSources(QSettings(file, QSettings.Format.IniFormat)).names == ["/one.csv"]
+        for number in range(12):
+            recent.add(f"/data {number % 10}, old.csv")
+        again = RecentSources(QSettings(file, QSettings.Format.IniFormat))
+        assert again.names == [f"/data {number % 10}, old.csv" for number in range(11, 3, -1)]
+        again.clear()
+        assert RecentSources(QSettings(file, QSettings.Format.IniFormat)).names == []
+
+    def test_a_source_that_cannot_be_read_is_not_kept(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
+        ready.dataset.file.choose("/some.csv")
+        reread(ready, jobs, qtbot)
+        jobs.open(InspectData)[0].answer(Failed(kind="bad_input", message="No.", remedy="Yes."), failed=True)
+        assert ready.dataset.menu.recent.names == []
+
+    def test_a_folder_can_be_chosen(self, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("studio.ui.widgets.source_menu.QFileDialog.getExistingDirectory", lambda *_args: str(tmp_path))
+        menu = SourceMenu(RecentSources())
+        qtbot.addWidget(menu)
+        with qtbot.waitSignal(menu.chosen) as chosen:
+            menu.menu().actions()[0].trigger()
+        assert chosen.args == [str(tmp_path)]
