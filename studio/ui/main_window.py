@@ -277,7 +277,13 @@ class MainWindow(QMainWindow):
             ],
             "&Run": [(text, partial(self._act_on_open_run, act), "") for text, act in self.actions_of_runs.entries],
             "&View": [(f"&{tab}", partial(self.show_tab, tab), f"Ctrl+{number}") for number, tab in enumerate(TABS, 1)],
-            "&Help": [("&About Finetune Studio", lambda: AboutDialog(self._home, self).exec(), "")],
+            "&Help": [
+                ("&Help on this", self._shell.toggle_help, "F1"),
+                ("&Glossary", partial(self._shell.show_help, "glossary"), ""),
+                ("All &settings", partial(self._shell.show_help, "settings"), ""),
+                None,
+                ("&About Finetune Studio", lambda: AboutDialog(self._home, self).exec(), ""),
+            ],
         }
 
     def _connect(self) -> None:
