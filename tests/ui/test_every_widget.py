@@ -94,6 +94,11 @@ def views(window: MainWindow) -> Iterator[str]:
                 yield f"{tab}, {button.objectName()}"
                 if before is not None:
                     press(before)
+    window._shell.toggle_help()
+    settle()
+    yield "help"
+    window._shell.toggle_help()
+    settle()
 
 
 def _chosen(group: QButtonGroup | None) -> QAbstractButton | None:

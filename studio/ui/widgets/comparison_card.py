@@ -22,7 +22,7 @@ from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, named, text_label
 from studio.ui.widgets.tables import as_list
 
-_WIDTHS = {RUN_PROBABILITY: 10 * GRID, EXPORT_PROBABILITY: 12 * GRID, DIFFERENCE: 11 * GRID}
+_WIDTHS = {RUN_PROBABILITY: 10 * GRID, EXPORT_PROBABILITY: 12 * GRID, DIFFERENCE: 10 * GRID}
 _MOST_ROWS = 12
 
 
@@ -76,7 +76,7 @@ class ComparisonCard(Card):
 
     def _fit(self) -> None:
         room = self.table.viewport().width()
-        intent = max(12 * GRID, room // 6)
+        intent = max(10 * GRID, room // 6)
         for column, width in {**_WIDTHS, RUN: intent, EXPORT: intent}.items():
             self.table.setColumnWidth(column, width)
-        self.table.setColumnWidth(TEXT, max(20 * GRID, room - sum(_WIDTHS.values()) - 2 * intent))
+        self.table.setColumnWidth(TEXT, max(12 * GRID, room - sum(_WIDTHS.values()) - 2 * intent))

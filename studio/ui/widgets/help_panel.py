@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QFont, QKeySequence, QShortcut, QTextBlockFormat, QTextCursor, QTextDocument
+from PySide6.QtGui import (
+    QDesktopServices,
+    QFont,
+    QKeySequence,
+    QShortcut,
+    QTextBlockFormat,
+    QTextCursor,
+    QTextDocument,
+    QTextFormat,
+)
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QTextBrowser, QVBoxLayout, QWidget
 
 from studio.core import help as pages
@@ -35,7 +44,7 @@ class HelpPanel(QWidget):
         self._page = guard_wheel(named(QComboBox(), "helpPage", "Page of the help", "Which page of the help is shown"))
         for page in pages.PAGES:
             self._page.addItem(pages.page_title(page), page)
-        named(self._page.view(), "helpPageList", "Pages of the help")
+        named(self._page.view(), "helpPageList", "Pages of the help", "One page for each tab, all settings, and a glossary")
         self._page.activated.connect(lambda number: self.show_place(str(self._page.itemData(number))))
         self._search = named(QLineEdit(), "helpSearch", "Search the help", "Find the entries that hold all of these words")
         self._search.setPlaceholderText("Search the help")
@@ -130,6 +139,7 @@ class HelpPanel(QWidget):
     def _render(self, markdown: str) -> None:
         document = self._text.document()
         document.setDocumentMargin(0)
+        document.setIndentWidth(2 * GRID)
         font = QFont(self.font())
         font.setPixelSize(BASE_FONT)
         document.setDefaultFont(font)
@@ -165,8 +175,10 @@ def _space(cursor: QTextCursor, heading: int) -> None:
     form.setLineHeight(125.0, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
     cursor.mergeBlockFormat(form)
     if heading:
+        cursor.movePosition(QTextCursor.MoveOperation.NextCharacter, QTextCursor.MoveMode.KeepAnchor)
+        shape = cursor.charFormat()  # a heading here is one piece: plain, or a link
+        # Markdown makes headings larger by an adjustment, which goes before a size.
+        shape.clearProperty(QTextFormat.Property.FontSizeAdjustment.value)
+        shape.setProperty(QTextFormat.Property.FontPixelSize.value, _HEADING_PIXELS.get(heading, BASE_FONT))
         cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor)
-        shape = cursor.charFormat()
-        shape.setProperty(shape.Property.FontSizeAdjustment, 0)
-        shape.setProperty(shape.Property.FontPixelSize, _HEADING_PIXELS.get(heading, BASE_FONT))
-        cursor.mergeCharFormat(shape)
+        cursor.setCharFormat(shape)
