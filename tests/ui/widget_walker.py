@@ -59,7 +59,7 @@ _PART_CLASSES = ("QLineEditIconButton", "QTableCornerButton", "QComboBoxListView
 _UNIT = re.compile(
     r"Unit: |\b(steps?|tokens?|messages|rows|seconds|minutes|percent|nats|bytes|MB|GB|runs|days|times|characters|words|share)\b"
 )
-_MOST_STOPS, _MOST_LINKS = 400, 4
+_MOST_STOPS, _MOST_LINKS = 400, 60
 
 
 def controls(window: QWidget) -> list[QWidget]:

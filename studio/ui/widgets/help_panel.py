@@ -50,7 +50,8 @@ class HelpPanel(QWidget):
         self._search.setPlaceholderText("Search the help")
         self._search.setClearButtonEnabled(True)
         self._search.textChanged.connect(self._find)
-        self._text = named(QTextBrowser(), "helpText", "Help")
+        self._text = named(QTextBrowser(), "helpText", "Help", "Tab leads from link to link, and then on")
+        self._text.setTabChangesFocus(True)
         # The panel follows links itself: within the help it shows them, others go to the browser. It loads nothing.
         self._text.setOpenLinks(False)
         self._text.anchorClicked.connect(self._follow)
