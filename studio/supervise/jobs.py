@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from studio.core.commands import Ask, Command, LoadModel
-from studio.core.events import Crashed, Event, Failed, ModelLoaded, Predicted, StageChanged
+from studio.core.commands import Ask, Cancel, Command, Generate, LoadModel
+from studio.core.config import RunConfig
+from studio.core.events import Crashed, Event, Failed, ModelLoaded, NoAnswer, Predicted, StageChanged, TokenGenerated
+from studio.core.generation import GenerationSettings, Speaker
 from studio.core.runs import Home, RunFolder
 from studio.supervise.process import start_job
 from studio.supervise.threads import WorkerThread
@@ -74,11 +76,11 @@ class ChatSession(QObject):
     """A worker that keeps one run's model loaded and answers messages."""
 
     loading = Signal(object)
-    """A StageChanged while the model is being loaded."""
+    """A StageChanged while a model is being loaded."""
     loaded = Signal(object)
     """The ModelLoaded."""
     answered = Signal(object)
-    """A Predicted whose ``request`` is what ``ask()`` returned."""
+    """A Predicted, TokenGenerated or NoAnswer whose ``request`` is what ``ask()`` or ``generate()`` returned."""
     failed = Signal(object)
     """A Failed or Crashed; the model is gone."""
     unloaded = Signal()
@@ -90,6 +92,7 @@ class ChatSession(QObject):
         super().__init__(parent)
         self._home = home
         self._thread: WorkerThread | None = None
+        self._config: RunConfig | None = None
         self._requests = 0
         self.model: ModelLoaded | None = None
         """What is loaded."""
@@ -99,23 +102,42 @@ class ChatSession(QObject):
         """A worker is loading or holds a model."""
         return self._thread is not None
 
-    def load(self, run: RunFolder) -> None:
-        """Load the run's model in place of the one loaded before. Raises StudioError when no worker can be started."""
-        self.unload()
-        command = LoadModel(run=str(run.path), home=str(self._home.path))
-        thread = self._thread = WorkerThread(start_job(command))
-        thread.event_received.connect(self._receive)
-        thread.ended.connect(self._end)
-        self.destroyed.connect(thread.cancel)
-        thread.start()
+    def carries(self, config: RunConfig) -> bool:
+        """Whether the loaded base can take the adapter of another run, so that only that has to be loaded."""
+        return self.model is not None and self._config is not None and self._config.shares_base(config)
 
-    def ask(self, text: str) -> int:
+    def load(self, run: RunFolder) -> None:
+        """Load the run's model in place of the one loaded before, whose base stays where it can serve both.
+
+        Raises StudioError when the run cannot be read or no worker can be started.
+        """
+        config = run.config()
+        command = LoadModel(run=str(run.path), home=str(self._home.path))
+        if self._thread is not None and self.carries(config):
+            self.cancel()
+            self.model = None
+            self._thread.send(command)
+        else:
+            self.unload()
+            thread = self._thread = WorkerThread(start_job(command))
+            thread.event_received.connect(self._receive)
+            thread.ended.connect(self._end)
+            self.destroyed.connect(thread.cancel)
+            thread.start()
+        self._config = config
+
+    def ask(self, text: str, speaker: Speaker = "tuned") -> int:
         """Classify ``text``; returns the request's number. Needs a loaded or loading model."""
-        if self._thread is None:
-            raise RuntimeError("no model is loaded")
-        self._requests += 1
-        self._thread.send(Ask(request=self._requests, text=text))
-        return self._requests
+        return self._send(Ask(request=self._requests + 1, text=text, speaker=speaker))
+
+    def generate(self, text: str, settings: GenerationSettings, speaker: Speaker = "tuned") -> int:
+        """Have free text written; returns the request's number. Needs a loaded or loading model."""
+        return self._send(Generate(request=self._requests + 1, text=text, speaker=speaker, settings=settings))
+
+    def cancel(self) -> None:
+        """Give up every request made so far; free text that is being written ends at once, and all are ``answered``."""
+        if self._thread is not None and self._requests:
+            self._thread.send(Cancel(request=self._requests))
 
     def unload(self) -> None:
         """End the worker; ``unloaded`` follows at once."""
@@ -136,7 +158,7 @@ class ChatSession(QObject):
         elif isinstance(event, ModelLoaded):
             self.model = event
             self.loaded.emit(event)
-        elif isinstance(event, Predicted):
+        elif isinstance(event, Predicted | TokenGenerated | NoAnswer):
             self.answered.emit(event)
 
     @Slot(object)
@@ -146,6 +168,13 @@ class ChatSession(QObject):
         if isinstance(final, Failed | Crashed):
             self.failed.emit(final)
         self._forget(thread)
+
+    def _send(self, command: Ask | Generate) -> int:
+        if self._thread is None:
+            raise RuntimeError("no model is loaded")
+        self._requests = command.request
+        self._thread.send(command)
+        return command.request
 
     def _forget(self, thread: WorkerThread) -> None:
         self.destroyed.disconnect(thread.cancel)

@@ -14,9 +14,10 @@ from PySide6.QtCore import QCoreApplication, QEvent, QObject
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import InspectData
-from studio.core.config import DatasetConfig, RunConfig
+from studio.core.config import DatasetConfig, MethodConfig, RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, DataInspected, Event, Failed, Finished, LogLine, ModelLoaded, Predicted
+from studio.core.generation import GenerationSettings
 from studio.core.runs import Home, RunFolder
 from studio.supervise.jobs import ChatSession, run_job
 from studio.supervise.process import WorkerProcess
@@ -233,13 +234,60 @@ def test_chat_loads_answers_and_unloads(qtbot: QtBot, home: Home, the_worker_is:
     settle(qtbot)
 
 
-def test_loading_another_run_ends_the_first_worker(qtbot: QtBot, home: Home, the_worker_is: TheWorkerIs) -> None:
+SWITCHING = """
+for line in sys.stdin:
+    command = json.loads(line)
+    if command["command"] == "load_model":
+        say("model_loaded", run=os.path.basename(command["run"]), device=str(os.getpid()), labels=["a", "b"])
+    elif command["command"] == "generate":
+        waiting = command["request"]
+        say("token_generated", request=waiting, text=command["settings"]["seed"] * "x")
+    elif command["command"] == "cancel":
+        end = dict(reason="stopped", prompt_tokens=1, tokens=1, seconds=1.0)
+        say("token_generated", request=waiting, text="", end=end)
+"""
+
+
+def test_a_run_on_the_same_base_is_loaded_by_the_same_worker(qtbot: QtBot, home: Home, the_worker_is: TheWorkerIs) -> None:
+    the_worker_is(SWITCHING)
+    one, two, other = (home.create_run(RunConfig(method=MethodConfig(kind=kind))) for kind in ("lora", "lora", "qlora"))
+    chat = ChatSession(home)
+    workers = []
+    for run in (one, two, other):
+        assert chat.carries(run.config()) == (run is two)
+        with qtbot.waitSignal(chat.loaded, timeout=20_000) as loaded:
+            chat.load(run)
+        workers.append(loaded.args[0].device)
+        assert chat.model is not None
+        assert chat.model.run == run.name
+    assert workers[0] == workers[1] != workers[2]
+    chat.unload()
+    assert not chat.carries(other.config())
+    settle(qtbot)
+
+
+def test_free_text_comes_in_pieces_and_is_given_up(qtbot: QtBot, home: Home, the_worker_is: TheWorkerIs) -> None:
+    the_worker_is(SWITCHING)
+    chat = ChatSession(home)
+    chat.cancel()
+    chat.load(home.create_run(RunConfig()))
+    with qtbot.waitSignal(chat.answered, timeout=20_000) as told:
+        number = chat.generate("Once", GenerationSettings(seed=3))
+    assert (told.args[0].request, told.args[0].text, told.args[0].end) == (number, "xxx", None)
+    with qtbot.waitSignal(chat.answered, timeout=20_000) as told:
+        chat.cancel()
+    assert told.args[0].end.reason == "stopped"
+    chat.unload()
+    settle(qtbot)
+
+
+def test_loading_a_run_on_another_base_ends_the_first_worker(qtbot: QtBot, home: Home, the_worker_is: TheWorkerIs) -> None:
     the_worker_is(CHAT)
     chat = ChatSession(home)
     with qtbot.waitSignal(chat.loaded, timeout=20_000):
         chat.load(home.create_run(RunConfig()))
     with qtbot.waitSignal(chat.loaded, timeout=20_000):
-        chat.load(home.create_run(RunConfig()))
+        chat.load(home.create_run(RunConfig(method=MethodConfig(kind="full"))))
     qtbot.waitUntil(lambda: len(WorkerThread._running) == 1, timeout=20_000)
     chat.unload()
     settle(qtbot)
