@@ -229,6 +229,10 @@ class MainWindow(QMainWindow):
             self.show_tab("Chat")
             self.chat.ask(text)
 
+    def _tell_chat(self, training: bool) -> None:
+        if self.chat is not None:
+            self.chat.show_training(training)
+
     def _sampled(self, sample: MemorySample) -> None:
         started = self._live.started if self._live is not None else None
         self.bottom.show_sample(sample, started.forecast_bytes if started is not None else 0)
@@ -259,6 +263,9 @@ class MainWindow(QMainWindow):
         self.training.stop_requested.connect(self._stop_open_run)
         self.training.results_requested.connect(lambda: self.show_tab("Results"))
         self.results.message_chosen.connect(self._ask_chat)
+        self.chat.show_training(self.session.active)
+        self.session.run_started.connect(lambda _run: self._tell_chat(True))
+        self.session.run_ended.connect(lambda _run, _final: self._tell_chat(False))
         self.results.evaluation.evaluated.connect(self.sidebar.refresh)
         self._watch("evaluation", self.results.evaluation.event_received, self.results.evaluation.worker_ended)
         self._watch("chat", self.chat.session.event_received, self.chat.session.unloaded)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import Any
 
 
 def say(event: str, **fields: object) -> None:
@@ -28,17 +29,41 @@ def answer(number: int, text: str) -> None:
     say("predicted", request=number, prediction=prediction, seconds=0.5)
 
 
-def chat(slow: bool) -> None:
+def chat(slow: bool, run: str) -> None:
     say("stage_changed", stage="loading the model")
     if slow:
         time.sleep(60)
-    say("model_loaded", run="r", device="cpu", labels=["card_arrival", "lost_card"])
-    say("heartbeat", memory_bytes=300 * 2**20)
+    load(run)
     for line in sys.stdin:
         asked = json.loads(line)
-        if asked["text"] == "crash":
-            sys.exit("the driver is gone")
-        answer(asked["request"], asked["text"])
+        if asked["command"] == "load_model":
+            load(asked["run"])
+        elif asked["command"] == "generate":
+            write(asked)
+        elif asked["command"] == "ask":
+            if asked["text"] == "crash":
+                sys.exit("the driver is gone")
+            if asked["text"] == "refuse":
+                say("no_answer", request=asked["request"], kind="out_of_memory", message="Too big.", remedy="Close others.")
+            else:
+                answer(asked["request"], asked["text"])
+
+
+def load(run: str) -> None:
+    say("model_loaded", run=run, device="cpu", labels=["card_arrival", "lost_card"])
+    say("heartbeat", memory_bytes=300 * 2**20)
+
+
+def write(asked: dict[str, Any]) -> None:
+    """Some pieces and an end; a message "endless" is written until it is cancelled."""
+    for piece in ("Once", " upon", " a\n  time", f" by {asked['speaker']} {asked['settings']['seed']}"):
+        say("token_generated", request=asked["request"], text=piece)
+    endless = asked["text"] == "endless"
+    if endless and json.loads(sys.stdin.readline())["command"] != "cancel":
+        sys.exit("was not stopped")
+    reason = "stopped" if endless else "end_token"
+    end = {"reason": reason, "prompt_tokens": 3, "tokens": 8, "seconds": 2.0, "cut": "long" in asked["text"]}
+    say("token_generated", request=asked["request"], text=".", end=end)
 
 
 def messages(same: bool) -> list[dict[str, object]]:
@@ -77,7 +102,7 @@ def main(name: str) -> None:
     say("hello", protocol=1, pid=0)
     command = json.loads(sys.stdin.readline())
     if name in ("chat", "slow chat"):
-        chat(name == "slow chat")
+        chat(name == "slow chat", command["run"])
     elif name == "fail":
         say("failed", kind="no_checkpoint", message="The checkpoint is damaged.", remedy="Train again.", detail="why")
     elif name == "hang":

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLineEdit, QPushButton
+from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.runs import Home
 from studio.supervise import jobs
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.chat import ChatPage
-from studio.ui.widgets.chat_bubble import AnswerBubble, MessageBubble
+from studio.ui.widgets.chat_bubble import AnswerBubble
+from studio.ui.widgets.composer import MessageEdit
 from tests.ui.sample_runs import assert_usable, finished, history, make_run, stamped, started
 from tests.ui.staging import Stage
 
@@ -50,8 +51,8 @@ def button(page: ChatPage, name: str) -> QPushButton:
     return found
 
 
-def line(page: ChatPage) -> QLineEdit:
-    found = page.findChild(QLineEdit, "chatInput")
+def line(page: ChatPage) -> MessageEdit:
+    found = page.findChild(MessageEdit, "chatInput")
     assert found is not None
     return found
 
@@ -62,7 +63,7 @@ def write(page: ChatPage, qtbot: QtBot, text: str) -> None:
 
 
 def answers(page: ChatPage) -> list[AnswerBubble]:
-    return [bubble for bubble in page._conversation._bubbles if isinstance(bubble, AnswerBubble)]
+    return [bubble for row in page._conversation._rows for bubble in row.answers]
 
 
 def test_without_a_run_it_says_what_to_do_next(page: ChatPage, qtbot: QtBot) -> None:
@@ -72,11 +73,11 @@ def test_without_a_run_it_says_what_to_do_next(page: ChatPage, qtbot: QtBot) -> 
 
 
 def test_the_first_message_loads_the_model_and_is_answered(page: ChatPage, qtbot: QtBot) -> None:
-    assert page._state.text() == "Not loaded"
-    assert "about 1.0 GB of weights" in page._cost.text()
+    assert page._header.state.text() == "Not loaded"
+    assert "about 1.0 GB of weights" in page._header.cost.text()
     write(page, qtbot, "Where is my card?")
     assert not line(page).isEnabled()
-    assert line(page).text() == ""
+    assert line(page).toPlainText() == ""
     qtbot.waitUntil(lambda: answers(page)[0].predicted is not None)
     (answer,) = answers(page)
     assert answer._intent.text() == "card_arrival"
@@ -84,7 +85,7 @@ def test_the_first_message_loads_the_model_and_is_answered(page: ChatPage, qtbot
     assert answer._note.isHidden()
     assert answer._facts.text() == "25.0 % of the probability is on texts that are no intent · 0.50 s"
     assert line(page).isEnabled()
-    qtbot.waitUntil(lambda: page._state.text() == "Loaded on cpu · 300 MB")
+    qtbot.waitUntil(lambda: page._header.state.text() == "Loaded on cpu · 300 MB")
 
 
 def test_answers_belong_to_their_messages(page: ChatPage, qtbot: QtBot) -> None:
@@ -114,7 +115,7 @@ def test_unload_gives_the_memory_back(page: ChatPage, stage: Stage, qtbot: QtBot
     qtbot.mouseClick(button(page, "chatLoad"), Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: page.session.model is not None)
     qtbot.mouseClick(button(page, "chatUnload"), Qt.MouseButton.LeftButton)
-    assert page._state.text() == "Not loaded"
+    assert page._header.state.text() == "Not loaded"
     assert stage.started[0].wait(10)
     write(page, qtbot, "again")
     qtbot.waitUntil(lambda: bool(answers(page)) and answers(page)[0].predicted is not None)
@@ -123,8 +124,8 @@ def test_unload_gives_the_memory_back(page: ChatPage, stage: Stage, qtbot: QtBot
 def test_loading_shows_its_stage_and_can_be_given_up(page: ChatPage, stage: Stage, qtbot: QtBot) -> None:
     stage.script = "slow chat"
     write(page, qtbot, "hello")
-    qtbot.waitUntil(lambda: page._progress.stage.text() == "Loading the model")
-    assert page._progress.bar.isVisible()
+    qtbot.waitUntil(lambda: page._header.progress.stage.text() == "Loading the model")
+    assert page._header.progress.bar.isVisible()
     assert not button(page, "chatSend").isEnabled()
     qtbot.mouseClick(button(page, "chatUnload"), Qt.MouseButton.LeftButton)
     assert "unloaded before it could answer" in answers(page)[0]._note.text()
@@ -137,7 +138,7 @@ def test_a_model_that_cannot_be_loaded_says_why(page: ChatPage, stage: Stage, qt
     qtbot.waitUntil(page._problem.isVisible)
     assert page._problem.message == "The checkpoint is damaged."
     assert not answers(page)[0].waiting
-    assert page._state.text() == "Not loaded"
+    assert page._header.state.text() == "Not loaded"
     assert line(page).isEnabled()
 
 
@@ -146,17 +147,17 @@ def test_a_crash_while_answering_says_so(page: ChatPage, qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: answers(page)[0].predicted is not None)
     write(page, qtbot, "crash")
     qtbot.waitUntil(page._problem.isVisible)
-    assert page._state.text() == "Not loaded"
+    assert page._header.state.text() == "Not loaded"
     assert not answers(page)[1].waiting
     assert answers(page)[0].predicted is not None, "what was answered stays"
 
 
-def test_another_run_unloads_and_begins_anew(page: ChatPage, stage: Stage, home: Home, qtbot: QtBot) -> None:
+def test_a_run_on_another_base_unloads_and_begins_anew(page: ChatPage, stage: Stage, home: Home, qtbot: QtBot) -> None:
     write(page, qtbot, "hello")
     qtbot.waitUntil(lambda: answers(page)[0].predicted is not None)
     page.show_run(page.run)
     assert len(answers(page)) == 1, "the same run shown again keeps its conversation"
-    page.show_run(OpenRun(make_run(home, intents=3, final=finished())))
+    page.show_run(OpenRun(make_run(home, intents=3, method="full", final=finished())))
     assert answers(page) == []
     assert not page.session.active
     assert stage.started[0].wait(10)
@@ -180,8 +181,7 @@ def test_a_run_can_be_asked_once_it_has_ended(page: ChatPage, home: Home, qtbot:
 
 def test_text_is_shown_as_it_was_written(page: ChatPage, qtbot: QtBot) -> None:
     write(page, qtbot, "<b>bold</b> " + "x" * 300)
-    bubble = page._conversation._bubbles[0]
-    assert isinstance(bubble, MessageBubble)
+    bubble = page._conversation._rows[0].message
     assert bubble.text.startswith("<b>bold</b>")
     qtbot.waitUntil(lambda: bubble.width() <= 0.75 * page.width())
     assert bubble._label.text().replace("\u200b", "") == bubble.text
@@ -204,4 +204,4 @@ def test_what_loading_costs_is_told_before(
 ) -> None:
     said = [started("r").model_copy(update={"device": device, "precision": precision})]
     page.show_run(OpenRun(make_run(home, stamped(said), method=method, final=finished())))
-    assert f"{weights} of weights" in page._cost.text().replace("\u00a0", " ")
+    assert f"{weights} of weights" in page._header.cost.text().replace("\u00a0", " ")

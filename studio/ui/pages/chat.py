@@ -1,22 +1,23 @@
-"""Chat: ask the trained model about any message."""
+"""Chat: ask the trained model about any message, or let it write."""
 
 from __future__ import annotations
 
-from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtGui import QGuiApplication, QShowEvent
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from studio.core.chat_history import ChatAnswer, Exchange, History, append_exchange, clear_history, read_history
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Event, Failed, Heartbeat, ModelLoaded, Predicted
-from studio.core.machine import device_kind
-from studio.core.runs import Home
-from studio.core.words import size
+from studio.core.events import Crashed, Event, Failed, Heartbeat, ModelLoaded, NoAnswer, Predicted, TokenGenerated
+from studio.core.generation import GenerationSettings, Speaker
+from studio.core.runs import Home, RunFolder
 from studio.supervise.jobs import ChatSession
 from studio.ui.models.open_run import OpenRun
-from studio.ui.theme import GRID, restyle
-from studio.ui.widgets.basics import ErrorPanel, allow, button, named, primary_button, text_label
-from studio.ui.widgets.chat_bubble import AnswerBubble
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import ErrorPanel
+from studio.ui.widgets.chat_header import ChatHeader
+from studio.ui.widgets.composer import Composer, random_seed
 from studio.ui.widgets.conversation import Conversation
-from studio.ui.widgets.job_progress import JobProgress
+from studio.ui.widgets.questions import ask_to_clear
 from studio.ui.widgets.run_page import RunPage
 
 _EXAMPLES = 3
@@ -24,13 +25,15 @@ _LONGEST_EXAMPLE = 140
 
 
 class ChatPage(RunPage):
-    """One conversation with the open run's model, which is loaded in a process of its own."""
+    """The conversation with the open run's model, which is loaded in a process of its own, and what was said before."""
 
     def __init__(self, home: Home) -> None:
         super().__init__("chatPage")
         self.session = ChatSession(home, self)
-        self._waiting: dict[int, AnswerBubble] = {}
-        self._device = ""
+        self._waiting: dict[int, tuple[Exchange, ChatAnswer]] = {}
+        self._folder: RunFolder | None = None
+        """The run that the conversation shown is with."""
+        self._training = False
         states = (
             ("No run is open", "Train a model, or open a run from the list. Then ask it about any message here.", "chatEmpty"),
             (
@@ -40,46 +43,42 @@ class ChatPage(RunPage):
             ),
         )
         self.fill(states, self._build())
-        self.session.loading.connect(self._progress.hear)
+        self.session.loading.connect(self._header.progress.hear)
         self.session.loaded.connect(self._show_loaded)
-        self.session.answered.connect(self._show_answer)
+        self.session.answered.connect(self._take_answer)
         self.session.failed.connect(self._show_failure)
         self.session.unloaded.connect(self._show_unloaded)
         self.session.event_received.connect(self._hear_worker)
 
     def refresh(self, another: bool = False) -> None:
-        """Show what the run allows. Another run's model is unloaded and its conversation ends."""
-        if another:
-            self.unload()
-            self._waiting.clear()
-            self._problem.clear()
+        """Show what the run allows. Another run's conversation is shown, and its model takes the place of the one before."""
         run = self.run
+        ready = run is not None and not run.active and run.folder.checkpoint() is not None
+        if another:
+            self._end_waiting("Another run was opened before this was answered.")
+            self._problem.clear()
+            self._folder = None
+            if run is not None and ready and self.session.carries(run.config):
+                self.load()
+            else:
+                self.unload()
         if run is None:
             self.show_state(0)
             return
-        ready = not run.active and run.folder.checkpoint() is not None
         began = ready and self.state != 2
         self.show_state(2 if ready else 1)
         if ready and (another or began):
-            self._conversation.show_examples(_examples(run))
-            self._cost.setText(_cost(run))
-            if not self.session.active:
-                self._show_state("Not loaded", "strong")
+            self._folder = run.folder
+            self._show_history(run)
+            self._show_cost()
 
     def ask(self, text: str) -> None:
-        """Ask the model, loading it first if need be."""
-        text = text.strip()
-        if not text or self.run is None or self.state != 2:
-            return
-        if not self.session.active:
-            self.load()
-        if self.session.active:
-            bubble = self._conversation.add_exchange(text)
-            self._waiting[self.session.ask(text)] = bubble
+        """Ask for the intents of a message, loading the model first if need be."""
+        self._send(text, None)
 
     def load(self) -> None:
-        """Load the open run's model."""
-        if self.run is None or self.session.active:
+        """Load the open run's model; of a run on the same base only the adapter."""
+        if self.run is None or (self.session.active and not self.session.carries(self.run.config)):
             return
         self._problem.clear()
         try:
@@ -87,102 +86,192 @@ class ChatPage(RunPage):
         except StudioError as error:
             self._problem.show_problem(error)
             return
-        self._progress.start()
-        self._show_state("Loading", "muted", loading=True)
+        self._header.show_loading()
+        self._show_busy()
 
     def unload(self) -> None:
         """Give the model's memory back."""
         self.session.unload()
 
+    def stop(self) -> None:
+        """Stop the answer that is being given, and those that wait."""
+        self.session.cancel()
+
+    def show_training(self, training: bool) -> None:
+        """Whether a run is being trained in this window, beside which a chat costs memory and time."""
+        self._training = training
+        self._show_cost()
+
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         super().showEvent(event)
-        if self._input.isEnabled():
-            self._input.setFocus()
+        self._composer.focus()
 
     def _build(self) -> QWidget:
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
         column.setSpacing(GRID + GRID // 2)
-        column.addWidget(self._build_header())
+        self._header = ChatHeader()
+        self._header.load_requested.connect(self.load)
+        self._header.unload_requested.connect(self.unload)
+        self._header.copy_requested.connect(self._copy_all)
+        self._header.clear_requested.connect(self._ask_to_clear)
+        column.addWidget(self._header)
         self._problem = ErrorPanel("chatError")
         column.addWidget(self._problem)
         self._conversation = Conversation()
-        self._conversation.example_chosen.connect(self.ask)
+        self._conversation.example_chosen.connect(self._submit)
+        self._conversation.regenerate_requested.connect(self._regenerate)
         column.addWidget(self._conversation, 1)
-        self._input = named(QLineEdit(), "chatInput", "Message to the model", "Write a message and press Enter to see its intent")
-        self._input.setPlaceholderText("Write a message…")
-        self._input.setMinimumHeight(4 * GRID)
-        self._input.returnPressed.connect(self._send_input)
-        self._send = primary_button("Send", "chatSend", "Ask the model about this message (Enter)", self._send_input)
-        row = QHBoxLayout()
-        row.setSpacing(GRID)
-        row.addWidget(self._input, 1)
-        row.addWidget(self._send)
-        column.addLayout(row)
+        self._composer = Composer()
+        self._composer.submitted.connect(self._submit)
+        self._composer.stop_requested.connect(self.stop)
+        self._composer.compared.connect(lambda _on: self._show_cost())
+        column.addWidget(self._composer)
         return page
 
-    def _build_header(self) -> QFrame:
-        card = QFrame()
-        card.setProperty("card", True)
-        self._state = named(text_label("Not loaded", "strong"), "chatState", "State of the model")
-        self._cost = named(text_label("", "small", wrap=True), "chatCost", "What loading costs")
-        self._progress = JobProgress("chat", "loading the model")
-        self._load = button("Load model", "chatLoad", "Load the model now; the first message does it too", self.load)
-        self._unload = button("Unload", "chatUnload", "End the model's process and give its memory back", self.unload)
-        words = QVBoxLayout()
-        words.setSpacing(GRID // 2)
-        for part in (self._state, self._cost, self._progress):
-            words.addWidget(part)
-        row = QHBoxLayout(card)
-        row.setContentsMargins(2 * GRID, GRID + GRID // 2, 2 * GRID, GRID + GRID // 2)
-        row.setSpacing(2 * GRID)
-        row.addLayout(words, 1)
-        row.addWidget(self._load)
-        row.addWidget(self._unload)
-        return card
+    # Asking
 
-    def _send_input(self) -> None:
-        if text := self._input.text().strip():
-            self._input.clear()
-            self.ask(text)
+    def _submit(self, text: str) -> None:
+        self._send(text, self._composer.settings())
 
-    def _show_state(self, text: str, role: str, loading: bool = False, loaded: bool = False) -> None:
-        self._state.setText(text)
-        restyle(self._state, "role", role)
-        self._cost.setVisible(not loading and not loaded)
-        self._progress.setVisible(loading)
-        self._load.setVisible(not loaded)
-        reason = "The model is being loaded." if loading else ""
-        for control in (self._load, self._input, self._send):
-            allow(control, reason)
-        self._unload.setVisible(loading or loaded)
+    def _send(self, text: str, settings: GenerationSettings | None) -> None:
+        # Half a character, which a paste can bring, cannot be sent or stored.
+        text = text.strip().encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        speakers: list[Speaker] = ["tuned", "base"] if self._composer.comparing else ["tuned"]
+        if text and self._make_ready():
+            exchange = Exchange(text=text, settings=settings, answers=[ChatAnswer(speaker=speaker) for speaker in speakers])
+            self._conversation.add(exchange)
+            self._request(exchange)
+
+    def _regenerate(self, exchange: Exchange) -> None:
+        """Have the same message answered again from a new seed, in the same place."""
+        if exchange.settings is None or not self._make_ready():
+            return
+        again = exchange.model_copy(
+            update={
+                "settings": exchange.settings.model_copy(update={"seed": random_seed()}),
+                "answers": [ChatAnswer(speaker=answer.speaker) for answer in exchange.answers],
+            }
+        )
+        self._conversation.replace(exchange, again)
+        self._request(again)
+
+    def _make_ready(self) -> bool:
+        """Whether there is a model to be asked, which is loaded if it was not."""
+        if self.run is None or self.state != 2:
+            return False
+        if not self.session.active:
+            self.load()
+        return self.session.active
+
+    def _request(self, exchange: Exchange) -> None:
+        for answer in exchange.answers:
+            if exchange.settings is None:
+                number = self.session.ask(exchange.text, answer.speaker)
+            else:
+                number = self.session.generate(exchange.text, exchange.settings, answer.speaker)
+            self._waiting[number] = (exchange, answer)
+        self._show_busy()
+
+    def _take_answer(self, event: Predicted | TokenGenerated | NoAnswer) -> None:
+        if event.request not in self._waiting:
+            return
+        exchange, answer = self._waiting[event.request]
+        if isinstance(event, Predicted):
+            answer.predicted = event
+        elif isinstance(event, TokenGenerated):
+            answer.text += event.text
+            answer.end = event.end
+        else:
+            answer.problem = (
+                "Stopped before it was answered." if event.kind == "stopped" else f"{event.message} {event.remedy}".strip()
+            )
+        if not answer.waiting:
+            del self._waiting[event.request]
+        self._conversation.update_exchange(exchange)
+        if not exchange.waiting:
+            self._keep(exchange)
+            self._show_busy()
+
+    def _end_waiting(self, reason: str) -> None:
+        """Nobody answers any more: say so where an answer was awaited."""
+        unanswered = list(self._waiting.values())
+        self._waiting.clear()
+        for exchange, answer in unanswered:
+            answer.problem = reason
+            self._conversation.update_exchange(exchange)
+            if not exchange.waiting:
+                self._keep(exchange)
+        self._show_busy()
+
+    # The history
+
+    def _show_history(self, run: OpenRun) -> None:
+        try:
+            history = read_history(run.folder.path)
+        except StudioError as error:
+            self._problem.show_problem(error)
+            history = History()
+        self._conversation.show_history(history, _examples(run))
+        self._show_history_actions()
+
+    def _keep(self, exchange: Exchange) -> None:
+        self._show_history_actions()
+        if self._folder is None or all(answer.empty for answer in exchange.answers):
+            return
+        try:
+            append_exchange(self._folder.path, exchange)
+        except StudioError as error:
+            self._problem.show_problem(error)
+
+    def _copy_all(self) -> None:
+        QGuiApplication.clipboard().setText("\n\n\n".join(exchange.as_text() for exchange in self._conversation.exchanges))
+
+    def _ask_to_clear(self) -> None:
+        if self.run is not None:
+            ask_to_clear(self, self.run.name, self._clear_history)
+
+    def _clear_history(self) -> None:
+        if self.run is None or self._folder is None:
+            return
+        self.stop()
+        self._waiting.clear()
+        self._show_busy()
+        try:
+            clear_history(self._folder.path)
+        except StudioError as error:
+            self._problem.show_problem(error)
+        self._show_history(self.run)
+
+    def _show_history_actions(self) -> None:
+        self._header.show_conversation(bool(self._conversation.exchanges))
+
+    # The model
+
+    def _show_busy(self) -> None:
+        self._composer.show_busy(self.session.active and self.session.model is None, bool(self._waiting))
 
     def _show_loaded(self, event: ModelLoaded) -> None:
-        self._device = event.device
-        self._show_state(f"Loaded on {event.device}", "good", loaded=True)
+        self._header.show_loaded(event.device)
+        self._show_busy()
         if self.isVisible():
-            self._input.setFocus()
+            self._composer.focus()
 
     def _hear_worker(self, event: Event) -> None:
         if isinstance(event, Heartbeat) and self.session.model is not None:
-            self._state.setText(f"Loaded on {self._device} · {size(event.memory_bytes)}")
-
-    def _show_answer(self, event: Predicted) -> None:
-        if (bubble := self._waiting.pop(event.request, None)) is not None:
-            bubble.show_answer(event)
-            self._conversation.refit()
+            self._header.show_memory(event.memory_bytes)
 
     def _show_failure(self, problem: Failed | Crashed) -> None:
         self._problem.show_problem(problem)
 
     def _show_unloaded(self) -> None:
-        for bubble in self._waiting.values():
-            bubble.show_no_answer("The model was unloaded before it could answer. Ask again to load it.")
-        if self._waiting:
-            self._conversation.refit()
-        self._waiting.clear()
-        self._show_state("Not loaded", "strong")
+        self._end_waiting("The model was unloaded before it could answer. Ask again to load it.")
+        self._header.show_not_loaded()
+
+    def _show_cost(self) -> None:
+        if self.run is not None:
+            self._header.show_cost(self.run, self._composer.comparing, self._training)
 
 
 def _examples(run: OpenRun) -> list[str]:
@@ -193,14 +282,3 @@ def _examples(run: OpenRun) -> list[str]:
         return []
     texts = [row.text for row in table.predictions if len(row.text) <= _LONGEST_EXAMPLE] if table is not None else []
     return [texts[number * len(texts) // _EXAMPLES] for number in range(_EXAMPLES)] if len(texts) >= _EXAMPLES else texts
-
-
-def _cost(run: OpenRun) -> str:
-    """What loading does to the memory, in words."""
-    if run.started is None:
-        return "Loading keeps the model in memory until you unload it. The first message loads it too."
-    # Predictions are made in fp32 but for CUDA, where a frozen base stays in the type of the arithmetic.
-    narrow = device_kind(run.started.device) == "cuda" and run.config.method.kind != "full" and run.started.precision != "fp32"
-    weights = run.started.total_parameters * (2 if narrow else 4)
-    about = "up to" if run.config.method.kind == "qlora" else "about"
-    return f"Loading keeps {about} {size(weights)} of weights in memory until you unload it. The first message loads it too."

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
-from PySide6.QtCore import QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QRect, QRectF, Qt, Signal
+from PySide6.QtGui import QColor, QGuiApplication, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from studio.core.chat_history import SPEAKER_NAMES, ChatAnswer, Exchange
 from studio.core.events import Predicted
-from studio.core.words import percent
+from studio.core.generation import END_WORDS, GenerationEnd, GenerationSettings
+from studio.core.words import counted, percent
 from studio.ui import theme
 from studio.ui.theme import GRID, restyle
-from studio.ui.widgets.basics import named, text_label
+from studio.ui.widgets.basics import button, named, text_label
 from studio.ui.widgets.frames import ElidedLabel
 from studio.ui.widgets.probability_bars import ProbabilityBars
 
@@ -22,6 +25,10 @@ _ANSWER = 64 * GRID
 # QLabel breaks lines only between words, so a long one (an address, a number) is given places to break at.
 _LONG_WORD = re.compile(r"(\S{24})(?=\S)")
 _BREAK = "\u200b"
+_LINK_PADDING = 5
+_SHOWN = 6000
+"""Characters of a text that are laid out; copying gives all of it."""
+_CUT = "The message is longer than this run reads (max_length), so its end was not looked at."
 
 
 class _Bubble(QFrame):
@@ -35,10 +42,6 @@ class _Bubble(QFrame):
         self.column.setSpacing(GRID // 2)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Minimum)
         theme.notifier.changed.connect(self.update)
-
-    def fit(self, room: int) -> None:
-        """Take at most ``room`` pixels of width."""
-        self.setMaximumWidth(room)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
         painter = QPainter(self)
@@ -56,8 +59,8 @@ class MessageBubble(_Bubble):
     def __init__(self, text: str) -> None:
         super().__init__(mine=True)
         self.text = text
-        breakable = _LONG_WORD.sub(rf"\1{_BREAK}", text)
-        self._label = named(text_label(breakable, wrap=True, selectable=True), "chatMessage", "Your message")
+        self._label = named(text_label("", wrap=True, selectable=True), "chatMessage", "Your message")
+        show_written(self._label, text)
         self.column.addWidget(self._label)
 
     def fit(self, room: int) -> None:
@@ -65,53 +68,161 @@ class MessageBubble(_Bubble):
 
 
 class AnswerBubble(_Bubble):
-    """What the model makes of a message: first that it works, then its intents, or why there is no answer."""
+    """What a model makes of a message: first that it works, then its intents or its text, or why there is no answer."""
 
-    def __init__(self) -> None:
+    regenerate_requested = Signal()
+    """Another text is wanted, from another seed."""
+
+    def __init__(self, answer: ChatAnswer, settings: GenerationSettings | None = None, *, compared: bool = False) -> None:
+        """``settings`` as in the exchange; ``compared`` names the speaker, because there is another answer beside it."""
         super().__init__(mine=False)
-        self.predicted: Predicted | None = None
+        self._answer, self._settings = answer, settings
+        self._speaker = named(text_label(SPEAKER_NAMES[answer.speaker], "small"), "chatSpeaker", "Who answers")
         self._intent = named(ElidedLabel("section"), "chatIntent", "Predicted intent")
         self._bars = ProbabilityBars("chatBars")
+        self._text = named(text_label("", wrap=True, selectable=True), "chatText", "Text of the answer")
         self._note = named(text_label("", "warning", wrap=True, selectable=True), "chatNote", "Note on the answer")
         self._facts = named(text_label("", "small", wrap=True, selectable=True), "chatFacts", "How the answer came about")
-        for part in (self._intent, self._bars, self._note, self._facts):
+        self._copy = button(
+            "Copy", "chatCopy", "Copy this answer: the text, or the intents with their probabilities", self._copy_it, "link"
+        )
+        again = "Write this answer again from another seed; it takes the place of this one"
+        self._again = button("New answer", "chatRegenerate", again, self.regenerate_requested.emit, "link")
+        actions = QHBoxLayout()
+        actions.setContentsMargins(-_LINK_PADDING, 0, 0, 0)  # so that the words of a link begin where the text does
+        actions.setSpacing(GRID)
+        for link in (self._copy, self._again):
+            actions.addWidget(link)
+        actions.addStretch(1)
+        for part in (self._speaker, self._intent, self._bars, self._text, self._note, self._facts):
             self.column.addWidget(part)
-        for part in (self._bars, self._note, self._facts):
-            part.hide()
-        self.show_waiting("Waiting for the model…")
+        self.column.addLayout(actions)
+        self._speaker.setVisible(compared)
+        self.show_answer()
 
     @property
     def waiting(self) -> bool:
         """There is no answer yet, nor a reason for none."""
-        return self.predicted is None and self._note.isHidden()
+        return self._answer.waiting
 
-    def show_waiting(self, text: str) -> None:
-        self._intent.show_text(text)
-        restyle(self._intent, "role", "muted")
+    @property
+    def predicted(self) -> Predicted | None:
+        """The intents, where they were asked for and are there."""
+        return self._answer.predicted
 
-    def show_answer(self, event: Predicted) -> None:
-        self.predicted = event
-        prediction = event.prediction
-        self._intent.show_text(prediction.predicted)
-        restyle(self._intent, "role", "section")
-        self._bars.show_top(prediction.top)
-        self._bars.show()
-        self._note.setText("Free greedy decoding would have written something that is no intent; this is the most probable intent.")
-        self._note.setVisible(prediction.left_set)
-        outside = f"{percent(prediction.outside_mass)} of the probability is on texts that are no intent"
-        self._facts.setText(f"{outside} · {event.seconds:.2f} s")
-        self._facts.show()
-
-    def show_no_answer(self, reason: str) -> None:
-        self._intent.show_text("No answer")
-        self._note.setText(reason)
-        self._note.show()
+    def show_answer(self) -> None:
+        """Show the answer as it is now."""
+        answer = self._answer
+        written = bool(answer.text.strip())
+        self._intent.setVisible(not written)
+        self._bars.setVisible(answer.predicted is not None)
+        self._text.setVisible(written)
+        if answer.predicted is not None:
+            self._intent.show_text(answer.predicted.prediction.predicted)
+            self._bars.show_top(answer.predicted.prediction.top)
+        elif answer.waiting:
+            self._intent.show_text("Waiting for the model…")
+        else:
+            self._intent.show_text("No answer" if answer.problem else "Nothing was written")
+        restyle(self._intent, "role", "section" if answer.predicted is not None else "muted")
+        show_written(self._text, answer.text.strip())
+        self._show(self._note, _note(answer))
+        self._show(self._facts, _facts(answer, self._settings))
+        self._copy.setVisible(not answer.waiting and not answer.empty)
+        self._again.setVisible(not answer.waiting and self._settings is not None)
 
     def fit(self, room: int) -> None:
-        width = max(24 * GRID, min(_ANSWER, int(room * 0.85)))
+        """Take at most ``room`` pixels of width."""
+        width = max(24 * GRID, min(_ANSWER, room))
         self.setFixedWidth(width)
-        for label in (self._note, self._facts):
-            fit_label(label, width - 2 * _PADDING)
+        for label in (self._text, self._note, self._facts):
+            if not label.isHidden():
+                fit_label(label, width - 2 * _PADDING)
+
+    def _show(self, label: QLabel, text: str) -> None:
+        label.setText(text)
+        label.setVisible(bool(text))
+
+    def _copy_it(self) -> None:
+        QGuiApplication.clipboard().setText(self._answer.as_text())
+
+
+class ExchangeRow(QWidget):
+    """A message and its answers, side by side when the base is compared."""
+
+    regenerate_requested = Signal(object)
+    """The Exchange that is to be answered anew."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
+        self.exchange = exchange
+        self.message = MessageBubble(exchange.text)
+        self.answers: list[AnswerBubble] = []
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(GRID + GRID // 2)
+        mine, self._theirs = QHBoxLayout(), QHBoxLayout()
+        mine.addStretch(1)
+        mine.addWidget(self.message)
+        self._theirs.setSpacing(GRID + GRID // 2)
+        for answer in exchange.answers:
+            bubble = AnswerBubble(answer, exchange.settings, compared=len(exchange.answers) > 1)
+            bubble.regenerate_requested.connect(lambda: self.regenerate_requested.emit(self.exchange))
+            self.answers.append(bubble)
+            self._theirs.addWidget(bubble, 0, Qt.AlignmentFlag.AlignTop)
+        self._theirs.addStretch(1)
+        self._column.addLayout(mine)
+        self._column.addLayout(self._theirs)
+
+    def show_answers(self, room: int) -> None:
+        """Show the answers as they are now, in at most ``room`` pixels of width."""
+        for bubble in self.answers:
+            bubble.show_answer()
+        self.fit(room)
+
+    def fit(self, room: int) -> None:
+        """Take at most ``room`` pixels of width."""
+        self.message.fit(room)
+        number = len(self.answers)
+        for bubble in self.answers:
+            bubble.fit(int(room * 0.85) if number == 1 else (room - (number - 1) * self._theirs.spacing()) // number)
+
+
+def _note(answer: ChatAnswer) -> str:
+    notes = [answer.problem]
+    if answer.predicted is not None and answer.predicted.prediction.left_set:
+        notes.append("Free greedy decoding would have written something that is no intent; this is the most probable intent.")
+    if (answer.predicted is not None and answer.predicted.cut) or (answer.end is not None and answer.end.cut):
+        notes.append(_CUT)
+    return "\n".join(filter(None, notes))
+
+
+def _facts(answer: ChatAnswer, settings: GenerationSettings | None) -> str:
+    if answer.predicted is not None:
+        outside = f"{percent(answer.predicted.prediction.outside_mass)} of the probability is on texts that are no intent"
+        return f"{outside} · {answer.predicted.seconds:.2f} s"
+    if answer.end is not None and settings is not None:
+        return _written_facts(answer.end, settings)
+    return ""
+
+
+def _written_facts(end: GenerationEnd, settings: GenerationSettings) -> str:
+    drawn = (
+        f"temperature {settings.temperature:g}, top-p {settings.top_p:g}, seed {settings.seed}"
+        if settings.temperature
+        else "greedy"
+    )
+    speed = f"{end.tokens_per_second:.1f} tokens/s"
+    parts = [counted(end.tokens, "token"), speed, END_WORDS[end.reason], drawn, *(["without the template"] if settings.raw else [])]
+    return " · ".join(parts)
+
+
+def show_written(label: QLabel, text: str) -> None:
+    """Put a person's or a model's text into a label: places to break long words, and the side where its writing begins."""
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…\n({len(text) - _SHOWN:,} more characters)"
+    label.setText(_LONG_WORD.sub(rf"\1{_BREAK}", shown.replace("\t", "    ")))
+    first = next((kind for kind in map(unicodedata.bidirectional, shown[:200]) if kind in ("L", "R", "AL")), "L")
+    label.setLayoutDirection(Qt.LayoutDirection.LeftToRight if first == "L" else Qt.LayoutDirection.RightToLeft)
 
 
 def fit_label(label: QLabel, width: int) -> None:
@@ -120,16 +231,3 @@ def fit_label(label: QLabel, width: int) -> None:
     # A selectable label wraps a few pixels earlier than the font's own measure.
     box = label.fontMetrics().boundingRect(QRect(0, 0, width - GRID, 1 << 20), Qt.TextFlag.TextWordWrap, label.text())
     label.setFixedSize(box.width() + GRID, max(box.height(), label.heightForWidth(box.width() + GRID)))
-
-
-def in_row(bubble: _Bubble) -> QWidget:
-    """A line of the conversation with a bubble at its side."""
-    row = QWidget()
-    line = QHBoxLayout(row)
-    line.setContentsMargins(0, 0, 0, 0)
-    if bubble._mine:
-        line.addStretch(1)
-    line.addWidget(bubble)
-    if not bubble._mine:
-        line.addStretch(1)
-    return row

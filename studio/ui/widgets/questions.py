@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QMessageBox, QWidget
+from PySide6.QtWidgets import QMessageBox, QPushButton, QWidget
 
 from studio.ui.widgets.basics import named
 
@@ -52,6 +52,20 @@ def may_delete(parent: QWidget, name: str) -> bool:
     )
 
 
+def ask_to_clear(parent: QWidget, name: str, clear: Callable[[], object]) -> None:
+    """Ask whether the conversations with a run may be deleted, and ``clear`` them then. Returns at once."""
+    box, yes = _question(
+        parent,
+        "Clear the conversation",
+        f"Delete the conversations with {name}?",
+        "The messages and answers of this run are deleted. The run and its model stay as they are.",
+        ("Delete them", "Keep them"),
+    )
+    box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    box.finished.connect(lambda _code: clear() if box.clickedButton() is yes else None)
+    box.open()
+
+
 def end_work(parent: QWidget, work: Mapping[str, Work | None], then: str) -> bool:
     """Ask for each that is at work whether it may be ended, and end it; False when one is to go on.
 
@@ -66,7 +80,16 @@ def end_work(parent: QWidget, work: Mapping[str, Work | None], then: str) -> boo
 
 
 def _agrees(parent: QWidget, title: str, question: str, consequence: str, answers: tuple[str, str]) -> bool:
-    """Whether the first answer was chosen; Escape and Enter choose the second."""
+    """Whether the first answer was chosen."""
+    box, yes = _question(parent, title, question, consequence, answers)
+    box.exec()
+    return box.clickedButton() is yes
+
+
+def _question(
+    parent: QWidget, title: str, question: str, consequence: str, answers: tuple[str, str]
+) -> tuple[QMessageBox, QPushButton]:
+    """A question and the button of its first answer; Escape and Enter choose the second."""
     box = QMessageBox(parent)
     box.setObjectName("closeQuestion")
     box.setWindowTitle(title)
@@ -77,5 +100,4 @@ def _agrees(parent: QWidget, title: str, question: str, consequence: str, answer
     stay = named(box.addButton(answers[1], QMessageBox.ButtonRole.RejectRole), "refuse", answers[1])
     box.setDefaultButton(stay)
     box.setEscapeButton(stay)
-    box.exec()
-    return box.clickedButton() is stop
+    return box, stop
