@@ -1,21 +1,18 @@
-"""The Chat page with a real process at the other end."""
+"""The Chat page with a real process at the other end: loading, intents, what goes wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.runs import Home
 from studio.supervise import jobs
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.chat import ChatPage
-from studio.ui.widgets.chat_bubble import AnswerBubble
-from studio.ui.widgets.composer import MessageEdit
+from tests.ui.chat_staging import answers, button, chat_page, line, write
 from tests.ui.sample_runs import assert_usable, finished, history, make_run, stamped, started
 from tests.ui.staging import Stage
 
@@ -28,42 +25,9 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home.locate(tmp_path)
-
-
-@pytest.fixture
 def page(qtbot: QtBot, home: Home, stage: Stage) -> Iterator[ChatPage]:
-    page = ChatPage(home)
-    qtbot.addWidget(page)
-    page.resize(824, 610)
-    page.show()
-    page.show_run(OpenRun(make_run(home, intents=3, final=finished())))
-    yield page
-    page.unload()
-    for process in stage.started:
-        assert process.wait(10), "an unloaded model's process ends"
-
-
-def button(page: ChatPage, name: str) -> QPushButton:
-    found = page.findChild(QPushButton, name)
-    assert found is not None
-    return found
-
-
-def line(page: ChatPage) -> MessageEdit:
-    found = page.findChild(MessageEdit, "chatInput")
-    assert found is not None
-    return found
-
-
-def write(page: ChatPage, qtbot: QtBot, text: str) -> None:
-    qtbot.keyClicks(line(page), text)
-    qtbot.keyClick(line(page), Qt.Key.Key_Return)
-
-
-def answers(page: ChatPage) -> list[AnswerBubble]:
-    return [bubble for row in page._conversation._rows for bubble in row.answers]
+    with chat_page(qtbot, home, stage) as page:
+        yield page
 
 
 def test_without_a_run_it_says_what_to_do_next(page: ChatPage, qtbot: QtBot) -> None:

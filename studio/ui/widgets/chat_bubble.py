@@ -25,10 +25,9 @@ _ANSWER = 64 * GRID
 # QLabel breaks lines only between words, so a long one (an address, a number) is given places to break at.
 _LONG_WORD = re.compile(r"(\S{24})(?=\S)")
 _BREAK = "\u200b"
-_LINK_PADDING = 5
 _SHOWN = 6000
 """Characters of a text that are laid out; copying gives all of it."""
-_CUT = "The message is longer than this run reads (max_length), so its end was not looked at."
+_CUT = "The message is longer than this run reads (max_length); its end was left out."
 
 
 class _Bubble(QFrame):
@@ -89,7 +88,7 @@ class AnswerBubble(_Bubble):
         again = "Write this answer again from another seed; it takes the place of this one"
         self._again = button("New answer", "chatRegenerate", again, self.regenerate_requested.emit, "link")
         actions = QHBoxLayout()
-        actions.setContentsMargins(-_LINK_PADDING, 0, 0, 0)  # so that the words of a link begin where the text does
+        actions.setContentsMargins(0, 0, 0, 0)
         actions.setSpacing(GRID)
         for link in (self._copy, self._again):
             actions.addWidget(link)
