@@ -7,7 +7,7 @@ import unicodedata
 
 from PySide6.QtCore import QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.chat_history import SPEAKER_NAMES, ChatAnswer, Exchange
 from studio.core.events import Predicted
@@ -25,6 +25,7 @@ _ANSWER = 64 * GRID
 # QLabel breaks lines only between words, so a long one (an address, a number) is given places to break at.
 _LONG_WORD = re.compile(r"(\S{24})(?=\S)")
 _BREAK = "\u200b"
+_NAMED = 40
 _SHOWN = 6000
 """Characters of a text that are laid out; copying gives all of it."""
 _CUT = "The message is longer than this run reads (max_length); its end was left out."
@@ -72,21 +73,22 @@ class AnswerBubble(_Bubble):
     regenerate_requested = Signal()
     """Another text is wanted, from another seed."""
 
-    def __init__(self, answer: ChatAnswer, settings: GenerationSettings | None = None, *, compared: bool = False) -> None:
-        """``settings`` as in the exchange; ``compared`` names the speaker, because there is another answer beside it."""
+    def __init__(self, exchange: Exchange, answer: ChatAnswer) -> None:
+        """``answer`` is one of the exchange's; where there is another beside it, it says whose it is."""
         super().__init__(mine=False)
-        self._answer, self._settings = answer, settings
+        self._answer, self._settings = answer, exchange.settings
+        number = f"_{exchange.id}_{answer.speaker}"
+        of = f"the answer of {SPEAKER_NAMES[answer.speaker].lower()} to {_shortened(exchange.text)!r}"
         self._speaker = named(text_label(SPEAKER_NAMES[answer.speaker], "small"), "chatSpeaker", "Who answers")
         self._intent = named(ElidedLabel("section"), "chatIntent", "Predicted intent")
         self._bars = ProbabilityBars("chatBars")
         self._text = named(text_label("", wrap=True, selectable=True), "chatText", "Text of the answer")
         self._note = named(text_label("", "warning", wrap=True, selectable=True), "chatNote", "Note on the answer")
         self._facts = named(text_label("", "small", wrap=True, selectable=True), "chatFacts", "How the answer came about")
-        self._copy = button(
-            "Copy", "chatCopy", "Copy this answer: the text, or the intents with their probabilities", self._copy_it, "link"
-        )
-        again = "Write this answer again from another seed; it takes the place of this one"
-        self._again = button("New answer", "chatRegenerate", again, self.regenerate_requested.emit, "link")
+        self._copy = _link("Copy", f"chatCopy{number}", f"Copy the text, or the intents with their probabilities, of {of}")
+        self._copy.clicked.connect(self._copy_it)
+        self._again = _link("New answer", f"chatRegenerate{number}", f"From another seed, write in its place {of}")
+        self._again.clicked.connect(self.regenerate_requested)
         actions = QHBoxLayout()
         actions.setContentsMargins(0, 0, 0, 0)
         actions.setSpacing(GRID)
@@ -96,7 +98,7 @@ class AnswerBubble(_Bubble):
         for part in (self._speaker, self._intent, self._bars, self._text, self._note, self._facts):
             self.column.addWidget(part)
         self.column.addLayout(actions)
-        self._speaker.setVisible(compared)
+        self._speaker.setVisible(len(exchange.answers) > 1)
         self.show_answer()
 
     @property
@@ -165,7 +167,7 @@ class ExchangeRow(QWidget):
         mine.addWidget(self.message)
         self._theirs.setSpacing(GRID + GRID // 2)
         for answer in exchange.answers:
-            bubble = AnswerBubble(answer, exchange.settings, compared=len(exchange.answers) > 1)
+            bubble = AnswerBubble(exchange, answer)
             bubble.regenerate_requested.connect(lambda: self.regenerate_requested.emit(self.exchange))
             self.answers.append(bubble)
             self._theirs.addWidget(bubble, 0, Qt.AlignmentFlag.AlignTop)
@@ -185,6 +187,18 @@ class ExchangeRow(QWidget):
         number = len(self.answers)
         for bubble in self.answers:
             bubble.fit(int(room * 0.85) if number == 1 else (room - (number - 1) * self._theirs.spacing()) // number)
+
+
+def _link(text: str, object_name: str, tooltip: str) -> QPushButton:
+    """A button whose words begin where the text above them does."""
+    made = button(text, object_name, tooltip, kind="link")
+    made.setProperty("flush", True)
+    return made
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text[: 2 * _NAMED].split())
+    return line if len(line) <= _NAMED else f"{line[:_NAMED]}…"
 
 
 def _note(answer: ChatAnswer) -> str:

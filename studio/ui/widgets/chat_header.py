@@ -9,7 +9,7 @@ from studio.core.machine import device_kind
 from studio.core.words import size
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID, restyle
-from studio.ui.widgets.basics import button, named, text_label
+from studio.ui.widgets.basics import allow, button, named, text_label
 from studio.ui.widgets.job_progress import JobProgress
 
 
@@ -86,7 +86,7 @@ class ChatHeader(QFrame):
         self.cost.setVisible(not self._loading and (not self._loaded or self._training))
         self.progress.setVisible(self._loading)
         self._load.setVisible(not self._loaded)
-        self._load.setEnabled(not self._loading)
+        allow(self._load, "The model is being loaded." if self._loading else "")
         self._unload.setVisible(self._loading or self._loaded)
 
 

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 
 from studio.core.generation import LARGEST_SEED, GenerationSettings
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import button, guard_wheel, named, primary_button, text_label
+from studio.ui.widgets.basics import allow, button, guard_wheel, named, primary_button, text_label
 
 LONGEST_MESSAGE = 20_000
 """Characters."""
@@ -120,8 +120,8 @@ class Composer(QWidget):
 
     def show_busy(self, loading: bool, answering: bool) -> None:
         """While a model is loaded nothing can be sent; while it answers it can be stopped."""
-        self._input.setEnabled(not loading)
-        self._send.setEnabled(not loading)
+        for control in (self._input, self._send):
+            allow(control, "The model is being loaded." if loading else "")
         self._stop.setVisible(answering and not loading)
 
     def focus(self) -> None:
@@ -167,7 +167,7 @@ class Composer(QWidget):
             ("temperature", "Temperature", self._temperature, "Unit: none, 0 to 5."),
             ("top_p", "Top-p", self._top_p, "Unit: share of the probability, 0.01 to 1."),
             ("max_tokens", "Max tokens", self._max_tokens, "Unit: tokens."),
-            ("seed", "Seed", self._seed, "Below 0 each answer gets a seed of its own, which it then names."),
+            ("seed", "Seed", self._seed, "Below 0 each answer draws a seed of its own and names it. Unit: none."),
         ):
             field = GenerationSettings.model_fields[name]
             _dress(editor, f"chat_{name}", title, f"{field.description} {unit}")
