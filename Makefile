@@ -29,8 +29,9 @@ test: $(INSTALLED_FOR_TESTS) ## run the tests but those on the real model; ARGS=
 test-real: $(INSTALLED_FOR_TESTS) ## train the starter model on the sample, for real (minutes)
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m real -o timeout=2400 $(ARGS)
 
-bench: $(INSTALLED_FOR_TESTS) ## measure how soon the window is there
+bench: $(INSTALLED_FOR_TESTS) ## measure how soon the window is there, and how long it ever does not answer
 	$(BIN)/python -m tests.benchmarks.startup
+	$(BIN)/python -m tests.benchmarks.stalls
 
 soak: $(INSTALLED_FOR_TESTS) ## random actions on the real window; MINUTES=60 SEED=1, and ARGS= as in tests/soak/run.py
 	$(BIN)/python -m tests.soak.run --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1) $(ARGS)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QObject, Qt, QTimer
 
 BEAT_MS = 2
+LONG_MS = 100
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,14 @@ class StallMeter(QObject):
         self._timer.timeout.connect(self._beat)
         self._longest = Stall()
         self._clock = self._computed = 0.0
+        self.hardest = 0.0
+        """Milliseconds that this thread computed in one gap, at most: on an idle machine no gap is longer."""
+        self.long = 0
+        """Gaps over a tenth of a second by the clock."""
 
     def start(self) -> None:
         self._longest = Stall()
+        self.hardest, self.long = 0.0, 0
         self._clock, self._computed = time.perf_counter(), time.thread_time()
         self._timer.start()
 
@@ -45,4 +51,6 @@ class StallMeter(QObject):
         clock, computed = time.perf_counter(), time.thread_time()
         gap = Stall(1000 * (clock - self._clock), 1000 * (computed - self._computed))
         self._longest = max(self._longest, gap, key=lambda stall: stall.clock)
+        self.hardest = max(self.hardest, gap.computing)
+        self.long += gap.clock > LONG_MS
         self._clock, self._computed = clock, computed
