@@ -268,7 +268,7 @@ def test_many_intents_are_shown_as_ranked_pairs(terminal: Terminal, capsys: pyte
         predictions()[0].model_copy(update={"label": labels[true], "predicted": labels[true + (true % 3 == 0)]})
         for true in range(29)
     ]
-    table = PredictionTable(labels, rows * 2)
+    table = PredictionTable.of(labels, rows * 2)
     cli.Output(as_json=False).confusion(table)
     shown = capsys.readouterr().out
     assert "Most confused intents" in shown

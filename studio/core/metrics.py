@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Indices = Sequence[int] | NDArray[np.int64]
 Z_95 = 1.959963984540054
 
 
-def confusion_counts(true: Sequence[int], predicted: Sequence[int], labels: int) -> NDArray[np.int64]:
+def confusion_counts(true: Indices, predicted: Indices, labels: int) -> NDArray[np.int64]:
     """(labels, labels) counts: row = true intent, column = predicted intent."""
     counts = np.zeros((labels, labels), dtype=np.int64)
     np.add.at(counts, (np.asarray(true, dtype=np.int64), np.asarray(predicted, dtype=np.int64)), 1)

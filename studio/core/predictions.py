@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -34,52 +34,113 @@ _FIELDS: list[pa.Field[Any]] = [
 ]
 _SCHEMA = pa.schema(_FIELDS)
 _LABELS_KEY = b"labels"
+_ALWAYS_THERE = ("text", "predicted", "probability", "top_labels", "top_probabilities", "left_set", "outside_mass")
+_BATCH = 4096
+
+
+class StoredPredictions(Sequence[Prediction]):
+    """Rows that stay in their columns; each Prediction is made when it is asked for, as a hundred thousand take seconds."""
+
+    def __init__(self, columns: pa.Table) -> None:
+        self._columns = columns
+
+    def __len__(self) -> int:
+        return int(self._columns.num_rows)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        for batch in self._columns.to_batches(max_chunksize=_BATCH):
+            yield from map(_prediction, batch.to_pylist())
+
+    @overload
+    def __getitem__(self, number: int) -> Prediction: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Prediction]: ...
+    def __getitem__(self, number: int | slice) -> Prediction | list[Prediction]:
+        if isinstance(number, slice):
+            return [self[position] for position in range(*number.indices(len(self)))]
+        if not -len(self) <= number < len(self):
+            raise IndexError(number)
+        (row,) = self._columns.slice(number % len(self), 1).to_pylist()
+        return _prediction(row)
 
 
 @dataclass(frozen=True)
 class PredictionTable:
-    """The predictions of one split and the label set, in its order, that they were made over."""
+    """The predictions of one split, column by column, and the label set, in its order, that they were made over."""
 
     labels: list[str]
-    predictions: list[Prediction]
+    columns: pa.Table
+    """As in the file: text, label, predicted, probability and so on."""
 
-    @cached_property
-    def positions(self) -> dict[str, int]:
-        """The index of each label."""
-        return {name: position for position, name in enumerate(self.labels)}
+    @classmethod
+    def of(cls, labels: Sequence[str], predictions: Iterable[Prediction]) -> PredictionTable:
+        """Predictions that are in memory, as a table."""
+        rows = [
+            {
+                "text": row.text,
+                "label": row.label,
+                "predicted": row.predicted,
+                "probability": row.probability,
+                "label_probability": row.label_probability,
+                "top_labels": [entry.label for entry in row.top],
+                "top_probabilities": [entry.probability for entry in row.top],
+                "left_set": row.left_set,
+                "outside_mass": row.outside_mass,
+            }
+            for row in predictions
+        ]
+        return cls(list(labels), pa.Table.from_pylist(rows, schema=_SCHEMA))
 
-    def true_indices(self) -> list[int]:
+    @property
+    def predictions(self) -> StoredPredictions:
+        """The rows as objects."""
+        return StoredPredictions(self.columns)
+
+    @property
+    def texts(self) -> pa.ChunkedArray[Any]:
+        """The messages, shape (rows,)."""
+        return self.columns.column("text")
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """The probability of each row's predicted label, shape (rows,)."""
+        return self.columns.column("probability").to_numpy()
+
+    @property
+    def left_set(self) -> NDArray[np.bool_]:
+        """For which rows free greedy decoding would have left the label set, shape (rows,)."""
+        return np.asarray(self.columns.column("left_set").to_numpy(), dtype=np.bool_)
+
+    def taken(self, rows: NDArray[np.int64]) -> PredictionTable:
+        """Only these rows, in this order."""
+        return PredictionTable(self.labels, self.columns.take(rows))
+
+    def true_indices(self) -> NDArray[np.int64]:
         """The label index of each row. Raises KeyError when a row has no label or one outside the set."""
-        return [self.positions[row.label or ""] for row in self.predictions]
+        return self._indices("label")
 
-    def predicted_indices(self) -> list[int]:
+    def predicted_indices(self) -> NDArray[np.int64]:
         """The label index that each row was predicted as. Raises KeyError when one is outside the set."""
-        return [self.positions[row.predicted] for row in self.predictions]
+        return self._indices("predicted")
 
     def confusion(self) -> NDArray[np.int64]:
         """(labels, labels) counts: row = true intent, column = predicted intent."""
         return confusion_counts(self.true_indices(), self.predicted_indices(), len(self.labels))
 
+    def _indices(self, name: str) -> NDArray[np.int64]:
+        column = self.columns.column(name)
+        found: Any = pc.index_in(column, value_set=pa.array(self.labels, pa.string()))
+        if found.null_count:
+            first = int(np.argmax(found.is_null().to_numpy()))
+            raise KeyError(column[first].as_py() or "")
+        return np.asarray(found.to_numpy(), dtype=np.int64)
+
 
 def write_predictions(path: Path, labels: Sequence[str], predictions: Sequence[Prediction]) -> None:
     """Write all rows at once; the file appears complete or not at all."""
-    rows = [
-        {
-            "text": row.text,
-            "label": row.label,
-            "predicted": row.predicted,
-            "probability": row.probability,
-            "label_probability": row.label_probability,
-            "top_labels": [entry.label for entry in row.top],
-            "top_probabilities": [entry.probability for entry in row.top],
-            "left_set": row.left_set,
-            "outside_mass": row.outside_mass,
-        }
-        for row in predictions
-    ]
-    schema = _SCHEMA.with_metadata({_LABELS_KEY: json.dumps(list(labels)).encode()})
+    table = PredictionTable.of(labels, predictions)
     scratch = path.with_name(f".{path.name}.partial")
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), scratch)
+    pq.write_table(table.columns.replace_schema_metadata({_LABELS_KEY: json.dumps(table.labels).encode()}), scratch)
     scratch.replace(path)
 
 
@@ -121,20 +182,22 @@ def _read(path: Path) -> PredictionTable:
     table = pq.read_table(path)
     metadata = table.schema.metadata or {}
     labels = json.loads(metadata.get(_LABELS_KEY, b"[]"))
-    rows = [
-        Prediction(
-            text=row["text"],
-            label=row["label"],
-            predicted=row["predicted"],
-            probability=row["probability"],
-            label_probability=row["label_probability"],
-            top=[
-                LabelProbability(label=name, probability=probability)
-                for name, probability in zip(row["top_labels"], row["top_probabilities"], strict=True)
-            ],
-            left_set=row["left_set"],
-            outside_mass=row["outside_mass"],
-        )
-        for row in table.to_pylist()
-    ]
-    return PredictionTable(labels, rows)
+    columns = table.select(_SCHEMA.names).cast(_SCHEMA).combine_chunks()
+    for name in _ALWAYS_THERE:
+        if columns.column(name).null_count:
+            raise ValueError(f"the column {name} has gaps")
+    return PredictionTable(labels, columns)
+
+
+def _prediction(row: Mapping[str, Any]) -> Prediction:
+    top = zip(row["top_labels"], row["top_probabilities"], strict=True)
+    return Prediction(
+        text=row["text"],
+        label=row["label"],
+        predicted=row["predicted"],
+        probability=row["probability"],
+        label_probability=row["label_probability"],
+        top=[LabelProbability(label=name, probability=probability) for name, probability in top],
+        left_set=row["left_set"],
+        outside_mass=row["outside_mass"],
+    )

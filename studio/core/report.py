@@ -99,7 +99,7 @@ def _figures(
     yield "Macro-F1", percent(macro_f1(counts)), f"over {counted(len(table.labels), 'intent')}"
     base = [event.accuracy for event in evaluations if event.split == "test" and event.step == 0]
     yield "Untrained base", percent(base[-1] if base else None), "the same messages by the same rule"
-    left = sum(row.left_set for row in table.predictions) / rows if rows else None
+    left = float(table.left_set.mean()) if rows else None
     yield "Left the set", percent(left), "free greedy decoding would have written no label"
     outcome = run.outcome()
     if outcome is not None and isinstance(final := outcome.final, Finished):

@@ -38,6 +38,7 @@ from studio.supervise.threads import WorkerThread
 from studio.ui import theme
 from studio.ui.application import make_application, window_settings
 from studio.ui.main_window import MainWindow
+from studio.ui.models.step_series import Series
 from tests.benchmarks.stall_meter import StallMeter
 from tests.fake_workers import write_worker
 
@@ -62,8 +63,9 @@ while done < {count}:
         elif number % 500 == 1:
             lines.append(json.dumps(dict(event='heartbeat', memory_bytes=2**30, host_bytes=2**30, **common)))
         else:
-            lines.append(json.dumps(dict(event='steps_completed', first_step=number, losses=[2.0 / (1 + number / 500)], seconds=[0.001],
-                steps={count}, epoch=number / {count}, learning_rate=1e-4, gradient_norm=1.0, tokens=9, memory_bytes=2**30, **common)))
+            lines.append(json.dumps(dict(event='steps_completed', first_step=number, losses=[2.0 / (1 + number / 500)],
+                seconds=[0.001], steps={count}, epoch=number / {count}, learning_rate=1e-4, gradient_norm=1.0, tokens=9,
+                memory_bytes=2**30, **common)))
     done = due
     out.write('\\n'.join(lines).encode() + b'\\n')
     out.flush()
@@ -192,8 +194,8 @@ def curve(bench: Bench) -> None:
     plot.resize(900, 400)
     plot.show()
     QTest.qWait(300)
-    x = np.arange(1, POINTS + 1, dtype=np.float64)
-    y = 2 / np.sqrt(x) + np.random.default_rng(0).normal(0, 0.05, POINTS)
+    numbers = np.arange(1, POINTS + 1, dtype=np.float64)
+    x, y = Series.of(numbers), Series.of(2 / np.sqrt(numbers) + np.random.default_rng(0).normal(0, 0.05, POINTS))
     with bench.measured(f"a curve of {POINTS:,} points is drawn"):
         plot.set_data("raw", x, y)
         QTest.qWait(300)
@@ -272,7 +274,15 @@ def looks(bench: Bench) -> None:
             QTest.qWait(300)
 
 
-LOADS = {"training": training, "data": data, "curve": curve, "matrix": matrix, "messages": messages, "looks": looks, "memory": memory}
+LOADS = {
+    "training": training,
+    "data": data,
+    "curve": curve,
+    "matrix": matrix,
+    "messages": messages,
+    "looks": looks,
+    "memory": memory,
+}
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from studio.core.errors import StudioError
@@ -22,7 +23,12 @@ def test_predictions_come_back(tmp_path: Path) -> None:
     path = tmp_path / "predictions.parquet"
     write_predictions(path, ["None", "NA", "é"], rows)
     table = read_predictions(path)
-    assert table.predictions == rows
+    assert list(table.predictions) == rows
+    assert [table.predictions[0], table.predictions[-1]] == [rows[0], rows[-1]]
+    assert table.predictions[1:] == rows[1:]
+    assert list(table.taken(np.array([2, 0])).predictions) == [rows[2], rows[0]]
+    with pytest.raises(IndexError):
+        table.predictions[3]
     assert table.labels == ["None", "NA", "é"]
     assert list(tmp_path.iterdir()) == [path]
 
@@ -31,7 +37,7 @@ def test_confusion_is_in_the_labels_order(tmp_path: Path) -> None:
     path = tmp_path / "predictions.parquet"
     write_predictions(path, ["b", "a"], [prediction("a", "b"), prediction("a", "a"), prediction("b", "b")])
     table = read_predictions(path)
-    assert table.true_indices() == [0, 1, 0]
+    assert table.true_indices().tolist() == [0, 1, 0]
     assert table.confusion().tolist() == [[1, 1], [0, 1]]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QColor
 
 from studio.core.events import Prediction
@@ -33,21 +35,21 @@ class MessagesModel(QAbstractTableModel):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.rows: list[Prediction] = []
-        self.true: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self.predicted: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self._lines: list[str] = []
-        self._folded: list[str] = []
+        self._show(PredictionTable.of([], []))
 
     def show_table(self, table: PredictionTable) -> None:
         """Raises KeyError when a row has no label or one outside the table's set."""
         self.beginResetModel()
-        self.rows = table.predictions
-        self.true = np.array(table.true_indices(), dtype=np.int64)
-        self.predicted = np.array(table.predicted_indices(), dtype=np.int64)
-        self._lines = [" ".join(row.text.split()) for row in table.predictions]
-        self._folded = [line.casefold() for line in self._lines]
+        self._show(table)
         self.endResetModel()
+
+    def _show(self, table: PredictionTable) -> None:
+        self.table = table
+        self.rows = table.predictions
+        self.true, self.predicted = table.true_indices(), table.predicted_indices()
+        self._texts, self._probabilities = table.texts, table.probabilities
+        self._lower: Any = pc.utf8_lower(table.texts)
+        self._keys: dict[int, NDArray[np.float64]] = {}
 
     def mask(self, scope: Scope, misclassified_only: bool, words: str = "") -> NDArray[np.bool_]:
         """Which rows belong to a scope and hold every one of the ``words``, in any case and order; shape (rows,)."""
@@ -58,17 +60,28 @@ class MessagesModel(QAbstractTableModel):
             chosen &= self.predicted == scope.predicted
         if misclassified_only:
             chosen &= self.true != self.predicted
-        for word in words.casefold().split():
-            chosen &= np.fromiter((word in line for line in self._folded), dtype=np.bool_, count=len(self._folded))
+        for word in words.lower().split():
+            found: Any = pc.match_substring(self._lower, word)
+            chosen &= np.asarray(found.to_numpy(), dtype=np.bool_)
         return chosen
 
-    def sort_keys(self, column: int) -> list[float] | list[str]:
-        """What the rows are ordered by in a column: numbers for the mark and the probability, else text without its case."""
+    def key(self, column: int) -> NDArray[np.float64]:
+        """What the rows are ordered by in a column, shape (rows,): texts by their rank without case, equal ones alike."""
+        if column not in self._keys:
+            self._keys[column] = self._key(column)
+        return self._keys[column]
+
+    def _key(self, column: int) -> NDArray[np.float64]:
         if column == RIGHT:
-            return [float(wrong) for wrong in (self.true != self.predicted).tolist()]
+            return (self.true != self.predicted).astype(np.float64)
         if column == PROBABILITY:
-            return [row.probability for row in self.rows]
-        return [self._text(number, column).casefold() for number in range(len(self.rows))]
+            return np.asarray(self._probabilities, dtype=np.float64)
+        if column in (TRUE, PREDICTED):
+            names = sorted(range(len(self.table.labels)), key=lambda number: self.table.labels[number].casefold())
+            ranks = np.argsort(np.array(names, dtype=np.int64))
+            return np.asarray(ranks[self.true if column == TRUE else self.predicted], dtype=np.float64)
+        ranks_of_texts: Any = pc.rank(self._lower, sort_keys="ascending", tiebreaker="dense")
+        return np.asarray(ranks_of_texts.to_numpy(), dtype=np.float64)
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
         return 0 if parent.isValid() else len(self.rows)
@@ -87,8 +100,8 @@ class MessagesModel(QAbstractTableModel):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid():
             return None
-        row, column = self.rows[index.row()], index.column()
-        wrong = row.predicted != row.label
+        column = index.column()
+        wrong = bool(self.true[index.row()] != self.predicted[index.row()])
         match role:
             case Qt.ItemDataRole.DisplayRole:
                 return self._text(index.row(), column)
@@ -104,44 +117,85 @@ class MessagesModel(QAbstractTableModel):
         return None
 
     def _text(self, number: int, column: int) -> str:
-        row = self.rows[number]
         if column == RIGHT:
-            return "✓" if row.predicted == row.label else "✗"
-        if column == TRUE:
-            return row.label or ""
-        if column == PREDICTED:
-            return row.predicted
-        return percent(row.probability) if column == PROBABILITY else self._lines[number]
+            return "✓" if self.true[number] == self.predicted[number] else "✗"
+        if column in (TRUE, PREDICTED):
+            return str(self.table.labels[(self.true if column == TRUE else self.predicted)[number]])
+        if column == PROBABILITY:
+            return percent(float(self._probabilities[number]))
+        return " ".join(str(self._texts[number]).split())
 
 
-class MessageFilter(QSortFilterProxyModel):
-    """Shows the messages of a scope; sorts by any column."""
+class MessageFilter(QAbstractTableModel):
+    """The messages of a scope in the order of a column: row numbers in an array, found for all rows at once.
+
+    Not a QSortFilterProxyModel: it asks Python some million times to sort a hundred thousand rows.
+    """
 
     def __init__(self, messages: MessagesModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.messages = messages
         self.scope = EVERYTHING
-        self._accepted = messages.mask(EVERYTHING, False)
-        self._keys: dict[int, list[Any]] = {}
-        messages.modelReset.connect(self._keys.clear)
-        self.setSourceModel(messages)
+        self._column, self._descending = -1, False
+        self._order: NDArray[np.int64] = np.arange(len(messages.rows))
+        messages.modelAboutToBeReset.connect(self._empty)
 
     def show_only(self, scope: Scope, misclassified_only: bool, words: str = "") -> None:
         """Filter anew, as in ``MessagesModel.mask``; call it after the messages changed too."""
         self.scope = scope
-        self._accepted = self.messages.mask(scope, misclassified_only, words)
-        self.invalidate()
+        # Not a reset, which would forget how wide the columns are.
+        self._empty()
+        order = self._sorted(np.flatnonzero(self.messages.mask(scope, misclassified_only, words)))
+        if len(order):
+            self.beginInsertRows(QModelIndex(), 0, len(order) - 1)
+            self._order = order
+            self.endInsertRows()
 
-    def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:  # noqa: ARG002, N802
-        return source_row >= len(self._accepted) or bool(self._accepted[source_row])
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """By a column, or by -1 in the order of the test split. Equal rows stay in that order."""
+        self.layoutAboutToBeChanged.emit()
+        self._column, self._descending = column, order == Qt.SortOrder.DescendingOrder
+        before = self.persistentIndexList()
+        rows = [int(self._order[index.row()]) for index in before]
+        self._order = self._sorted(np.sort(self._order))
+        if before:
+            places = np.empty(len(self.messages.rows), dtype=np.int64)
+            places[self._order] = np.arange(len(self._order))
+            after = [self.index(int(places[row]), index.column()) for row, index in zip(rows, before, strict=True)]
+            self.changePersistentIndexList(before, after)
+        self.layoutChanged.emit()
 
-    def lessThan(self, source_left: Index, source_right: Index) -> bool:  # noqa: N802
-        # Called some hundred thousand times for a long split, so the keys are made once.
-        column = source_left.column()
-        if column not in self._keys:
-            self._keys[column] = list(self.messages.sort_keys(column))
-        return bool(self._keys[column][source_left.row()] < self._keys[column][source_right.row()])
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
+        return 0 if parent.isValid() else len(self._order)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
+        return self.messages.columnCount(parent)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: N802
+        return self.messages.headerData(section, orientation, role)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid():
+            return None
+        return self.messages.data(self.messages.index(int(self._order[index.row()]), index.column()), role)
 
     def prediction(self, index: QModelIndex) -> Prediction:
         """The message at a valid index of this model."""
-        return self.messages.rows[self.mapToSource(index).row()]
+        return self.messages.rows[int(self._order[index.row()])]
+
+    def shown(self) -> Sequence[Prediction]:
+        """The messages in their order here."""
+        return self.messages.table.taken(self._order).predictions
+
+    def _sorted(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Ascending row numbers in the order that was asked for."""
+        if self._column < 0 or not len(rows):
+            return rows
+        key = self.messages.key(self._column)[rows]
+        return rows[np.argsort(-key if self._descending else key, kind="stable")]
+
+    def _empty(self) -> None:
+        if len(self._order):
+            self.beginRemoveRows(QModelIndex(), 0, len(self._order) - 1)
+            self._order = np.arange(0)
+            self.endRemoveRows()

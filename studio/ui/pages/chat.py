@@ -280,5 +280,5 @@ def _examples(run: OpenRun) -> list[str]:
         table = run.predictions()
     except StudioError:
         return []
-    texts = [row.text for row in table.predictions if len(row.text) <= _LONGEST_EXAMPLE] if table is not None else []
+    texts = [text for text in map(str, table.texts.to_pylist()) if len(text) <= _LONGEST_EXAMPLE] if table is not None else []
     return [texts[number * len(texts) // _EXAMPLES] for number in range(_EXAMPLES)] if len(texts) >= _EXAMPLES else texts

@@ -114,7 +114,7 @@ class ResultsPage(RunPage):
         low, high = wilson_interval(hits, rows)
         share = accuracy(counts)
         base_share = _base_accuracy(run)
-        left = float(np.mean([row.left_set for row in table.predictions])) if rows else None
+        left = float(table.left_set.mean()) if rows else None
         final = run.final if isinstance(run.final, Finished) else None
         peak, forecast = (final.peak_bytes, final.forecast_bytes) if final else (0, 0)
         shown = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
@@ -75,9 +77,9 @@ class MessagesPanel(QWidget):
         self._all.setVisible(scope != EVERYTHING)
         self._apply()
 
-    def shown(self) -> list[Prediction]:
+    def shown(self) -> Sequence[Prediction]:
         """The messages of the list, in its order."""
-        return [self.filter.prediction(self.filter.index(row, 0)) for row in range(self.filter.rowCount())]
+        return self.filter.shown()
 
     def search(self) -> None:
         """Let words be typed."""
