@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -270,6 +272,8 @@ class MainWindow(QMainWindow):
         self._watch("evaluation", self.results.evaluation.event_received, self.results.evaluation.worker_ended)
         self._watch("chat", self.chat.session.event_received, self.chat.session.unloaded)
         self._watch("export", self.export.event_received, self.export.worker_ended)
+        # Ready before it is wanted, and beside the window: this import alone takes most of a second.
+        threading.Thread(target=import_module, args=("studio.ui.widgets.run_plot",), name="import-plots", daemon=True).start()
 
     def _menus(self) -> dict[str, list[Entry | None]]:
         return {

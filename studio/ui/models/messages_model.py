@@ -73,7 +73,7 @@ class MessagesModel(QAbstractTableModel):
 
     def _key(self, column: int) -> NDArray[np.float64]:
         if column == RIGHT:
-            return (self.true != self.predicted).astype(np.float64)
+            return np.asarray(self.true != self.predicted, dtype=np.float64)
         if column == PROBABILITY:
             return np.asarray(self._probabilities, dtype=np.float64)
         if column in (TRUE, PREDICTED):

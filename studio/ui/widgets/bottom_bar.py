@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtCore import QRectF, QSize, Qt, QTimer
 from PySide6.QtGui import QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
@@ -14,6 +14,8 @@ from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import text_label
 from studio.ui.words import plain_tooltip
+
+_REDRAW_MS = 100
 
 
 class GaugeBar(QWidget):
@@ -99,6 +101,10 @@ class BottomBar(QWidget):
         self.eta = text_label()
         self.eta.setObjectName("runEta")
         self.eta.setToolTip("Time until the run ends, in minutes and seconds; validations and the test count once one was seen")
+        self._run: OpenRun | None = None
+        """What is to be drawn next."""
+        self._pause = QTimer(self, interval=_REDRAW_MS, singleShot=True)
+        self._pause.timeout.connect(self._draw)
         row = QHBoxLayout(self)
         row.setContentsMargins(2 * GRID, GRID, 2 * GRID, GRID)
         row.setSpacing(12)
@@ -122,9 +128,20 @@ class BottomBar(QWidget):
     def show_run(self, run: OpenRun | None) -> None:
         """The active run's progress; None when there is none."""
         if run is None or run.final is not None:
+            self._run = None
             for label in (self.stage, self.step, self.eta):
                 label.clear()
             return
+        self._run = run
+        if not self._pause.isActive():
+            self._draw()
+
+    def _draw(self) -> None:
+        """Now, and again once enough time has passed if there was more meanwhile: a run may say a thousand things a second."""
+        run, self._run = self._run, None
+        if run is None or run.final is not None:
+            return
+        self._pause.start()
         self.stage.setText(sentence(run.stage.stage) if run.stage else "")
         self.step.setText(f"step {run.step:,}/{run.total_steps:,}" if run.total_steps else "")
         self.eta.setText(f"ETA {duration(run.eta)}" if run.eta is not None else "")

@@ -33,7 +33,7 @@ def split(orientation: Qt.Orientation, object_name: str, *parts: QWidget) -> QSp
     splitter.setChildrenCollapsible(False)
     splitter.setHandleWidth(GRID)
     # The cards have borders of their own; a coloured handle between them would be a bar.
-    splitter.setStyleSheet("QSplitter::handle { background: transparent; }")
+    splitter.setProperty("gap", True)
     for part in parts:
         splitter.addWidget(part)
     return splitter
