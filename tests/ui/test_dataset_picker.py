@@ -52,9 +52,9 @@ class TestReading:
     def test_the_guess_is_shown(self, ready: SetupPage, opened: Opened, text_file: DataInspected) -> None:
         opened(text_file)
         choices = ready.dataset.reading_choices
-        assert choices.encoding.currentText() == "Guessed: Windows-1252, Western"
-        assert choices.delimiter.currentText() == "Guessed: Semicolon"
-        assert choices.names.currentText() == "Guessed: none"
+        assert choices.encoding.currentText() == "Guess: Windows-1252, Western"
+        assert choices.delimiter.currentText() == "Guess: Semicolon"
+        assert choices.names.currentText() == "Guess: none"
         assert choices.encoding.isEnabled()
         assert not {"encoding", "delimiter", "label_name_column"} & set(ready.dataset.table())
 
@@ -70,7 +70,7 @@ class TestReading:
         assert (dataset.encoding, dataset.delimiter, dataset.label_name_column) == ("utf-16", "\t", "id")
         jobs.open(InspectData)[0].answer(text_file)
         assert choices.encoding.currentData() == "utf-16"
-        assert choices.encoding.itemText(0) == "Guessed: Windows-1252, Western"
+        assert choices.encoding.itemText(0) == "Guess: Windows-1252, Western"
         choices.encoding.setCurrentIndex(0)
         choices.encoding.activated.emit(0)
         assert reread(ready, jobs, qtbot).dataset.encoding is None
@@ -87,7 +87,7 @@ class TestReading:
         qtbot.keyClicks(edit, typed)
         qtbot.keyClick(edit, Qt.Key.Key_Return)
         assert ready.dataset.table().get("delimiter") == taken
-        assert edit.text() == (taken or "Guessed: Semicolon")
+        assert edit.text() == (taken or "Guess: Semicolon")
 
     def test_a_kind_of_file_without_a_choice_says_so(self, ready: SetupPage, opened: Opened, inspected: DataInspected) -> None:
         choices = ready.dataset.reading_choices
@@ -105,7 +105,7 @@ class TestReading:
         jobs.open(InspectData)[0].answer(Failed(kind="bad_input", message="One column.", remedy="Name it."), failed=True)
         choices = ready.dataset.reading_choices
         assert all(choice.isEnabled() for choice in choices.all.values())
-        assert choices.delimiter.currentText() == "Guessed"
+        assert choices.delimiter.currentText() == "Guess"
         assert choices.delimiter.findData("|") > 0
 
     def test_another_source_is_guessed_anew_and_another_run_keeps_its_choices(
@@ -133,7 +133,7 @@ class TestReading:
             "label",
         ]
         assert model.index(0, 1).data() == "greeting"
-        assert ready.dataset.reading_choices.names.currentText() == "Guessed: label_text"
+        assert ready.dataset.reading_choices.names.currentText() == "Guess: label_text"
 
 
 class TestProblems:

@@ -56,7 +56,7 @@ class GuessedChoice(QComboBox):
     def offer(self, words: Mapping[str, str], guess: str | None, none: str = "none") -> None:
         """The values with their words; ``guess`` is what was taken while nothing is chosen. None: not known yet."""
         self._words = words
-        told = "Guessed" if guess is None else f"Guessed: {words.get(guess, guess) or none}"
+        told = "Guess" if guess is None else f"Guess: {words.get(guess, guess) or none}"
         self.clear()
         self.addItem(told, None)
         for value, text in words.items():
