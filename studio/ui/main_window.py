@@ -12,7 +12,7 @@ from PySide6.QtCore import QEvent, QSettings, QTimer, SignalInstance
 from PySide6.QtGui import QCloseEvent, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow
 
-from studio.core.config import RunConfig
+from studio.core.config import ModelConfig, RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, Finished
 from studio.core.runs import Home, RunFolder
@@ -28,6 +28,7 @@ from studio.ui.pages.setup import SetupPage
 from studio.ui.run_actions import Act, RunActions
 from studio.ui.widgets.about import AboutDialog
 from studio.ui.widgets.bottom_bar import BottomBar
+from studio.ui.widgets.known_models import read_models, write_models
 from studio.ui.widgets.questions import Work
 from studio.ui.widgets.run_page import RunPage
 from studio.ui.widgets.runs_sidebar import RunsSidebar
@@ -90,7 +91,8 @@ class MainWindow(QMainWindow):
         self._connect()
         restore_layout(self, shell, settings)
         self.sidebar.refresh()
-        self.setup.start(str(settings.value("source", "sample")), str(settings.value("base", "starter")))
+        last, self.setup.model.known.recent = read_models(str(settings.value("models", "")))
+        self.setup.start(str(settings.value("source", "sample")), last)
         self.gauge.start()
         self.tabs.setFocus()
 
@@ -148,7 +150,8 @@ class MainWindow(QMainWindow):
             self.sidebar.refresh()
             return
         self._settings.setValue("source", config.dataset.source)
-        self._settings.setValue("base", config.model.base)
+        self.setup.model.known.remember(config.model)
+        self._settings.setValue("models", write_models(config.model, self.setup.model.known.recent))
 
     def _run_started(self, folder: RunFolder) -> None:
         self.sidebar.model.running = folder.path
@@ -357,7 +360,7 @@ class MainWindow(QMainWindow):
 
     def _open_dropped_model(self, path: Path) -> None:
         self.new_run()
-        self.setup.model.open_base(str(path))
+        self.setup.model.open_model(ModelConfig(base=str(path)))
 
     def _refuse_drop(self, reason: str) -> None:
         self.error.show_error(reason, "Drop a table or a folder of tables, a model folder, a run.toml or the folder of a run.")

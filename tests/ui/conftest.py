@@ -81,7 +81,7 @@ class FakeJobs:
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> FakeJobs:
     fake = FakeJobs()
-    for module in ("dataset_picker", "model_picker", "evaluate_now"):
+    for module in ("dataset_picker", "model_picker", "known_models", "evaluate_now"):
         monkeypatch.setattr(f"studio.ui.widgets.{module}.run_job", fake.run_job)
     return fake
 

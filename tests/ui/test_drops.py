@@ -10,7 +10,7 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
-from studio.core.config import load_run_config
+from studio.core.config import ModelConfig, load_run_config
 from studio.core.runs import Home
 from studio.ui.main_window import TABS, MainWindow, Tab
 from tests.ui.sample_runs import finished, make_run
@@ -70,7 +70,7 @@ def test_a_model_is_chosen(window: MainWindow, tmp_path: Path) -> None:
     window.show_tab("Chat")
     drop(window, folder)
     assert window.current_tab == "Setup"
-    assert window.setup.model.base == str(folder)
+    assert window.setup.model.model == ModelConfig(base=str(folder))
 
 
 def test_settings_set_everything_up(window: MainWindow, answer_all: Callable[[], None], tmp_path: Path) -> None:

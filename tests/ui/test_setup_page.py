@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLab
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import DescribeModel, InspectData
-from studio.core.config import RunConfig, sample_run_config
+from studio.core.config import ModelConfig, RunConfig, sample_run_config
 from studio.core.events import DataInspected, Failed, StageChanged
 from studio.ui.pages.setup import SetupPage
 from studio.ui.widgets.fields import Field
@@ -132,16 +132,16 @@ def test_the_conversion_of_the_starter_is_shown(page: SetupPage, jobs: FakeJobs)
 
 
 def test_the_starter_shows_its_terms_and_a_folder_does_not(ready: SetupPage, qtbot: QtBot) -> None:
-    assert "ai.google.dev/gemma/terms" in ready.model.terms.text()
-    assert ready.model.terms.isVisibleTo(ready)
-    qtbot.mouseClick(ready.model.other, Qt.MouseButton.LeftButton)
-    assert not ready.model.terms.isVisibleTo(ready)
+    assert "ai.google.dev/gemma/terms" in ready.model.facts.terms.text()
+    assert ready.model.facts.terms.isVisibleTo(ready)
+    qtbot.mouseClick(ready.model.sources.other, Qt.MouseButton.LeftButton)
+    assert not ready.model.facts.terms.isVisibleTo(ready)
     assert "Choose a model folder." in ready.missing()
 
 
 def test_a_folder_that_is_yet_to_be_chosen_is_not_read(page: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
     page.model.read_again()
-    page.model.other.setChecked(True)
+    page.model.sources.other.setChecked(True)
     qtbot.wait(20)
     assert not jobs.open(DescribeModel)
     assert not page.model.reading
@@ -149,7 +149,7 @@ def test_a_folder_that_is_yet_to_be_chosen_is_not_read(page: SetupPage, jobs: Fa
 
 
 def test_a_model_folder_is_described(ready: SetupPage, jobs: FakeJobs, tmp_path: Path, qtbot: QtBot) -> None:
-    ready.model.open_base(str(tmp_path))
+    ready.model.open_model(ModelConfig(base=str(tmp_path)))
     qtbot.waitUntil(lambda: len(jobs.open(DescribeModel)) == 1)
     command = jobs.open(DescribeModel)[0].command
     assert isinstance(command, DescribeModel)

@@ -10,7 +10,7 @@ from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from studio.core.config import MethodKind, RunConfig, load_run_config, sample_run_config, validate_run_config
+from studio.core.config import MethodKind, ModelConfig, RunConfig, load_run_config, sample_run_config, validate_run_config
 from studio.core.errors import StudioError
 from studio.core.machine import cpu_has_bf16
 from studio.core.memory import DeviceName, estimate_lengths, forecast
@@ -58,22 +58,21 @@ class SetupPage(QWidget):
         self.method.kind_changed.connect(self._method_changed)
         self.settings.changed.connect(self._settings_changed)
 
-    def start(self, source: str = "sample", base: str = "starter") -> None:
+    def start(self, source: str = "sample", model: ModelConfig = ModelConfig()) -> None:  # noqa: B008  # it cannot change
         """Read the data and the model that the page opens with."""
         self.dataset.open_source(source)
-        self.model.open_base(base)
+        self.model.open_model(model)
         self.refresh()
 
     def config(self) -> RunConfig:
         """The run as it is set up now. Raises StudioError naming every field that is wrong."""
         table: dict[str, Any] = {
             "dataset": self.dataset.table(),
-            "model": {"base": self.model.base},
             "method": {"kind": self.method.kind},
         }
         self.settings.fill(table)
-        if not self.model.base:
-            del table["model"]
+        if self.model.model is not None:
+            table["model"] = self.model.model.model_dump()
         for section, values in self._given.items():
             table[section] = values | table.get(section, {})
         return validate_run_config(table)
@@ -81,7 +80,7 @@ class SetupPage(QWidget):
     def show_config(self, config: RunConfig) -> None:
         """Set everything up as in another run. Places without a field keep what it says, until other data is chosen."""
         self.method.choose(config.method.kind)
-        self.model.open_base(config.model.base)
+        self.model.open_model(config.model)
         self.dataset.open_dataset(config.dataset)
         self.settings.show_config(config)
         self._given = config.model_dump(exclude={"dataset", "model"}, exclude_none=True)
@@ -96,10 +95,8 @@ class SetupPage(QWidget):
             found.append("The data is being read.")
         elif self.dataset.answer is None:
             found.append("The data cannot be used yet; see Dataset.")
-        if self.model.reading:
-            found.append("The model is being read.")
-        elif self.model.description is None:
-            found.append("Choose a model folder." if not self.model.base else "The model cannot be used; see Model.")
+        if obstacle := self.model.obstacle():
+            found.append(obstacle)
         _config, problem = self._checked()
         if problem is not None:
             found.append("Some settings are wrong: " + "; ".join(problem.detail.splitlines()) + ".")

@@ -1,24 +1,23 @@
-"""The base model: the starter or a folder, with what is known of it before any run."""
+"""The base model: chosen, looked at by a worker, downloaded when it is wanted, with what is known of it before any run."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLabel, QProgressBar, QRadioButton
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QProgressBar
 
-from studio.core.commands import DescribeModel
+from studio.core.commands import Command, DescribeModel, DownloadModel
 from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Event, Failed, ModelDescribed, StageChanged
+from studio.core.events import Crashed, Event, Failed, MissingFiles, ModelDescribed, StageChanged
 from studio.core.memory import ModelDescription
 from studio.core.runs import Home
-from studio.core.starter import STARTER, STARTER_NAME, TERMS, TERMS_URL
-from studio.core.words import UNKNOWN, sentence, short_count, size
+from studio.core.words import sentence, size
 from studio.supervise.jobs import Job, run_job
-from studio.ui import theme
-from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, ErrorPanel, named, text_label
-from studio.ui.widgets.paths import PathField
-from studio.ui.words import plain_tooltip
+from studio.ui.widgets.known_models import KnownModels
+from studio.ui.widgets.model_download import ModelDownload
+from studio.ui.widgets.model_facts import ModelFacts
+from studio.ui.widgets.model_sources import ModelSources
 
 
 class ModelPicker(Card):
@@ -26,7 +25,7 @@ class ModelPicker(Card):
 
     reading_started = Signal()
     event_received = Signal(object)
-    """Each Event of the worker that reads the model."""
+    """Each Event of the worker that reads or downloads the model."""
     described = Signal()
     """The description, or the problem, has come."""
 
@@ -35,124 +34,132 @@ class ModelPicker(Card):
         self._home = home
         self.description: ModelDescription | None = None
         self._job: Job | None = None
+        self._online = False
         self._timer = QTimer(self, interval=0, singleShot=True)
         self._timer.timeout.connect(self._read)
-        self.starter = named(
-            QRadioButton(f"Starter: {STARTER_NAME}"),
-            "starterModel",
-            f"Starter: {STARTER_NAME}",
-            "The model that comes with this app; works offline",
-        )
-        self.other = named(
-            QRadioButton("A model folder"),
-            "folderModel",
-            "A model folder on this computer",
-            "A folder with a model in the Hugging Face format",
-        )
-        group = QButtonGroup(self)
-        group.addButton(self.starter)
-        group.addButton(self.other)
-        self.folder = PathField(
-            "modelPath", "Model folder", "Folder with config.json and safetensors", "A folder with a Hugging Face model", "folder"
-        )
-        choice = QHBoxLayout()
-        choice.setSpacing(2 * GRID)
-        choice.addWidget(self.starter)
-        choice.addWidget(self.other)
-        choice.addStretch(1)
-        self.body.addLayout(choice)
-        self.body.addWidget(self.folder)
-        self._build_answer()
-        self.starter.setChecked(True)
-        self.folder.hide()
-        self.starter.toggled.connect(self._toggled)
-        self.folder.chosen.connect(lambda _path: self.read_again())
+        self.known = KnownModels()
+        self.header.addWidget(self.known)
+        self.sources = ModelSources()
+        self.hint = text_label("", "muted", wrap=True)
+        self.hint.setObjectName("modelHint")
+        self.stage = text_label("", "muted", wrap=True)
+        self.stage.setObjectName("modelStage")
+        self.busy = named(QProgressBar(), "modelBusy", "The model is being read", "How much of this stage is done")
+        self.busy.setTextVisible(False)
+        self.error = ErrorPanel("modelError", closable=False)
+        self.download = ModelDownload()
+        self.facts = ModelFacts()
+        self.body.addWidget(self.sources)
+        for widget in (self.hint, self.stage, self.busy, self.error):
+            widget.hide()
+            self.body.addWidget(widget)
+        self.body.addWidget(self.facts)
+        self.body.addWidget(self.download)
+        self.known.picked.connect(self.open_model)
+        self.sources.chosen.connect(self.read_again)
+        self.sources.edited.connect(self._edited)
+        self.sources.look_up_asked.connect(lambda: self.read_again(online=True))
+        self.download.wanted.connect(self._start_download)
+        self.download.cancelled.connect(self._cancel_download)
 
     @property
-    def base(self) -> str:
-        """As in run.toml; empty while no folder was chosen."""
-        return STARTER if self.starter.isChecked() else self.folder.path
+    def model(self) -> ModelConfig | None:
+        """As in run.toml; None while no model is named."""
+        return self.sources.model()
 
     @property
     def reading(self) -> bool:
         return self._timer.isActive() or (self._job is not None and self._job.active)
 
-    def open_base(self, base: str) -> None:
-        """Choose a model and read it."""
-        self.folder.show_path("" if base == STARTER else base)
-        chosen = self.starter if base == STARTER else self.other
-        if chosen.isChecked():
-            self.read_again()
-        else:
-            chosen.setChecked(True)
+    @property
+    def missing(self) -> MissingFiles | None:
+        """What of the model is yet to be downloaded."""
+        return self.download.missing
 
-    def read_again(self) -> None:
-        """Have a worker describe the chosen model."""
+    def obstacle(self) -> str:
+        """What stands between this model and a run, in words; empty for nothing."""
+        if not self.download.cancel_button.isHidden():
+            return "The model is being downloaded."
+        if self.reading:
+            return "The model is being read."
+        if self.model is None:
+            return self.sources.what_is_missing()
+        if self.description is None:
+            return "Look the model up; see Model." if not self.hint.isHidden() else "The model cannot be used; see Model."
+        return "" if self.missing is None else f"Download the model first ({size(self.missing.missing)}); see Model."
+
+    def open_model(self, model: ModelConfig) -> None:
+        """Choose a model and look at what this computer has of it."""
+        self.sources.show_model(model)
+        self.read_again()
+
+    def read_again(self, *, online: bool = False) -> None:
+        """Have a worker describe the chosen model; ``online``: the hub may be asked."""
+        self._forget()
+        if self.model is not None:
+            self._online = online
+            self.stage.setText("Asking the Hugging Face hub…" if online else "Reading the model…")
+            self.stage.show()
+            self.busy.setRange(0, 0)
+            self.busy.show()
+            self._timer.start()
+            self.reading_started.emit()
+        else:
+            self.described.emit()
+
+    def _forget(self) -> None:
+        """Nothing is known of the model, and nobody is asked."""
         if self._job is not None:
             self._job.cancel()
             self._job = None
         self._timer.stop()
         self.description = None
         self.error.clear()
-        self._show_figures()
-        if not self.base:
-            self.busy.hide()
-            self.stage.hide()
-            self.described.emit()
-            return
-        self.stage.setText("Reading the model…")
-        self.stage.show()
-        self.busy.setRange(0, 0)
-        self.busy.show()
-        self._timer.start()
-        self.reading_started.emit()
-
-    def _build_answer(self) -> None:
-        self.stage = text_label("", "muted", wrap=True)
-        self.stage.setObjectName("modelStage")
-        self.busy = named(QProgressBar(), "modelBusy", "The model is being read")
-        self.busy.setTextVisible(False)
-        self.error = ErrorPanel("modelError", closable=False)
-        self._figures = QGridLayout()
-        self._figures.setHorizontalSpacing(3 * GRID)
-        self._figures.setVerticalSpacing(2)
-        self._values: dict[str, QLabel] = {}
-        names = ("Parameters", "Size on disk", "Architecture", "Licence")
-        for column, name in enumerate(names):
-            self._figures.addWidget(text_label(name, "field"), 0, column)
-            self._figures.setColumnStretch(column, 2 if column < 2 else 3)
-            self._values[name] = text_label("", "strong", wrap=name in ("Architecture", "Licence"), selectable=True)
-            self._values[name].setObjectName("model" + name.replace(" ", ""))
-            self._figures.addWidget(self._values[name], 1, column, Qt.AlignmentFlag.AlignTop)
-        # This text is ours alone, so it may hold a link.
-        self.terms = QLabel()
-        self.terms.setObjectName("gemmaTerms")
-        self.terms.setProperty("role", "small")
-        self.terms.setTextFormat(Qt.TextFormat.RichText)
-        self.terms.setWordWrap(True)
-        self.terms.setOpenExternalLinks(True)
-        self.terms.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
-        self.terms.setAccessibleName("Terms of the starter model")
-        self.terms.setToolTip(plain_tooltip(TERMS_URL))
-        theme.notifier.changed.connect(self._show_terms)
-        self._show_terms()
-        for widget in (self.stage, self.busy, self.error):
+        self.download.offer(None)
+        self.facts.terms.setVisible(self.sources.starter.isChecked())
+        for widget in (self.hint, self.stage, self.busy):
             widget.hide()
-            self.body.addWidget(widget)
-        self.body.addLayout(self._figures)
-        self.body.addWidget(self.terms)
+        self.facts.show_description(None)
+
+    def _edited(self) -> None:
+        self._forget()
+        self._suggest("Press Return to look it up. Nothing is downloaded before you have seen its size.")
+        self.described.emit()
+
+    def _suggest(self, words: str) -> None:
+        self.hint.setText(words)
+        self.hint.setVisible(self.model is not None)
 
     def _read(self) -> None:
-        command = DescribeModel(model=ModelConfig(base=self.base), home=str(self._home.path))
+        model = self.model
+        assert model is not None, "read_again() looked"
+        self._ask(DescribeModel(model=model, home=str(self._home.path), online=self._online))
+
+    def _start_download(self) -> None:
+        model = self.model
+        assert model is not None, "it was offered for this one"
+        self.error.clear()
+        self.download.start()
+        self._ask(DownloadModel(model=model, home=str(self._home.path)))
+        self.reading_started.emit()
+
+    def _ask(self, command: Command) -> None:
         try:
             self._job = run_job(self, command, self._succeeded, self._failed, self._progressed)
         except StudioError as error:
             self.error.show_problem(error)
             self._settle()
 
+    def _cancel_download(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+        self._settle()
+
     def _progressed(self, event: Event) -> None:
         self.event_received.emit(event)
-        if isinstance(event, StageChanged):
+        if self.missing is not None:
+            self.download.hear(event)
+        elif isinstance(event, StageChanged):
             amount = f" ({event.done / event.total:.0%})" if event.total else ""
             self.stage.setText(f"{sentence(event.stage)}{amount}")
             self.busy.setRange(0, event.total)
@@ -161,41 +168,20 @@ class ModelPicker(Card):
     def _succeeded(self, event: Event) -> None:
         assert isinstance(event, ModelDescribed)
         self.description = event.description
+        self.download.offer(event.missing)
         self._settle()
 
     def _failed(self, event: Event) -> None:
         assert isinstance(event, Failed | Crashed)
-        self.error.show_problem(event)
+        if isinstance(event, Failed) and event.kind == "not_downloaded" and self.missing is None:
+            self._suggest(f"{event.message} Look it up to see how large it is; then you can download it.")
+        else:
+            self.error.show_problem(event)
         self._settle()
 
     def _settle(self) -> None:
         self.stage.hide()
         self.busy.hide()
-        self._show_figures()
+        self.download.offer(self.missing)
+        self.facts.show_description(self.description)
         self.described.emit()
-
-    def _show_figures(self) -> None:
-        known = self.description
-        shown = dict.fromkeys(self._values, "")
-        if known is not None:
-            shown = {
-                "Parameters": short_count(known.parameters),
-                "Size on disk": size(known.disk_bytes),
-                "Architecture": known.architecture,
-                "Licence": known.licence or "not stated",
-            }
-        for name, label in self._values.items():
-            label.setText(shown[name] or UNKNOWN)
-        self._values["Parameters"].setToolTip(plain_tooltip(f"{known.parameters:,} parameters" if known else ""))
-
-    def _toggled(self, starter: bool) -> None:
-        self.folder.setVisible(not starter)
-        self.terms.setVisible(starter)
-        self.read_again()
-        if not starter and not self.folder.path:
-            self.folder.edit.setFocus()
-
-    def _show_terms(self) -> None:
-        colour = theme.current().accent
-        address = TERMS_URL.removeprefix("https://")
-        self.terms.setText(TERMS.replace(address, f'<a style="color:{colour}" href="{TERMS_URL}">{address}</a>'))

@@ -14,8 +14,10 @@ from studio.ui.theme import GRID
 from studio.ui.widgets.basics import button, named
 
 DATA_FILES = "Tables (*.csv *.tsv *.txt *.json *.jsonl *.ndjson *.parquet *.gz);;All files (*)"
-PathKind = Literal["file", "folder", "data"]
-"""data: a file, or a folder of files."""
+PathKind = Literal["file", "folder", "data", "model"]
+"""data: a file, or a folder of files. model: a folder, or one file that holds it all."""
+_FOLDERS = ("folder", "model")
+"""What Browse looks for; a model's file has a button of its own."""
 
 
 class PathField(QWidget):
@@ -34,7 +36,7 @@ class PathField(QWidget):
         self.edit.editingFinished.connect(self._confirm)
         self.edit.textChanged.connect(self._cleared)
         self.browse_button = button(
-            "Browse…", f"{object_name}Browse", f"Choose the {'folder' if kind == 'folder' else 'file'} in a dialog", self.browse
+            "Browse…", f"{object_name}Browse", f"Choose the {'folder' if kind in _FOLDERS else 'file'} in a dialog", self.browse
         )
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -62,14 +64,16 @@ class PathField(QWidget):
         self._confirm()
 
     def takes(self, dropped: Dropped) -> bool:
-        """Whether it could stand here: a folder, a file of data, or either."""
+        """Whether it could stand here: a folder, a model, a file of data, or a folder of such files."""
         if self._kind == "folder":
             return dropped.path.is_dir()
+        if self._kind == "model":
+            return dropped.kind == "model"
         return dropped.kind == "data" and (self._kind == "data" or dropped.path.is_file())
 
     def browse(self) -> None:
         start = self.path or str(Path.home())
-        if self._kind == "folder":
+        if self._kind in _FOLDERS:
             found = QFileDialog.getExistingDirectory(self, self.title, start)
         else:
             found, _ = QFileDialog.getOpenFileName(self, self.title, start, DATA_FILES)

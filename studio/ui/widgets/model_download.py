@@ -1,0 +1,92 @@
+"""The download of a hub model: how large it is, the button that starts it, how far it is, and the way out."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
+
+from studio.core.events import DownloadProgressed, Event, MissingFiles, StageChanged
+from studio.core.words import sentence, size, spoken_duration
+from studio.ui.theme import GRID
+from studio.ui.widgets.basics import allow, button, named, primary_button, text_label
+
+_STEPS = 1000  # bytes are more than the bar's integers can hold
+
+
+class ModelDownload(QWidget):
+    """Hidden until something is missing."""
+
+    wanted = Signal()
+    cancelled = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.missing: MissingFiles | None = None
+        """What a download would still fetch."""
+        self.words = named(
+            text_label("", wrap=True), "downloadWords", "The download", "What is to be downloaded, and how far it is"
+        )
+        self.bar = named(QProgressBar(), "downloadBar", "Progress of the download", "How much of the model is on this computer")
+        self.bar.setRange(0, _STEPS)
+        self.bar.setTextVisible(False)
+        self.start_button = primary_button("Download", "downloadModel", "Fetch the model into the hub's cache", self.wanted.emit)
+        tip = "Stop the download; what has come is kept, and the next download goes on there"
+        self.cancel_button = button("Cancel", "cancelDownload", tip, self.cancelled.emit)
+        row = QHBoxLayout()
+        row.setSpacing(2 * GRID)
+        row.addWidget(self.words, 1)
+        row.addWidget(self.start_button)
+        row.addWidget(self.cancel_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GRID // 2)
+        column.addLayout(row)
+        column.addWidget(self.bar)
+        self._show_running(False)
+        self.hide()
+
+    def offer(self, missing: MissingFiles | None) -> None:
+        """Offer what is missing to be fetched; nothing when nothing is."""
+        self.missing = missing
+        self.setVisible(missing is not None)
+        self._show_running(False)
+        if missing is None:
+            return
+        begun = missing.missing < missing.total
+        words = f"Not on this computer yet: {size(missing.missing)} to download"
+        words += f" of {size(missing.total)}; the rest came earlier." if begun else "."
+        self.words.setText(f"{words} {size(missing.free)} are free there.")
+        self.start_button.setText("Continue download" if begun else "Download")
+        self.start_button.setAccessibleName(self.start_button.text())
+        room = missing.missing <= missing.free
+        allow(self.start_button, "" if room else f"It needs {size(missing.missing)}; only {size(missing.free)} are free.")
+        self.bar.setVisible(begun)
+        self._show_share(missing.total - missing.missing, missing.total)
+
+    def start(self) -> None:
+        """The download was asked for and has said nothing yet."""
+        self._show_running(True)
+        self.words.setText("Starting the download…")
+        self.bar.show()
+
+    def hear(self, event: Event) -> None:
+        """Any event of the worker that downloads."""
+        if isinstance(event, DownloadProgressed):
+            if self.missing is not None:
+                self.missing = self.missing.model_copy(update={"missing": max(0, event.total - event.done)})
+            words = f"{size(event.done)} of {size(event.total)}"
+            if event.bytes_per_second:
+                words += f", {size(event.bytes_per_second)}/s"
+            if event.seconds_left is not None and event.done < event.total:
+                words += f", about {spoken_duration(event.seconds_left)} left"
+            self.words.setText(words)
+            self._show_share(event.done, event.total)
+        elif isinstance(event, StageChanged):
+            self.words.setText(f"{sentence(event.stage)}…")
+
+    def _show_running(self, running: bool) -> None:
+        self.start_button.setVisible(not running)
+        self.cancel_button.setVisible(running)
+
+    def _show_share(self, done: int, total: int) -> None:
+        self.bar.setValue(round(_STEPS * done / max(1, total)))
