@@ -27,7 +27,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Fine-tune a small language model on your own computer. Without a command, the window opens.",
-        epilog="Exit codes: 0 done, 1 failed with a reason, 2 wrong usage, 130 interrupted (what was learnt is kept).",
+        epilog="Exit codes: 0 done, 1 failed with a reason, 2 wrong usage, 130 interrupted (a run is paused and can be resumed).",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--home", metavar="DIR", help="where runs and models are kept (or set FINETUNE_STUDIO_HOME)")
@@ -36,7 +36,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     # Options that are left out after the command must not overwrite those before it.
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--home", metavar="DIR", help="where runs and models are kept (or set FINETUNE_STUDIO_HOME)")
-    shared.add_argument("--json", action="store_true", help="write one JSON document to stdout (train: one event a line)")
+    shared.add_argument("--json", action="store_true", help="write one JSON document to stdout (train, resume: one event a line)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     def add(name: str, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -52,6 +52,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     settings = describe_settings()
     train = add("train", "train as a run file says", settings)
     train.add_argument("config", metavar="RUN.toml", help=_RUN_FILE)
+    resume = add("resume", "go on with a paused, stopped or interrupted run from its newest checkpoint")
+    resume.add_argument("run", metavar="RUN", help=_RUN)
     evaluate = add("evaluate", "predict a run's test split again, or a labelled file")
     evaluate.add_argument("run", metavar="RUN", help=_RUN)
     evaluate.add_argument("--data", metavar="FILE", type=Path, help="a labelled CSV, TSV, JSON, JSONL or Parquet file")
@@ -97,7 +99,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out a parsed command; returns the exit code. Problems are told on stderr, in words."""
-    output = Output(arguments.json, streaming=arguments.command == "train")
+    output = Output(arguments.json, streaming=arguments.command in ("train", "resume"))
     try:
         code = COMMANDS[arguments.command](arguments, output)
         sys.stdout.flush()

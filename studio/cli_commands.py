@@ -22,8 +22,9 @@ from studio.core.files import save_file
 from studio.core.paths import as_typed
 from studio.core.predictions import PredictionTable, read_predictions, write_confusion
 from studio.core.report import report_html
+from studio.core.resuming import resumable_step
 from studio.core.runs import Home, RunFolder
-from studio.supervise.process import WorkerProcess, start_job, start_training
+from studio.supervise.process import WorkerProcess, resume_training, start_job, start_training
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -32,7 +33,20 @@ Answer = TypeVar("Answer", bound=Event)
 
 def train(arguments: argparse.Namespace, output: Output) -> int:
     home = Home.locate(arguments.home)
-    run, finished, code = _train(home, _load_config(arguments.config), output, output.event)
+    config = _load_config(arguments.config)
+    _warn(config, output)
+    return _conclude(arguments, output, *start_training(home, config))
+
+
+def resume(arguments: argparse.Namespace, output: Output) -> int:
+    home = Home.locate(arguments.home)
+    run = home.find_run(arguments.run)
+    return _conclude(arguments, output, run, resume_training(home, run))
+
+
+def _conclude(arguments: argparse.Namespace, output: Output, run: RunFolder, process: WorkerProcess) -> int:
+    """Watch a training run to its end and show what became of it."""
+    finished, code = _watch(arguments, output, run, process, output.event)
     if finished is None:
         return code
     table = _confusion(run.predictions_path, run.path / "confusion.csv") if finished.rows else None
@@ -175,8 +189,13 @@ def diagnose(arguments: argparse.Namespace, output: Output) -> int:
 def demo(arguments: argparse.Namespace, output: Output) -> int:
     home = Home.locate(arguments.home)
     output.say("The sample: a small model learns to write the intent of a bank customer's message.")
-    run, finished, code = _train(home, _load_config("sample"), output, output.progress)
-    if finished is None or code:
+    run, process = start_training(home, _load_config("sample"))
+    finished, code = _watch(arguments, output, run, process, output.progress)
+    if finished is None:
+        return code
+    if code:
+        output.training(run, finished, None)
+        output.next_commands(_next_commands(arguments, run, evaluated=False))
         return code
     matrix = run.path / "confusion.csv"
     table = _confusion(run.predictions_path, matrix)
@@ -198,6 +217,7 @@ def demo(arguments: argparse.Namespace, output: Output) -> int:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Output], int]] = {
     "train": train,
+    "resume": resume,
     "evaluate": evaluate,
     "predict": predict,
     "export": export,
@@ -219,19 +239,20 @@ def _warn(config: RunConfig, output: Output) -> None:
         output.warn(warning)
 
 
-def _train(
-    home: Home, config: RunConfig, output: Output, on_event: Callable[[Event], None]
-) -> tuple[RunFolder, Finished | None, int]:
-    _warn(config, output)
-    run, process = start_training(home, config)
+def _watch(
+    arguments: argparse.Namespace, output: Output, run: RunFolder, process: WorkerProcess, on_event: Callable[[Event], None]
+) -> tuple[Finished | None, int]:
+    """What a training run ended with, or None after its failure was told, and the exit code."""
     output.say(f"Run {run.name}")
     with output.live():
-        # Ctrl-C must not mean waiting for the last evaluation; `evaluate` makes up for it.
-        final, code = _listen(process, output, on_event, on_interrupt=lambda: process.stop(closing=True))
+        # Ctrl-C must not mean waiting for the last evaluation; a resumed run makes up for it.
+        final, code = _listen(process, output, on_event, on_interrupt=process.pause)
     if isinstance(final, Finished):
-        return run, final, code
+        return final, code
     output.fail(final, run.log_path)
-    return run, None, code or FAILED
+    if (step := resumable_step(run)) is not None:
+        output.warn(f"The run can be resumed after step {step:,}: {_resume_command(arguments, run)}")
+    return None, code or FAILED
 
 
 def _ask(command: Command, expected: type[Answer], output: Output) -> tuple[Answer | None, int]:
@@ -271,7 +292,7 @@ def _listen(
     try:
         for event in process.events():
             if interruptions and on_interrupt is not None and not told:
-                output.warn("Stopping after this step, to keep what was learnt. Press Ctrl-C again to end at once.")
+                output.warn("Pausing after this step, to keep what was learnt. Press Ctrl-C again to end at once.")
                 told = True
             on_event(event)
     finally:
@@ -293,10 +314,18 @@ def _export(home: Home, run: RunFolder, kind: ExportKind, folder: Path, output: 
     return _ask(command, Exported, output)
 
 
+def _home(arguments: argparse.Namespace) -> str:
+    return f" --home {shlex.quote(arguments.home)}" if arguments.home else ""
+
+
+def _resume_command(arguments: argparse.Namespace, run: RunFolder) -> str:
+    return f"{PROGRAM} resume {shlex.quote(plain(run.name))}{_home(arguments)}"
+
+
 def _next_commands(arguments: argparse.Namespace, run: RunFolder, evaluated: bool, exported: bool = False) -> list[str]:
-    home = f" --home {shlex.quote(arguments.home)}" if arguments.home else ""
-    name = shlex.quote(plain(run.name))
-    commands = [f'{PROGRAM} predict {name} "I lost my card yesterday"{home}']
+    home, name = _home(arguments), shlex.quote(plain(run.name))
+    commands = [] if resumable_step(run) is None else [_resume_command(arguments, run)]
+    commands.append(f'{PROGRAM} predict {name} "I lost my card yesterday"{home}')
     if not evaluated:
         commands.append(f"{PROGRAM} evaluate {name}{home}")
     if not exported:

@@ -113,6 +113,8 @@ class Output:
         """What a training run ended with."""
         if finished.outcome == "completed":
             how = "Trained in"
+        elif finished.outcome == "paused":
+            how = "Paused; what was learnt is kept, and `resume` goes on with it. It took"
         elif run.checkpoint() is not None:
             how = "Stopped early; what was learnt is kept. It took"
         else:

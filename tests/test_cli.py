@@ -34,7 +34,7 @@ def terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
         ["predict", "run", "text", "--out", "b.csv"],
         ["export", "run", "--to", "x"],
         ["export", "run", "--as", "gguf", "--to", "x"],
-        ["resume", "run"],
+        ["resume"],
     ],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,7 @@ say("finished", outcome="stopped")
         assert process.stdout is not None
         heard = ""
         for number in range(signals):
-            awaited = "Training" if number == 0 else "closing"
+            awaited = "Training" if number == 0 else "pause"
             while awaited not in heard:
                 heard += process.stdout.readline()
             process.send_signal(signal.SIGINT)
@@ -58,7 +58,7 @@ say("finished", outcome="stopped")
     def test_training_stops_keeps_and_exits_with_130(self, tmp_path: Path) -> None:
         code, out, err = self.interrupt(tmp_path, self.STOPPING, ["train", "sample"], 1)
         assert code == 130
-        assert '"closing": true' in out
+        assert '"command": "pause"' in out
         assert "Stopped before anything was learnt" in out
         assert "Traceback" not in err
         assert Home.locate(tmp_path / "home").list_runs()[0].state() == "stopped"

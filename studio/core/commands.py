@@ -1,4 +1,7 @@
-"""What the app says to a worker. One worker process runs one job; ``Stop`` and the end of stdin reach it while it works."""
+"""What the app says to a worker.
+
+One worker process runs one job. ``Stop``, ``Pause``, ``Checkpoint`` and the end of stdin reach it while it works.
+"""
 
 from __future__ import annotations
 
@@ -98,11 +101,30 @@ class Train(_Command):
     home: str
 
 
+class Resume(_Command):
+    """Go on with the run in ``run`` from its newest whole checkpoint. Ends like ``Train``; refusing changes nothing in it."""
+
+    command: Literal["resume"] = "resume"
+    run: str
+    home: str
+
+
 class Stop(_Command):
-    """Finish the step, keep what was learnt; predict the test split too unless ``closing``."""
+    """Finish the step, keep what was learnt and predict the test split with it."""
 
     command: Literal["stop"] = "stop"
-    closing: bool = False
+
+
+class Pause(_Command):
+    """Finish the step, write a checkpoint and end at once; ``Resume`` goes on from there. So does the end of stdin."""
+
+    command: Literal["pause"] = "pause"
+
+
+class Checkpoint(_Command):
+    """Write a checkpoint after this step and go on."""
+
+    command: Literal["checkpoint"] = "checkpoint"
 
 
 class Evaluate(_Command):
@@ -184,7 +206,7 @@ class VerifyExport(_Command):
     texts: list[str]
     base: str
     device: DeviceConfig = DeviceConfig()
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "fp16"]
 
 
 Command = Annotated[
@@ -195,7 +217,10 @@ Command = Annotated[
     | Forecast
     | InspectTokens
     | Train
+    | Resume
     | Stop
+    | Pause
+    | Checkpoint
     | Evaluate
     | Predict
     | LoadModel

@@ -20,7 +20,7 @@ from studio.core.paths import as_typed
 
 MethodKind = Literal["full", "lora", "qlora"]
 DeviceKind = Literal["auto", "cuda", "mps", "cpu"]
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 SLOT = "{text}"
 """What stands for the message in a prompt template."""
@@ -149,17 +149,31 @@ class TrainingConfig(_Table):
     warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of all steps over which the learning rate rises.")
     weight_decay: float = Field(0.0, ge=0, description="Pull of matrix weights towards zero (AdamW, decoupled).")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients longer than this are shortened to it.")
-    precision: Precision = Field("auto", description="Number type of the arithmetic; auto takes bf16 where it is sound and fast.")
+    precision: Precision = Field(
+        "auto", description="Number type of the arithmetic; auto takes bf16 where it is sound and fast. fp16 needs a CUDA device."
+    )
+    activation_checkpointing: bool = Field(
+        False, description="Compute each layer again on the way back instead of keeping it: less memory, more time, same result."
+    )
     optimizer: Literal["adamw"] = Field("adamw", description="The optimizer: AdamW.")
     seed: int = Field(42, ge=0, description="Decides adapter initialisation, dropout and the order of messages.")
     evaluate_every: Literal["epoch"] | int = Field("epoch", description="Validate after every epoch, or every N steps.")
+    checkpoint_every: Literal["evaluation"] | int = Field(
+        "evaluation", description="Save what a resumed run needs at each validation, or every N steps."
+    )
+    keep_checkpoints: int = Field(
+        2, ge=1, description="How many of the latest checkpoints are kept to resume from, besides the best."
+    )
+    early_stopping_patience: int | None = Field(
+        None, ge=1, description="End after this many validations in a row without a better one; left out: never."
+    )
     evaluate_base: bool = Field(True, description="Predict the test split with the untrained base too, for comparison.")
     log_every: Literal["auto"] | int = Field(
         "auto", description="Steps between read-backs of the loss; auto: 1 on CPU and MPS, 10 on CUDA."
     )
     threads: Literal["auto"] | int = Field("auto", description="CPU threads; auto leaves the choice to torch.")
 
-    @field_validator("micro_batch", "evaluate_every", "log_every", "threads")
+    @field_validator("micro_batch", "evaluate_every", "checkpoint_every", "log_every", "threads")
     @classmethod
     def _at_least_one(cls, value: str | int) -> str | int:
         if isinstance(value, int) and (isinstance(value, bool) or value < 1):

@@ -12,7 +12,7 @@ from studio.core.generation import GenerationEnd
 from studio.core.memory import DeviceName, MemoryForecast, ModelDescription
 
 SplitName = Literal["train", "validation", "test"]
-RunOutcome = Literal["completed", "stopped", "failed", "crashed"]
+RunOutcome = Literal["completed", "stopped", "paused", "failed", "crashed"]
 
 
 class _Event(BaseModel):
@@ -68,6 +68,8 @@ class RunStarted(_Event):
     train_rows: int
     validation_rows: int
     test_rows: int
+    resumed_after: int | None = None
+    """The step whose checkpoint a resumed run goes on from: later steps in the record are taken again. None: from the start."""
 
 
 class StepsCompleted(_Event):
@@ -171,10 +173,10 @@ class NoAnswer(_Event):
 
 
 class Finished(_Event):
-    """The job ended well. A training run that was stopped keeps what it learnt and says ``stopped``."""
+    """The job ended well. A training run that was stopped keeps what it learnt; a paused one waits to be resumed."""
 
     event: Literal["finished"] = "finished"
-    outcome: Literal["completed", "stopped"]
+    outcome: Literal["completed", "stopped", "paused"]
     rows: int = 0
     accuracy: float = math.nan
     accuracy_low: float = math.nan

@@ -130,8 +130,9 @@ def forecast(
     micro_batch: int,
     tokens: int,
     supervised: int,
-    precision: Literal["fp32", "bf16"],
+    precision: Literal["fp32", "bf16", "fp16"],
     device: DeviceName,
+    activation_checkpointing: bool = False,
 ) -> MemoryForecast:
     """The expected peak of training.
 
@@ -152,8 +153,10 @@ def forecast(
             weights = round(model.linear_parameters * NF4_BYTES) + (model.parameters - model.linear_parameters) * compute
         narrow = 0 if precision == "fp32" else model.parameters - (model.linear_parameters if method.kind == "qlora" else 0)
     positions = micro_batch * tokens
-    activations = positions * model.layers * (_HIDDEN_COPIES * model.hidden + _INTERMEDIATE_COPIES * model.intermediate) * compute
-    activations += micro_batch * tokens * tokens * model.heads * model.layers * compute
+    layer = positions * (_HIDDEN_COPIES * model.hidden + _INTERMEDIATE_COPIES * model.intermediate) * compute
+    layer += micro_batch * tokens * tokens * model.heads * compute
+    # With checkpointing only each layer's input stays, and one layer at a time is computed again (Chen et al., 2016).
+    activations = layer + model.layers * positions * model.hidden * compute if activation_checkpointing else model.layers * layer
     # Scores in the compute type, their fp32 copy, its log-softmax and the gradient of each.
     logits = supervised * model.vocabulary * (2 * FP32 + 2 * compute)
     # Off CUDA, bf16 weights are held in fp32 while validation or test messages are predicted. By then the activations and

@@ -17,6 +17,7 @@ from studio.core.config import RunConfig, dump_run_config
 from studio.core.events import Evaluated, Finished, Prediction, RunStarted, StepsCompleted
 from studio.core.metrics import accuracy, confused_pairs, label_scores, macro_f1, wilson_interval
 from studio.core.predictions import PredictionTable, read_predictions
+from studio.core.resuming import still_standing
 from studio.core.runs import RunFolder
 from studio.core.starter import base_name
 from studio.core.words import METHOD_TITLES, UNKNOWN, counted, duration, percent, size
@@ -72,7 +73,7 @@ def _history(run: RunFolder) -> tuple[RunStarted | None, list[tuple[float, float
     started: RunStarted | None = None
     curve: list[tuple[float, float]] = []
     evaluations: list[Evaluated] = []
-    for event in run.events():
+    for event in still_standing(run.events()):
         if isinstance(event, RunStarted):
             started = event
         elif isinstance(event, StepsCompleted):

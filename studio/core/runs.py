@@ -26,7 +26,7 @@ from studio.core.notes import ABOUT, RunNotes, read_notes
 from studio.core.paths import as_typed
 from studio.core.wire import decode_event
 
-RunState = Literal["new", "running", "completed", "stopped", "failed", "crashed", "interrupted"]
+RunState = Literal["new", "running", "completed", "stopped", "paused", "failed", "crashed", "interrupted"]
 
 
 class Outcome(BaseModel):
@@ -215,6 +215,11 @@ class RunFolder:
 
     def write_outcome(self, final: Finished | Failed | Crashed) -> None:
         write_atomically(self.path / "outcome.json", Outcome(final=final).model_dump_json(indent=1))
+
+    def forget_end(self) -> None:
+        """The run is trained again: how it had ended, and what its model had answered by then, no longer holds."""
+        for path in (self.path / "outcome.json", self.scores_path, self.predictions_path):
+            path.unlink(missing_ok=True)
 
     def record_scores(self, scores: Finished) -> None:
         """Keep the figures of the test split when it was predicted after training, in scores.json.

@@ -140,6 +140,14 @@ def _refuse_odd_number(labels: Sequence[str], guess: ColumnGuess) -> None:
         )
 
 
+def read_splits(run: RunFolder) -> Splits:
+    """The rows that a run began with, wherever its data is now. Raises StudioError when they are missing or damaged."""
+    train = read_split(run, "train")
+    columns = ColumnGuess(columns=_SCHEMA.names, text_column="text", label_column="label")
+    labels = sorted({row.label for row in train})
+    return Splits(train, read_split(run, "validation"), read_split(run, "test"), labels, columns, [])
+
+
 def _keep_labels(rows: list[Example], wanted: Sequence[str]) -> list[Example]:
     known = sorted({row.label for row in rows})
     unknown = [label for label in wanted if label not in known]

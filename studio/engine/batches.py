@@ -71,12 +71,15 @@ def _rounded(length: int) -> int:
     return -(-length // _LENGTH_STEP) * _LENGTH_STEP
 
 
-def shuffled_batches(examples: Sequence[Encoded], batch_size: int, seed: int) -> Iterator[list[Encoded]]:
-    """Batches without end: every epoch is one pass in a new order, which ``seed`` and the epoch's number decide."""
-    epoch = 0
+def shuffled_batches(examples: Sequence[Encoded], batch_size: int, seed: int, done: int = 0) -> Iterator[list[Encoded]]:
+    """Batches without end: every epoch is one pass in a new order, which ``seed`` and the epoch's number decide.
+
+    The first ``done`` batches are left out: they were taken before the run was resumed.
+    """
+    epoch, taken = divmod(done, steps_per_epoch(len(examples), batch_size))
     while True:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(len(examples), generator=generator).tolist()
-        for start in range(0, len(order), batch_size):
+        for start in range(taken * batch_size, len(order), batch_size):
             yield [examples[index] for index in order[start : start + batch_size]]
-        epoch += 1
+        epoch, taken = epoch + 1, 0

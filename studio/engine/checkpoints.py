@@ -16,31 +16,47 @@ from safetensors.torch import load_file
 
 from studio.core.errors import StudioError
 from studio.core.files import write_json
+from studio.core.resuming import resumable_checkpoints
 from studio.core.runs import RunFolder
 from studio.engine.models import load_saved
+from studio.engine.training_state import TrainingState, is_training_file
 
 MANIFEST = "manifest.json"
 
 
-def save_checkpoint(run: RunFolder, model: torch.nn.Module, step: int, facts: dict[str, Any], best: bool) -> Path:
-    """Write what was learnt after ``step``, with ``facts`` in the manifest; older checkpoints go, but a better one stays.
+def save_checkpoint(
+    run: RunFolder,
+    model: torch.nn.Module,
+    step: int,
+    facts: dict[str, Any],
+    best: bool,
+    state: TrainingState | None = None,
+    standing: dict[str, Any] | None = None,
+    keep: int = 1,
+) -> Path:
+    """Write what was learnt after ``step``, with ``facts`` in the manifest, and with ``state`` what resuming needs.
 
-    The folder appears under its name only when every file in it is on the disk; the manifest with their hashes comes last.
-    Raises StudioError when it cannot be written, and leaves the older ones as they were.
+    The newest ``keep`` stay to be resumed from, and of a better one its weights. The folder appears under its name only
+    when every file in it is on the disk; the manifest with their hashes comes last. Raises StudioError when it cannot be
+    written, and leaves the older ones as they were.
     """
     folder = run.checkpoints / f"step-{step}"
     scratch = run.checkpoints / f".step-{step}.partial"
-    shutil.rmtree(scratch, ignore_errors=True)
+    for leftover in run.checkpoints.glob(".step-*"):  # of a process that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
         scratch.mkdir(parents=True)
         write_weights(model, scratch)
+        if state is not None:
+            state.write(scratch, step, standing or {})
         files = {path.name: _sha256(path) for path in sorted(scratch.iterdir())}
         for name in files:
             _flush_to_disk(scratch / name)
         write_json(scratch / MANIFEST, {"step": step, "best": best, **facts, "sha256": files})
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(run.checkpoints / f".step-{step}.replaced")
         scratch.rename(folder)
+        _flush_names(run.checkpoints)  # before older ones go
     # safetensors tells a full disk as an error of its own.
     except (OSError, SafetensorError) as error:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -49,11 +65,64 @@ def save_checkpoint(run: RunFolder, model: torch.nn.Module, step: int, facts: di
             f"Free some space where {run.path} lies; the checkpoint before it is still there.",
             kind="disk_full",
         ) from error
-    kept = run.checkpoint()
-    for old in run.checkpoints.glob("step-*"):
-        if old not in (folder, kept):
-            shutil.rmtree(old, ignore_errors=True)
+    _rotate(run, folder, keep)
     return folder
+
+
+def newest_whole_checkpoint(run: RunFolder) -> Path:
+    """The newest undamaged checkpoint that can be resumed from. Raises StudioError for the newest one when none is."""
+    problem: StudioError | None = None
+    for folder in resumable_checkpoints(run):
+        try:
+            verify_checkpoint(folder)
+        except StudioError as error:
+            problem = problem or error
+        else:
+            return folder
+    raise problem or StudioError(f"The run {run.name} has no checkpoint to resume from.", "Train again.", kind="no_checkpoint")
+
+
+def forget_later_checkpoints(run: RunFolder, step: int) -> None:
+    """Those after ``step`` are damaged when a run resumes from it, and their steps will be taken again."""
+    for folder in run.checkpoints.glob("step-*"):
+        number = folder.name.removeprefix("step-")
+        if number.isdecimal() and int(number) > step:
+            _delete(folder)
+
+
+def forget_training(run: RunFolder) -> None:
+    """Of a run that has taken its last step keep only the weights that stand for it."""
+    for folder in resumable_checkpoints(run):
+        _forget(run, folder)
+
+
+def _rotate(run: RunFolder, newest: Path, keep: int) -> None:
+    kept = [newest, *(folder for folder in resumable_checkpoints(run) if folder != newest)][:keep]
+    for old in run.checkpoints.glob("step-*"):
+        if old not in kept:
+            _forget(run, old)
+    for leftover in run.checkpoints.glob(".step-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _forget(run: RunFolder, folder: Path) -> None:
+    """Delete a checkpoint, but of the one that stands for the run only what is of use to training alone."""
+    if folder != run.checkpoint():
+        _delete(folder)
+        return
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    hashes = {name: value for name, value in manifest["sha256"].items() if not is_training_file(name)}
+    if len(hashes) < len(manifest["sha256"]):
+        write_json(folder / MANIFEST, {**manifest, "sha256": hashes})
+        for path in folder.iterdir():
+            if is_training_file(path.name):
+                path.unlink()
+
+
+def _delete(folder: Path) -> None:
+    # Its manifest first: what is half deleted must not pass for a checkpoint.
+    (folder / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def verify_checkpoint(folder: Path) -> dict[str, Any]:
@@ -95,6 +164,16 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def _flush_names(folder: Path) -> None:
+    """Make what was renamed in ``folder`` survive a power loss, where the system lets a folder be flushed."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -103,7 +182,8 @@ def _sha256(path: Path) -> str:
 def restore_weights(model: torch.nn.Module, checkpoint: Path) -> None:
     """Put a checkpoint's weights into the model that it was saved from. Raises StudioError when it is from another."""
     if hasattr(model, "peft_config"):
-        state = {name: tensor for path in sorted(checkpoint.glob("*.safetensors")) for name, tensor in load_file(path).items()}
+        files = sorted(path for path in checkpoint.glob("*.safetensors") if not is_training_file(path.name))
+        state = {name: tensor for path in files for name, tensor in load_file(path).items()}
         loaded: Any = set_peft_model_state_dict(model, state)
     else:
         # Not the file's own names: transformers renames the weights of some architectures when it saves them.

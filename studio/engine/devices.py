@@ -27,7 +27,7 @@ class Compute:
     accelerator: Accelerator
     kind: Kind
     index: int
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "fp16"]
 
     @property
     def device(self) -> torch.device:
@@ -37,7 +37,7 @@ class Compute:
     @property
     def dtype(self) -> torch.dtype:
         """The type of the arithmetic, and of frozen weights."""
-        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision, torch.float32)
 
     @property
     def name(self) -> str:
@@ -86,7 +86,7 @@ def choose_compute(device: DeviceConfig, precision: Precision = "auto", threads:
         torch.set_num_threads(threads)
     chosen = _choose_precision(kind, precision)
     try:
-        accelerator = Accelerator(cpu=kind == "cpu", mixed_precision="bf16" if chosen == "bf16" else "no")
+        accelerator = Accelerator(cpu=kind == "cpu", mixed_precision="no" if chosen == "fp32" else chosen)
     except ValueError as error:
         raise StudioError(
             f"This {kind.upper()} device cannot compute in {chosen}.",
@@ -157,7 +157,15 @@ def _choose_kind(device: DeviceConfig) -> Kind:
     return device.kind
 
 
-def _choose_precision(kind: Kind, precision: Precision) -> Literal["fp32", "bf16"]:
+def _choose_precision(kind: Kind, precision: Precision) -> Literal["fp32", "bf16", "fp16"]:
+    if precision == "fp16" and kind != "cuda":
+        # A CPU computes it by way of fp32; on MPS torch's loss scaling is not tried here, and scores are predicted in fp32.
+        here = "this CPU" if kind == "cpu" else "the Apple GPU"
+        raise StudioError(
+            f"fp16 is for CUDA devices: on {here} it would be no faster and less exact.",
+            "Set training.precision to 'auto', which takes the best that this device has, or to 'fp32'.",
+            kind="unsupported_precision",
+        )
     if precision != "auto":
         return precision
     if kind == "cuda":

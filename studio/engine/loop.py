@@ -7,6 +7,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -17,6 +19,12 @@ from studio.core.events import StepsCompleted
 from studio.data.prompts import Encoded
 from studio.engine.batches import Batch, MicroBatch, make_batch, shuffled_batches, steps_per_epoch
 from studio.engine.devices import Compute, PeakMemory
+from studio.engine.training_state import TrainingState
+
+Wish = Literal["go on", "checkpoint", "pause", "stop"]
+Verdict = Literal["go on", "better", "enough", "cut short"]
+# fp16 halves the scale of the loss whenever a gradient overflows; below 1 it is not the scale that is wrong.
+_LEAST_SCALE = 1.0
 
 
 @dataclass
@@ -24,9 +32,13 @@ class TrainingHooks:
     """What the loop tells and asks while it runs."""
 
     report: Callable[[StepsCompleted], None]
-    evaluate: Callable[[int], None]
-    """Called with the step after which validation is due; the loop's model is in training mode again afterwards."""
-    should_stop: Callable[[], bool] = field(default=lambda: False)
+    evaluate: Callable[[int], Verdict]
+    """Validate after this step, unless that was done before the run was resumed. "better": the best so far; "enough": no
+    further step is worth it; "cut short": a pause was asked for meanwhile."""
+    save: Callable[[int, TrainingState], object]
+    """Write a checkpoint after this step."""
+    wish: Callable[[], Wish] = field(default=lambda: "go on")
+    """What the person wants now; "checkpoint" is answered once."""
 
 
 def total_steps(rows: int, training: TrainingConfig) -> int:
@@ -44,53 +56,75 @@ def train(
     compute: Compute,
     memory: PeakMemory,
     hooks: TrainingHooks,
+    resumed: Path | None = None,
 ) -> int:
-    """Train until the last step or a stop; returns the number of steps taken. Raises StudioError on a non-finite update."""
+    """Train until the last step, a stop or a pause; returns the number of steps taken. Raises StudioError on a non-finite update.
+
+    ``resumed`` is the checkpoint to go on from; the model has its weights already. The steps after it are those that would
+    have come, to the last bit where the device computes the same thing twice.
+    """
     steps = total_steps(len(examples), training)
     per_epoch = steps_per_epoch(len(examples), training.batch_size)
     evaluate_every = per_epoch if training.evaluate_every == "epoch" else training.evaluate_every
+    checkpoint_every = evaluate_every if training.checkpoint_every == "evaluation" else training.checkpoint_every
     log_every = _log_interval(training, compute)
     optimizer = make_optimizer(model, learning_rate, training.weight_decay)
     schedule = make_schedule(optimizer, training, steps)
-    pending = _Pending()
+    scaler = torch.amp.GradScaler(compute.kind, enabled=compute.precision == "fp16")
+    state = TrainingState(model, optimizer, schedule, scaler)
     torch.manual_seed(training.seed)
-    model.train()
+    done = 0 if resumed is None else state.read(resumed)
+    if done and (done % evaluate_every == 0 or done == steps):
+        # A pause may have come before this validation was done.
+        verdict = hooks.evaluate(done)
+        if verdict == "better":
+            hooks.save(done, state)
+        elif verdict != "go on":
+            return done
 
+    model.train()
+    pending = _Pending(scaled=scaler.is_enabled())
     longest = max(len(example.ids) for example in examples)
-    order = shuffled_batches(examples, training.batch_size, training.seed)
-    for step in range(1, steps + 1):
+    order = shuffled_batches(examples, training.batch_size, training.seed, done)
+    for step in range(done + 1, steps + 1):
         batch = make_batch(next(order), micro_batch, compute.device, longest)
-        loss = backward(model, batch)
+        loss = backward(model, batch, scaler)
+        scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(_trained(model), training.max_grad_norm)
         rate = float(schedule.get_last_lr()[0])
-        if _step_if_finite(optimizer, norm):
+        if _step_if_finite(optimizer, norm, scaler):
             schedule.step()
         optimizer.zero_grad(set_to_none=True)
         pending.add(step, loss, norm, batch.tokens)
 
-        stopping = hooks.should_stop()
-        due = step % evaluate_every == 0 or step == steps or stopping
-        if due or step % log_every == 0:
-            hooks.report(pending.flush(steps, step / per_epoch, rate, memory.sample()))
-        if due:
-            hooks.evaluate(step)
+        wish = hooks.wish()
+        validating = wish == "stop" or (wish != "pause" and (step % evaluate_every == 0 or step == steps))
+        saving = wish != "go on" or step % checkpoint_every == 0 or step == steps
+        if validating or saving or step % log_every == 0:
+            # Before anything is kept: it raises when an update was not finite.
+            hooks.report(pending.flush(steps, step / per_epoch, rate, memory.sample(), scaler.get_scale()))
+        verdict = hooks.evaluate(step) if validating else "go on"
+        if saving or verdict != "go on":
+            hooks.save(step, state)
+        if wish in ("pause", "stop") or verdict in ("enough", "cut short"):
+            return step
+        if validating or saving:
             model.train()
             pending.restart_clock()
-        if stopping:
-            return step
     return steps
 
 
-def backward(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+def backward(model: torch.nn.Module, batch: Batch, scaler: torch.amp.GradScaler | None = None) -> torch.Tensor:
     """Add the batch's gradient to the parameters and return its loss: the mean over all supervised tokens, in nats.
 
     Each micro-batch adds its summed loss divided by the *whole* batch's supervised tokens, so that how a batch is cut
-    does not change the gradient (a mean of means would, whenever labels differ in length).
+    does not change the gradient (a mean of means would, whenever labels differ in length). A ``scaler`` multiplies what
+    is added, so that small gradients do not vanish in fp16; the loss that is returned is not scaled.
     """
     total = torch.zeros((), device=batch.micro_batches[0].ids.device)
     for micro in batch.micro_batches:
         loss = summed_loss(model, micro) / batch.supervised
-        loss.backward()
+        (loss if scaler is None else scaler.scale(loss)).backward()
         total += loss.detach()
     return total
 
@@ -131,6 +165,8 @@ def make_schedule(optimizer: torch.optim.Optimizer, training: TrainingConfig, st
 class _Pending:
     """Steps whose losses are still on the device: reading one back makes the host wait for it."""
 
+    scaled: bool = False
+    """In fp16 a gradient that overflows is no fault: that update is left out and the next one scaled less."""
     first: int = 0
     losses: list[torch.Tensor] = field(default_factory=list)
     norms: list[torch.Tensor] = field(default_factory=list)
@@ -144,13 +180,14 @@ class _Pending:
         self.norms.append(norm)
         self.tokens += tokens
 
-    def flush(self, steps: int, epoch: float, rate: float, memory_bytes: int) -> StepsCompleted:
+    def flush(self, steps: int, epoch: float, rate: float, memory_bytes: int, scale: float) -> StepsCompleted:
         losses = torch.stack(self.losses).tolist()
         norms = torch.stack(self.norms).tolist()
         # Only now have the steps ended: on a GPU they are queued long before they run. So they share the time evenly.
         seconds = (time.monotonic() - self.since) / len(losses)
         for offset, (loss, norm) in enumerate(itertools.zip_longest(losses, norms)):
-            if not (math.isfinite(loss) and math.isfinite(norm)):
+            overflowed = self.scaled and scale >= _LEAST_SCALE
+            if not (math.isfinite(loss) and (math.isfinite(norm) or overflowed)):
                 raise StudioError(
                     f"Training became unstable: at step {self.first + offset} the loss is {loss:g} and the gradient norm {norm:g}.",
                     "That update was not applied. Lower the learning rate, or use fp32, and train again.",
@@ -176,8 +213,15 @@ class _Pending:
         self.since = time.monotonic()
 
 
-def _step_if_finite(optimizer: torch.optim.Optimizer, norm: torch.Tensor) -> bool:
-    """Take the step, unless the gradient is not finite, which ends the run at the next report. False: known not to be taken."""
+def _step_if_finite(optimizer: torch.optim.Optimizer, norm: torch.Tensor, scaler: torch.amp.GradScaler) -> bool:
+    """Take the step, unless the gradient is not finite, which ends the run at the next report. False: known not to be taken.
+
+    In fp16 it ends no run: the scaler leaves the update out and the learning rate goes on falling.
+    """
+    if scaler.is_enabled():
+        scaler.step(optimizer)
+        scaler.update()
+        return True
     if norm.device.type == "cuda":
         # torch's fused AdamW skips the update on the device when found_inf is set, so the host need not wait for the norm.
         optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]  # as torch.amp.GradScaler sets it

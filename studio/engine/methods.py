@@ -46,6 +46,24 @@ def trainable_model(folder: Path, method: MethodConfig, compute: Compute, seed: 
     return model
 
 
+def checkpoint_activations(model: torch.nn.Module) -> None:
+    """Activation checkpointing: each layer keeps only its input, and is computed again, dropout included, on the way back.
+
+    Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016. The non-reentrant kind, because the inputs of a frozen
+    base need no gradient. Raises StudioError for a model that cannot.
+    """
+    switchable: Any = model
+    try:
+        switchable.activation_checkpointing_enable({"use_reentrant": False})
+    except ValueError as error:
+        raise StudioError(
+            "This model has no layers that can be computed again, so its activations cannot be checkpointed.",
+            "Set training.activation_checkpointing to false.",
+            detail=str(error),
+            kind="unsupported_model",
+        ) from error
+
+
 def trained_model(folder: Path, checkpoint: Path, method: MethodConfig, compute: Compute) -> torch.nn.Module:
     """A run's model for predicting: the base in ``folder`` with what ``checkpoint`` learnt."""
     if method.kind == "full":

@@ -204,9 +204,11 @@ def run_prompt(run: RunFolder, folder: Path) -> tuple[PromptEncoder, LabelSet]:
 
 def _compute_for(config: RunConfig) -> Compute:
     """Threads are left to torch: those of the run may belong to another computer, as its device may."""
+    precision = config.training.precision
     try:
-        return choose_compute(config.device, config.training.precision)
+        return choose_compute(config.device, precision)
     except StudioError as error:
         if error.kind != "no_device":
             raise
-        return choose_compute(DeviceConfig(), config.training.precision)
+    # fp16 is for CUDA, which is what this computer lacks then.
+    return choose_compute(DeviceConfig(), "fp32" if precision == "fp16" else precision)

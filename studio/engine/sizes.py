@@ -25,4 +25,5 @@ def forecast_run(model: ModelDescription, config: RunConfig, compute: Compute, e
         supervised=micro_batch * max(sum(row.supervised) for row in encoded),
         precision=compute.precision,
         device=compute.kind,
+        activation_checkpointing=config.training.activation_checkpointing,
     )

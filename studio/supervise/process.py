@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from studio.core.commands import Command, Export, Stop, Train
+from studio.core.commands import Checkpoint, Command, Export, Pause, Resume, Stop, Train
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import (
@@ -38,6 +38,7 @@ from studio.core.events import (
     TokensInspected,
 )
 from studio.core.exports import export_folder, partial_folder
+from studio.core.resuming import already_training, check_resumable
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import WORKER_COMMAND, decode_event, encode
 from studio.supervise.crashes import explain_crash
@@ -138,13 +139,22 @@ class WorkerProcess:
             self._process.stdin.close()
         self._watch_silence()
 
-    def stop(self, closing: bool = False) -> None:
-        """Ask a training job to keep what it learnt and end, without a last evaluation when ``closing``.
+    def stop(self) -> None:
+        """Ask a training job to keep what it learnt, evaluate it and end.
 
         A worker that shows no sign of life for ``patience.silence`` seconds after this is terminated, then killed.
         """
-        self.send(Stop(closing=closing))
+        self.send(Stop())
         self._watch_silence()
+
+    def pause(self) -> None:
+        """Ask a training job to write a checkpoint and end at once; watched over as after ``stop``."""
+        self.send(Pause())
+        self._watch_silence()
+
+    def checkpoint(self) -> None:
+        """Ask a training job to write a checkpoint and go on."""
+        self.send(Checkpoint())
 
     def cancel(self) -> None:
         """End the worker now, with whatever it started; nothing more is kept. The last event is Failed, kind "cancelled"."""
@@ -279,16 +289,10 @@ def start_training(home: Home, config: RunConfig) -> tuple[RunFolder, WorkerProc
     The run's outcome.json is written here when the worker could not, or could not be started.
     """
     run = home.create_run(config)
-
-    def keep_outcome(final: Event) -> None:
-        if isinstance(final, Finished | Failed | Crashed) and run.outcome() is None:
-            with contextlib.suppress(OSError):  # the disk is full: the list of runs shows it as interrupted
-                run.write_outcome(final)
-
     try:
-        process = WorkerProcess(run.log_path, on_end=keep_outcome)
+        process = WorkerProcess(run.log_path, on_end=lambda final: _keep_outcome(run, final))
     except StudioError as error:
-        keep_outcome(Failed(kind=error.kind, message=error.message, remedy=error.remedy, detail=error.detail))
+        _keep_outcome(run, Failed(kind=error.kind, message=error.message, remedy=error.remedy, detail=error.detail))
         raise
     process.send(Train(run=str(run.path), home=str(home.path)))
     return run, process
@@ -297,6 +301,30 @@ def start_training(home: Home, config: RunConfig) -> tuple[RunFolder, WorkerProc
 def _clear_away(command: Export, _final: Event) -> None:
     """What a worker leaves half-written when it is killed. One that ends by itself, or is asked to, has taken it away."""
     shutil.rmtree(partial_folder(export_folder(command.folder)), ignore_errors=True)
+
+
+def resume_training(home: Home, run: RunFolder) -> WorkerProcess:
+    """Start a worker that goes on with a run from its newest checkpoint. Raises StudioError when there is nothing to go on from.
+
+    What the worker finds wrong before it goes on, such as a base that has changed, leaves the run as it was.
+    """
+    check_resumable(run)
+    if run.is_running():
+        raise already_training(run)
+
+    def keep_crash(final: Event) -> None:
+        if isinstance(final, Crashed):
+            _keep_outcome(run, final)
+
+    process = WorkerProcess(run.log_path, on_end=keep_crash)
+    process.send(Resume(run=str(run.path), home=str(home.path)))
+    return process
+
+
+def _keep_outcome(run: RunFolder, final: Event) -> None:
+    if isinstance(final, Finished | Failed | Crashed) and run.outcome() is None:
+        with contextlib.suppress(OSError):  # the disk is full: the list of runs shows it as interrupted
+            run.write_outcome(final)
 
 
 def start_job(command: Command) -> WorkerProcess:

@@ -12,7 +12,7 @@ from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Event
 from studio.core.runs import Home, RunFolder
-from studio.supervise.process import WorkerProcess, start_training
+from studio.supervise.process import WorkerProcess, resume_training, start_training
 
 SHUT_DOWN_SECONDS = 20.0
 
@@ -47,9 +47,17 @@ class WorkerThread(QThread):
     def send(self, command: Command) -> None:
         self._process.send(command)
 
-    def stop(self, closing: bool = False) -> None:
+    def stop(self) -> None:
         """Ask for a good end: see ``WorkerProcess.stop``."""
-        self._process.stop(closing)
+        self._process.stop()
+
+    def pause(self) -> None:
+        """Ask for an end that can be gone on from: see ``WorkerProcess.pause``."""
+        self._process.pause()
+
+    def checkpoint(self) -> None:
+        """Ask for a checkpoint: see ``WorkerProcess.checkpoint``."""
+        self._process.checkpoint()
 
     def cancel(self) -> None:
         """End the worker now: see ``WorkerProcess.cancel``."""
@@ -111,33 +119,54 @@ class TrainingSession(QObject):
 
     def start(self, config: RunConfig) -> RunFolder:
         """Make the run folder and start its worker. Raises StudioError, also while another run is active."""
-        if self.active:
-            raise StudioError("A run is in progress.", "Wait for its end or stop it first.", kind="busy")
+        self._refuse_another()
         run, process = start_training(self._home, config)
+        self._listen(run, process)
+        return run
+
+    def resume(self, run: RunFolder) -> None:
+        """Go on with a run that has ended. Raises StudioError when it cannot, also while another run is active."""
+        self._refuse_another()
+        self._listen(run, resume_training(self._home, run))
+
+    def stop(self) -> None:
+        """Keep what was learnt, predict the test split with it and end the run."""
+        if self._thread is not None:
+            self._thread.stop()
+
+    def pause(self) -> None:
+        """Write a checkpoint and end the run at once; ``resume`` goes on with it."""
+        if self._thread is not None:
+            self._thread.pause()
+
+    def checkpoint(self) -> None:
+        """Write a checkpoint and go on."""
+        if self._thread is not None:
+            self._thread.checkpoint()
+
+    def shut_down(self, seconds: float = SHUT_DOWN_SECONDS) -> None:
+        """For closing the window: pause the run and wait ``seconds`` for its worker; a slower one saves by itself."""
+        if (thread := self._thread) is None:
+            return
+        self._thread = None
+        thread.ended.disconnect(self._end)
+        thread.event_received.disconnect(self.event_received)
+        thread.pause()
+        if not thread.wait(round(seconds * 1000)):
+            thread.detach()
+            thread.wait()
+
+    def _refuse_another(self) -> None:
+        if self.active:
+            raise StudioError("A run is in progress.", "Wait for its end, pause it or stop it first.", kind="busy")
+
+    def _listen(self, run: RunFolder, process: WorkerProcess) -> None:
         thread = WorkerThread(process, saves=True)
         self._run, self._thread = run, thread
         thread.event_received.connect(self.event_received)
         thread.ended.connect(self._end)
         self.run_started.emit(run)
         thread.start()
-        return run
-
-    def stop(self, closing: bool = False) -> None:
-        """Keep what was learnt and end the run, after predicting the test split unless ``closing``."""
-        if self._thread is not None:
-            self._thread.stop(closing)
-
-    def shut_down(self, seconds: float = SHUT_DOWN_SECONDS) -> None:
-        """For closing the window: stop the run and wait ``seconds`` for its worker; a slower one saves by itself."""
-        if (thread := self._thread) is None:
-            return
-        self._thread = None
-        thread.ended.disconnect(self._end)
-        thread.event_received.disconnect(self.event_received)
-        thread.stop(closing=True)
-        if not thread.wait(round(seconds * 1000)):
-            thread.detach()
-            thread.wait()
 
     @Slot(object)
     def _end(self, final: Event) -> None:

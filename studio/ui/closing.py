@@ -1,4 +1,4 @@
-"""Closing the window: what is at work is asked about, and what was learnt is kept."""
+"""Closing the window: what is at work is asked about, and a run is paused, to be resumed some other day."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QMainWindow
 
 from studio.supervise.threads import SHUT_DOWN_SECONDS, TrainingSession
-from studio.ui.widgets.questions import Work, end_work, may_stop
+from studio.ui.widgets.questions import Work, end_work, may_pause
 
 
 class Closing(QObject):
@@ -19,21 +19,21 @@ class Closing(QObject):
         super().__init__(window)
         self._window, self._session, self._work = window, session, work
         self.under_way = False
-        """A run is being stopped so that the window can close."""
+        """A run is being paused so that the window can close."""
 
     def may_close(self) -> bool:
-        """Whether nothing would be lost. While a run is stopped for it, the window closes by itself later."""
+        """Whether nothing would be lost. While a run is paused for it, the window closes by itself later."""
         if not self._session.active:
             return self.end_work("close")
-        if not self.under_way and may_stop(self._window) and self.end_work("close"):
-            self._stop_first()
+        if not self.under_way and may_pause(self._window) and self.end_work("close"):
+            self._pause_first()
         return False
 
     def end_work(self, then: str) -> bool:
         """Whether nothing, or nothing any more, is being exported or evaluated; ``then`` is what is to follow."""
         return end_work(self._window, self._work(), then)
 
-    def _stop_first(self) -> None:
+    def _pause_first(self) -> None:
         if not self._session.active:  # it ended while the question was open
             self._window.close()
             return
@@ -42,7 +42,7 @@ class Closing(QObject):
         for part in (self._window.centralWidget(), self._window.menuBar()):
             if part is not None:
                 part.setEnabled(False)
-        self._session.stop(closing=True)
+        self._session.pause()
         # A worker that is slower than this saves by itself after the window is gone.
         QTimer.singleShot(round(SHUT_DOWN_SECONDS * 1000), self, self._close_without_waiting)
 

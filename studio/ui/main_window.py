@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +26,7 @@ from studio.ui.menus import Entry, add_themes, fill_menu_bar
 from studio.ui.models.open_run import OpenRun
 from studio.ui.overlays import Overlays
 from studio.ui.pages.setup import SetupPage
-from studio.ui.run_actions import Act, RunActions
+from studio.ui.run_actions import RESUME, Act, RunActions
 from studio.ui.widgets.about import AboutDialog
 from studio.ui.widgets.bottom_bar import BottomBar
 from studio.ui.widgets.known_models import read_models, write_models
@@ -88,6 +89,7 @@ class MainWindow(QMainWindow):
         self.theme_actions = add_themes(menus["&View"], settings)
         self._run_menu = menus["&Run"]
         self._run_menu.setEnabled(False)
+        self._run_menu.aboutToShow.connect(self._offer_resume)
         self._connect()
         restore_layout(self, shell, settings)
         self.sidebar.refresh()
@@ -153,6 +155,19 @@ class MainWindow(QMainWindow):
         self.setup.model.known.remember(config.model)
         self._settings.setValue("models", write_models(config.model, self.setup.model.known.recent))
 
+    def resume(self, folder: RunFolder) -> None:
+        """Go on with a run that was paused, stopped or cut off; the chat model gives its memory back first."""
+        if not self._closing.end_work("train"):
+            return
+        self.error.clear()
+        if self.chat is not None:
+            self.chat.unload()
+        try:
+            self.session.resume(folder)
+        except StudioError as error:
+            self.error.show_problem(error)
+            self.sidebar.refresh()
+
     def _run_started(self, folder: RunFolder) -> None:
         self.sidebar.model.running = folder.path
         self._live = OpenRun(folder, self, ours=True)
@@ -184,13 +199,22 @@ class MainWindow(QMainWindow):
         elif isinstance(final, Failed | Crashed):
             if self.current_tab != "Training" or self.open_run is not live:
                 self.error.show_problem(final)
-        elif isinstance(final, Finished) and self.open_run is live and self.current_tab not in ("Setup", "Chat"):
+        elif isinstance(final, Finished) and final.rows and self.open_run is live and self.current_tab not in ("Setup", "Chat"):
             # Somebody who is typing on Setup or Chat is not torn away.
             self.show_tab("Results")
 
-    def _stop_open_run(self) -> None:
+    def _ask_live_run(self, wish: Callable[[], None]) -> None:
         if self.open_run is not None and self.open_run is self._live:
-            self.session.stop()
+            wish()
+
+    def _resume_open_run(self) -> None:
+        if self.open_run is not None:
+            self.resume(self.open_run.folder)
+
+    def _offer_resume(self) -> None:
+        for action in self._run_menu.actions():
+            if action.text() == RESUME:
+                action.setEnabled(self.open_run is not None and self.actions_of_runs.can_resume(self.open_run.folder))
 
     def _show_run(self, run: OpenRun | None) -> None:
         previous, self.open_run = self.open_run, run
@@ -265,7 +289,10 @@ class MainWindow(QMainWindow):
         self.stack.setCurrentIndex(self.tabs.currentIndex())
         self.overlays.changed.connect(self.training.show_overlays)
         self.training.show_overlays(self.overlays.shown)
-        self.training.stop_requested.connect(self._stop_open_run)
+        self.training.stop_requested.connect(partial(self._ask_live_run, self.session.stop))
+        self.training.pause_requested.connect(partial(self._ask_live_run, self.session.pause))
+        self.training.checkpoint_requested.connect(partial(self._ask_live_run, self.session.checkpoint))
+        self.training.resume_requested.connect(self._resume_open_run)
         self.training.results_requested.connect(lambda: self.show_tab("Results"))
         self.results.message_chosen.connect(self._ask_chat)
         self.chat.show_training(self.session.active)
@@ -309,6 +336,7 @@ class MainWindow(QMainWindow):
         self.actions_of_runs.overlay_toggled.connect(lambda run: self.sidebar.toggle_overlay(run.path))
         self.sidebar.menu_requested.connect(self.actions_of_runs.show_menu)
         self.actions_of_runs.notes_changed.connect(self.sidebar.refresh)
+        self.actions_of_runs.resume_requested.connect(self.resume)
         self.actions_of_runs.repeat_requested.connect(self._repeat)
         self.actions_of_runs.deleted.connect(self._forget)
         self.actions_of_runs.failed.connect(self.error.show_problem)

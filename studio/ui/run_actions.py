@@ -1,4 +1,4 @@
-"""What can be done with a run besides looking at it: describe it, repeat it, show its folder, delete it."""
+"""What can be done with a run besides looking at it: go on with it, describe it, repeat it, show its folder, delete it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QDialog, QMenu, QWidget
 
 from studio.core.errors import StudioError
+from studio.core.resuming import resumable_step
 from studio.core.runs import RunFolder
 from studio.supervise.threads import TrainingSession
 from studio.ui.widgets.basics import named
@@ -18,12 +19,15 @@ from studio.ui.widgets.run_notes_dialog import RunNotesDialog
 
 OVERLAY = "Lay its curves over the open run's, or take them away"
 Act = Callable[[RunFolder], None]
+RESUME = "Resume training"
 
 
 class RunActions(QObject):
     """Acts on one run at a time; ``parent`` is the window that questions stand before."""
 
     notes_changed = Signal()
+    resume_requested = Signal(object)
+    """Emitted with the RunFolder that is to be trained further."""
     repeat_requested = Signal(object)
     """Emitted with the RunConfig that another run is to begin with."""
     overlay_toggled = Signal(object)
@@ -37,6 +41,7 @@ class RunActions(QObject):
         super().__init__(parent)
         self._window, self._session = parent, session
         self.entries: tuple[tuple[str, Act], ...] = (
+            (RESUME, self.resume_requested.emit),
             ("Title, tags and note…", self.edit_notes),
             ("Repeat with changes", self.repeat),
             ("Open its folder", self.show_folder),
@@ -48,9 +53,15 @@ class RunActions(QObject):
         menu = named(QMenu(self._window), "runMenu", f"Actions for {run.name}")
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for text, act in self.entries:
-            menu.addAction(text).triggered.connect(partial(self._do, act, run))
+            action = menu.addAction(text)
+            action.setEnabled(text != RESUME or self.can_resume(run))
+            action.triggered.connect(partial(self._do, act, run))
         menu.addAction(OVERLAY).triggered.connect(partial(self._do, self.overlay_toggled.emit, run))
         menu.popup(place)
+
+    def can_resume(self, run: RunFolder) -> bool:
+        """Whether the run has ended, but not for good, and this window is free to go on with it."""
+        return not self._session.active and resumable_step(run) is not None and not run.is_running()
 
     def edit_notes(self, run: RunFolder) -> None:
         dialog = RunNotesDialog(run.name, run.notes(), self._window)

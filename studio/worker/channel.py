@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal
 
 import psutil
 
-from studio.core.commands import Cancel, Command, Stop
+from studio.core.commands import Cancel, Checkpoint, Command, Pause, Stop
 from studio.core.errors import StudioError
 from studio.core.events import FINAL_EVENTS, Event, Heartbeat, LogLine, StageChanged
 from studio.core.memory import DeviceName
@@ -33,8 +33,10 @@ class StopRequest:
     """What the app wants of a running job. Set by the reader thread, read by the job between two steps."""
 
     requested: bool = False
-    closing: bool = False
+    pausing: bool = False
     """Keep what was learnt and end at once: nobody waits for an evaluation."""
+    checkpoint: bool = False
+    """Write a checkpoint and go on; the job takes this back when it has."""
 
 
 def resident_bytes() -> int:
@@ -63,7 +65,7 @@ class Channel:
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._record: BinaryIO | None = None
-        self._early: deque[bytes] = deque(maxlen=_EARLY_LINES)
+        self._early: deque[Event] = deque(maxlen=_EARLY_LINES)
         self._listened_to = True
         self._ended = False
         self._closed = threading.Event()
@@ -82,14 +84,27 @@ class Channel:
         os.close(nothing)
         return cls(commands, events)
 
+    @property
+    def recording(self) -> bool:
+        """Whether events go to a run's record."""
+        return self._record is not None
+
+    def continue_after(self, seconds: float) -> None:
+        """The job goes on with one that has taken ``seconds`` already: the clock counts from there, also for what was said."""
+        with self._lock:
+            self._began -= seconds
+            later = [event.model_copy(update={"elapsed": event.elapsed + seconds}) for event in self._early]
+            self._early = deque(later, maxlen=_EARLY_LINES)
+
     def record_to(self, path: Path) -> None:
         """Append every event to ``path`` too, those said before included. Raises StudioError when it cannot be written."""
         with self._lock:
             try:
-                record = path.open("ab", buffering=0)
+                record = path.open("a+b", buffering=0)
                 self._record = record
+                _cut_torn_line(record)
                 while self._early:
-                    _write_all(record.fileno(), self._early.popleft())
+                    _write_all(record.fileno(), encode(self._early.popleft()))
             except OSError as error:
                 raise _unwritable(path, error) from error
 
@@ -99,7 +114,8 @@ class Channel:
             if self._ended and isinstance(event, Heartbeat):  # one that came up while the last word was written
                 return
             self._ended = isinstance(event, FINAL_EVENTS)
-            line = encode(event.model_copy(update={"time": time.time(), "elapsed": self.elapsed()}))
+            event = event.model_copy(update={"time": time.time(), "elapsed": self.elapsed()})
+            line = encode(event)
             if self._listened_to:
                 try:
                     _write_all(self._output, line)
@@ -107,7 +123,7 @@ class Channel:
                     # The app is gone. The job goes on to keep what it learnt, and the record still tells the story.
                     self._listened_to = False
             if self._record is None:
-                self._early.append(line)
+                self._early.append(event)
             else:
                 try:
                     _write_all(self._record.fileno(), line)
@@ -131,7 +147,7 @@ class Channel:
         return time.monotonic() - self._began
 
     def next_command(self) -> Command | None:
-        """Wait for the next command other than ``Stop`` and ``Cancel``; None once stdin has ended."""
+        """Wait for the next command that is not for the job at work; None once stdin has ended."""
         command = self._commands.get()
         if command is None:
             self._commands.put(None)  # so that asking again gives the same answer
@@ -162,8 +178,7 @@ class Channel:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 self._take(line)
-        self.stop.closing = True
-        self.stop.requested = True
+        self.stop.pausing = self.stop.requested = True
         self._commands.put(None)
 
     def _read_chunk(self) -> bytes:
@@ -180,12 +195,31 @@ class Channel:
                 self.emit(LogLine(level="error", text=f"{error.message} {error.detail}"))
             return
         if isinstance(command, Stop):
-            self.stop.closing = self.stop.closing or command.closing
             self.stop.requested = True
+        elif isinstance(command, Pause):
+            self.stop.pausing = self.stop.requested = True
+        elif isinstance(command, Checkpoint):
+            self.stop.checkpoint = True
         elif isinstance(command, Cancel):
             self._cancelled = max(self._cancelled, command.request)
         else:
             self._commands.put(command)
+
+
+def _cut_torn_line(record: BinaryIO) -> None:
+    """A process that was killed may have left half a line, which would spoil the next one."""
+    end = record.seek(0, os.SEEK_END)
+    kept = end
+    while kept > 0:
+        start = max(0, kept - _CHUNK)
+        record.seek(start)
+        newline = record.read(kept - start).rfind(b"\n")
+        if newline >= 0:
+            kept = start + newline + 1
+            break
+        kept = start
+    if kept < end:
+        record.truncate(kept)
 
 
 def _write_all(descriptor: int, line: bytes) -> None:

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from studio.core.commands import Command, Train
+from studio.core.commands import Command, Resume, Train
 from studio.core.errors import StudioError
 from studio.core.events import Failed, Hello
 from studio.core.failures import explain
@@ -31,6 +31,7 @@ JOBS = {
     "forecast": "studio.worker.description:forecast",
     "inspect_tokens": "studio.worker.tokens:inspect_tokens",
     "train": "studio.worker.training:train",
+    "resume": "studio.worker.training:resume",
     "evaluate": "studio.worker.inference:evaluate",
     "predict": "studio.worker.inference:predict",
     "load_model": "studio.worker.chatting:chat",
@@ -66,8 +67,9 @@ def _run(command: Command, channel: Channel) -> None:
         traceback.print_exc()  # into the log
         with contextlib.suppress(StudioError):  # the record may be what failed
             channel.emit(failed)
-        # A run that is busy belongs to the process that trains it, and so does its outcome.
-        if isinstance(command, Train) and failed.kind != "busy":
+        # A run that is busy belongs to the process that trains it, and so does its outcome. One that could not be gone on
+        # with stays as it was.
+        if (isinstance(command, Train) and failed.kind != "busy") or (isinstance(command, Resume) and channel.recording):
             _keep_outcome(RunFolder(Path(command.run)), failed)
 
 
@@ -106,7 +108,7 @@ def _prepare_environment() -> None:
 
 
 def _ignore_terminal_signals() -> None:
-    # Ctrl-C and a closed terminal reach the command line, which sends Stop or closes stdin.
+    # Ctrl-C and a closed terminal reach the command line, which sends Pause or closes stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

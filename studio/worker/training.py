@@ -1,38 +1,44 @@
-"""The training job: a run folder with its run.toml in, a trained and tested model out."""
+"""The training jobs: a run folder with its run.toml in, a trained and tested model out; from the start, or resumed."""
 
 from __future__ import annotations
 
 import contextlib
 import platform
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
 import torch
 from filelock import Timeout
 
-from studio.core.commands import Command, Train
+from studio.core.commands import Command, Resume, Train
 from studio.core.config import RunConfig
-from studio.core.errors import InterruptedByUserError, StudioError
+from studio.core.errors import InterruptedByUserError
 from studio.core.events import CheckpointSaved, Finished, RunStarted
 from studio.core.files import write_json
 from studio.core.memory import micro_batch_for
-from studio.core.predictions import write_predictions
+from studio.core.metrics import accuracy
+from studio.core.predictions import read_predictions, write_predictions
+from studio.core.resuming import already_training, resumable_checkpoints
 from studio.core.runs import Home, RunFolder
 from studio.core.starter import STARTER, TERMS
+from studio.core.words import counted
 from studio.data.prompts import PromptEncoder
-from studio.data.splits import Splits, load_splits, write_splits
-from studio.engine.checkpoints import restore_weights, save_checkpoint
+from studio.data.splits import Splits, load_splits, read_splits, write_splits
+from studio.engine.checkpoints import forget_later_checkpoints, forget_training, restore_weights, save_checkpoint
 from studio.engine.devices import Compute, PeakMemory, choose_compute
 from studio.engine.hub_models import resolved
-from studio.engine.loop import TrainingHooks, total_steps
+from studio.engine.loop import TrainingHooks, Verdict, Wish, total_steps
 from studio.engine.loop import train as train_loop
-from studio.engine.methods import parameter_counts, trainable_model
+from studio.engine.methods import checkpoint_activations, parameter_counts, trainable_model
 from studio.engine.models import base_folder, check_causal, describe, load_tokenizer, within_context
 from studio.engine.predictor import Predictor, Summary
 from studio.engine.sizes import forecast_run, measurable
+from studio.engine.training_state import TrainingState
 from studio.worker.channel import Channel
 from studio.worker.downloading import bring_base
 from studio.worker.inspection import cut_messages
+from studio.worker.resuming import Resumed, Standing, base_fingerprint, check_base, choose_same_compute, find_resumed
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors", "finetune-studio")
 
@@ -41,18 +47,28 @@ def train(command: Command, channel: Channel) -> None:
     """Run ``Train``. The last event is ``Finished``; a StudioError leaves through the worker as ``Failed``."""
     assert isinstance(command, Train)
     run, home = RunFolder(Path(command.run)), Home(Path(command.home))
+    with _locked(run):
+        channel.record_to(run.events_path)
+        _Training(run, home, channel).train()
+
+
+def resume(command: Command, channel: Channel) -> None:
+    """Run ``Resume``. Until the model is loaded nothing in the run changes, so what fails before can be mended and tried again."""
+    assert isinstance(command, Resume)
+    run, home = RunFolder(Path(command.run)), Home(Path(command.home))
+    with _locked(run):
+        _Training(run, home, channel, find_resumed(run, channel)).train()
+
+
+@contextlib.contextmanager
+def _locked(run: RunFolder) -> Iterator[None]:
     lock = run.lock()
     try:
         lock.acquire(timeout=5)
     except Timeout:
-        raise StudioError(
-            f"The run {run.name} is already being trained by another process.", "Wait for it, or start a new run.", kind="busy"
-        ) from None
+        raise already_training(run) from None
     try:
-        channel.record_to(run.events_path)
-        finished = _Training(run, home, channel).train()
-        run.write_outcome(finished)
-        channel.emit(finished)
+        yield
     finally:
         lock.release()
 
@@ -60,18 +76,19 @@ def train(command: Command, channel: Channel) -> None:
 class _Training:
     """One training job and what its parts share."""
 
-    def __init__(self, run: RunFolder, home: Home, channel: Channel) -> None:
+    def __init__(self, run: RunFolder, home: Home, channel: Channel, resumed: Resumed | None = None) -> None:
         self.run = run
         self.home = home
         self.channel = channel
-        self.best: tuple[float, float] | None = None
-        self.best_step: int | None = None
+        self.resumed = resumed
+        self.standing = resumed.standing if resumed is not None else Standing()
 
-    def train(self) -> Finished:
+    def train(self) -> None:
         config = self.run.config()
         self.channel.stage("reading the data")
-        splits = load_splits(config.dataset)
-        write_splits(self.run, splits)
+        splits = load_splits(config.dataset) if self.resumed is None else read_splits(self.run)
+        if self.resumed is None:
+            write_splits(self.run, splits)
         for problem in splits.problems:
             self.channel.log(problem.sentence, "warning")
         for warning in config.warnings():
@@ -80,10 +97,17 @@ class _Training:
         if config.model.base == STARTER:
             self.channel.log(TERMS)
 
-        compute = choose_compute(config.device, config.training.precision, config.training.threads)
+        if self.resumed is None:
+            compute = choose_compute(config.device, config.training.precision, config.training.threads)
+        else:
+            compute = choose_same_compute(config)
         self.channel.measure(compute.kind, compute.memory_bytes)
         bring_base(config.model, self.channel)
         folder = base_folder(config.model, self.home, self.channel.stage)
+        fingerprint = base_fingerprint(folder)
+        if self.resumed is not None:
+            check_base(self.resumed, fingerprint, config.model.base)
+        self.standing.base = fingerprint
         self.channel.stage("tokenising")
         config = config.model_copy(
             update={"model": resolved(config.model, folder), "prompt": within_context(config.prompt, folder)}
@@ -97,14 +121,20 @@ class _Training:
             self.channel.log(cut.sentence, "warning")
 
         config = _resolved(config, compute)
-        self.run.write_config(config)
-        write_json(self.run.path / "environment.json", _environment(compute))
+        if self.resumed is None:
+            self.run.write_config(config)
+            write_json(self.run.path / "environment.json", _environment(compute))
         description = describe(folder, config.model.base)
         forecast = forecast_run(description, config, compute, encoded)
 
         self.channel.stage("loading the model")
         bare = trainable_model(folder, config.method, compute, config.training.seed)
         check_causal(bare, compute.device)
+        if config.training.activation_checkpointing:
+            checkpoint_activations(bare)
+        if self.resumed is not None:
+            restore_weights(bare, self.resumed.checkpoint)
+            self._begin_again(self.resumed)
         trainable, total = parameter_counts(bare)
         predictor = Predictor(compute.prepare_model(bare, training=True), encoder, labels, compute)
         steps = total_steps(len(encoded), config.training)
@@ -120,16 +150,20 @@ class _Training:
                 train_rows=len(splits.train),
                 validation_rows=len(splits.validation),
                 test_rows=len(splits.test),
+                resumed_after=None if self.resumed is None else self.resumed.step,
             )
         )
-        base_accuracy = self._evaluate_base(predictor, splits) if config.training.evaluate_base else None
+        if self.resumed is not None:
+            base_accuracy = self._base_accuracy()
+        else:
+            base_accuracy = self._evaluate_base(predictor, splits) if config.training.evaluate_base else None
         memory = PeakMemory(compute)
         # Where no peak counter exists, the heartbeats' samples between two steps are what finds it.
         self.channel.measure(compute.kind, memory.sample)
         finished = Finished(outcome="completed", base_accuracy=base_accuracy, forecast_bytes=measurable(forecast, compute))
-        taken = 0
+        taken = 0 if self.resumed is None else self.resumed.step
         if not self.channel.stop.requested:
-            self.channel.stage("training", 0, steps)
+            self.channel.stage("training", taken, steps)
             taken = train_loop(
                 predictor.model,
                 encoded,
@@ -140,18 +174,39 @@ class _Training:
                 memory,
                 TrainingHooks(
                     report=self.channel.emit,
-                    evaluate=lambda step: self._validate(predictor, splits, step),
-                    should_stop=lambda: self.channel.stop.requested,
+                    evaluate=lambda step: self._validate(predictor, splits, step, config.training.early_stopping_patience),
+                    save=lambda step, state: self._save(step, state, memory, config.training.keep_checkpoints),
+                    wish=self._wish,
                 ),
+                None if self.resumed is None else self.resumed.checkpoint,
             )
-        finished = finished.model_copy(
-            update={
-                "outcome": "completed" if taken == steps else "stopped",
-                "peak_bytes": memory.peak_bytes(),
-                "best_step": self.best_step,
-            }
-        )
-        return self._test(predictor, splits, finished, taken)
+        complete = taken == steps or _enough(self.standing, config.training.early_stopping_patience)
+        peak = max(self.standing.peak_bytes, memory.peak_bytes())
+        finished = finished.model_copy(update={"peak_bytes": peak, "best_step": self.standing.best_step})
+        self._end(self._test(predictor, splits, finished, taken), complete)
+
+    def _begin_again(self, resumed: Resumed) -> None:
+        """From here on the run is another than it was."""
+        self.run.forget_end()
+        forget_later_checkpoints(self.run, resumed.step)
+        self.channel.record_to(self.run.events_path)
+        self.channel.log(f"Going on after step {resumed.step:,}.")
+
+    def _end(self, finished: Finished, complete: bool) -> None:
+        """Write and say how the run ended. A finished one needs nothing to be resumed from any more."""
+        if self._pausing() and not (complete and finished.rows) and resumable_checkpoints(self.run):
+            finished = finished.model_copy(update={"outcome": "paused"})
+        elif not complete:
+            finished = finished.model_copy(update={"outcome": "stopped"})
+        self.run.write_outcome(finished)
+        if finished.outcome == "completed":
+            forget_training(self.run)
+        self.channel.emit(finished)
+
+    def _base_accuracy(self) -> float | None:
+        """What the untrained base got right before the run was resumed."""
+        path = self.run.base_predictions_path
+        return accuracy(read_predictions(path).confusion()) if path.exists() else None
 
     def _evaluate_base(self, predictor: Predictor, splits: Splits) -> float | None:
         """The untrained model on the test split: a fresh adapter changes nothing yet, so it answers as the base does."""
@@ -166,45 +221,71 @@ class _Training:
         self.channel.emit(summary.evaluated(0, "test"))
         return summary.accuracy
 
-    def _validate(self, predictor: Predictor, splits: Splits, step: int) -> None:
-        """Score the validation split and keep the weights when they are the best so far. A closing window waits for neither."""
-        score: tuple[float, float] | None = None
-        if splits.validation and not self._closing():
-            with contextlib.suppress(InterruptedByUserError):
-                scored = predictor.classify_examples(splits.validation, self.channel.stage, "validating", self._closing)
-                summary = Summary.of(scored, predictor.labels)
-                self.channel.emit(summary.evaluated(step, "validation"))
-                score = (summary.accuracy, -summary.loss)
-        if score is not None and self.best is not None and score <= self.best:
-            self.channel.log(f"Step {step} is no better on validation than step {self.best_step}, which stays the one kept.")
-            return
-        # Without a score nothing says that it beats a validated one, which then stays the run's model.
-        best = score is not None or self.best is None
-        facts = {} if score is None else {"validation_accuracy": score[0], "validation_loss": -score[1]}
+    def _validate(self, predictor: Predictor, splits: Splits, step: int, patience: int | None) -> Verdict:
+        """Score the validation split, unless this step was scored before the run was resumed. A pause waits for no scores."""
+        standing = self.standing
+        if standing.validated_step != step:
+            try:
+                scored = predictor.classify_examples(splits.validation, self.channel.stage, "validating", self._pausing)
+            except InterruptedByUserError:
+                return "cut short"
+            summary = Summary.of(scored, predictor.labels)
+            self.channel.emit(summary.evaluated(step, "validation"))
+            standing.validated_step = step
+            score = (summary.accuracy, -summary.loss)
+            if standing.best is None or score > standing.best:
+                standing.best, standing.best_step, standing.without_better = score, step, 0
+                return "better"
+            standing.without_better += 1
+            self.channel.log(f"Step {step} is no better on validation than step {standing.best_step}, which stays the one kept.")
+        if _enough(standing, patience):
+            self.channel.log(f"Training ends early: {counted(standing.without_better, 'validation')} in a row were no better.")
+            return "enough"
+        return "go on"
+
+    def _save(self, step: int, state: TrainingState, memory: PeakMemory, keep: int) -> None:
+        standing = self.standing
+        standing.peak_bytes = max(standing.peak_bytes, memory.peak_bytes())
+        if standing.best is None:
+            # Without a score nothing says that it beats a validated one; while there is none, the newest is the run's model.
+            standing.best_step = step
+        best = standing.best_step == step
+        facts = {}
+        if best and standing.best is not None:
+            facts = {"validation_accuracy": standing.best[0], "validation_loss": -standing.best[1]}
         self.channel.stage("writing a checkpoint")
-        folder = save_checkpoint(self.run, predictor.compute.accelerator.unwrap_model(predictor.model), step, facts, best)
-        if best:
-            self.best, self.best_step = score, step
+        folder = save_checkpoint(self.run, state.model, step, facts, best, state, standing.to_json(), keep)
         self.channel.emit(CheckpointSaved(step=step, path=str(folder), best=best))
 
     def _test(self, predictor: Predictor, splits: Splits, finished: Finished, taken: int) -> Finished:
         checkpoint = self.run.checkpoint()
-        if checkpoint is not None and not self._closing():
-            if self.best_step != taken:
+        if checkpoint is not None and not self._pausing():
+            if self.standing.best_step != taken:
                 restore_weights(predictor.compute.accelerator.unwrap_model(predictor.model), checkpoint)
             with contextlib.suppress(InterruptedByUserError):
-                scored = predictor.classify_examples(splits.test, self.channel.stage, "predicting the test split", self._closing)
+                scored = predictor.classify_examples(splits.test, self.channel.stage, "predicting the test split", self._pausing)
                 summary = Summary.of(scored, predictor.labels)
                 write_predictions(self.run.predictions_path, predictor.labels.names, [row.prediction for row in scored])
-                self.channel.emit(summary.evaluated(self.best_step or taken, "test"))
+                self.channel.emit(summary.evaluated(self.standing.best_step or taken, "test"))
                 finished = summary.scores(finished)
         return finished.model_copy(update={"seconds": self.channel.elapsed()})
 
     def _stop_requested(self) -> bool:
         return self.channel.stop.requested
 
-    def _closing(self) -> bool:
-        return self.channel.stop.closing
+    def _pausing(self) -> bool:
+        return self.channel.stop.pausing
+
+    def _wish(self) -> Wish:
+        stop = self.channel.stop
+        if stop.requested:
+            return "pause" if stop.pausing else "stop"
+        wanted, stop.checkpoint = stop.checkpoint, False
+        return "checkpoint" if wanted else "go on"
+
+
+def _enough(standing: Standing, patience: int | None) -> bool:
+    return patience is not None and standing.without_better >= patience
 
 
 def _resolved(config: RunConfig, compute: Compute) -> RunConfig:

@@ -127,6 +127,14 @@ def test_logits_follow_the_graded_tokens_alone() -> None:
     assert predict("lora", tokens=20).logits == base.logits
 
 
+def test_checkpointed_activations_are_one_layer_and_every_layers_input() -> None:
+    whole, kept = predict("lora"), predict("lora", activation_checkpointing=True)
+    # Two messages of 10 tokens, two layers 4 wide, fp32.
+    assert kept.activations == whole.activations // 2 + 2 * (2 * 10 * 4 * 4)
+    assert kept.activations < whole.activations
+    assert kept.total - kept.activations == whole.total - whole.activations
+
+
 def test_activations_follow_the_micro_batch() -> None:
     base = predict("lora")
     assert predict("lora", micro_batch=4).activations == 2 * base.activations

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studio.core.commands import Ask, Command, Generate, InspectData, Stop, Train
+from studio.core.commands import Ask, Checkpoint, Command, Generate, InspectData, Pause, Resume, Stop, Train
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import (
@@ -132,16 +132,10 @@ def test_every_event_has_a_name_of_its_own() -> None:
     assert isinstance(decode_event(encode(Heartbeat(memory_bytes=1))), Heartbeat)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        Train(run="r", home="h"),
-        Stop(closing=True),
-        Ask(request=1, text="ü\n"),
-        Generate(request=2, text="a"),
-        InspectData(dataset=DatasetConfig(limit=3)),
-    ],
-)
+COMMANDS = [Train(run="r", home="h"), Resume(run="r", home="h"), Stop(), Pause(), Checkpoint(), Ask(request=1, text="ü\n")]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, Generate(request=2, text="a"), InspectData(dataset=DatasetConfig(limit=3))])
 def test_commands_come_back(command: Command) -> None:
     assert decode_command(encode(command)) == command
 

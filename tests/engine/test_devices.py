@@ -99,6 +99,21 @@ def test_a_given_number_type_is_taken(precision: Precision) -> None:
     assert choose_compute(DeviceConfig(), precision).precision == precision
 
 
+@pytest.mark.parametrize("device", ["no_gpu", "a_mac"])
+def test_fp16_is_for_cuda_and_elsewhere_it_says_what_works(device: str, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue(device)
+    with pytest.raises(StudioError, match="fp16 is for CUDA") as caught:
+        choose_compute(DeviceConfig(), "fp16")
+    assert caught.value.kind == "unsupported_precision"
+    assert "'auto'" in caught.value.remedy
+
+
+def test_fp16_is_computed_on_a_card(cards: Cards) -> None:
+    compute = choose_compute(DeviceConfig(index=1), "fp16")
+    assert cards.chosen == 1
+    assert (compute.kind, compute.precision, compute.dtype) == ("cuda", "fp16", torch.float16)
+
+
 @pytest.mark.usefixtures("no_gpu")
 def test_threads_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []

@@ -122,7 +122,7 @@ def run(
     model: torch.nn.Module, examples: list[Encoded], training: TrainingConfig, cpu: Compute, **hooks: object
 ) -> list[StepsCompleted]:
     reports: list[StepsCompleted] = []
-    values = {"report": reports.append, "evaluate": id, **hooks}
+    values = {"report": reports.append, "evaluate": lambda _step: "go on", "save": lambda _step, _state: None, **hooks}
     train(model, examples, training, 5e-3, 4, cpu, PeakMemory(cpu), TrainingHooks(**values))  # type: ignore[arg-type]  # built from a dict
     return reports
 
@@ -132,7 +132,12 @@ def test_the_loop_learns_and_reports_every_step(folder: Path, encoder: PromptEnc
     examples = [encoder.encode(example) for example in EXAMPLES]
     training = TrainingConfig(batch_size=4, epochs=30, scheduler="linear", warmup_ratio=0.1)
     validated: list[int] = []
-    reports = run(trainable_model(folder, METHODS[0], cpu, 1), examples, training, cpu, evaluate=validated.append)
+
+    def validate(step: int) -> str:
+        validated.append(step)
+        return "go on"
+
+    reports = run(trainable_model(folder, METHODS[0], cpu, 1), examples, training, cpu, evaluate=validate)
     losses = [loss for report in reports for loss in report.losses]
     assert len(losses) == total_steps(len(examples), training) == 60
     assert [report.first_step for report in reports] == list(range(1, 61))
@@ -155,15 +160,15 @@ def test_stop_finishes_the_step_and_validates(folder: Path, encoder: PromptEncod
     encoder.label_set(LABELS)
     examples = [encoder.encode(example) for example in EXAMPLES]
     validated: list[int] = []
-    asked = iter([False, False, True])
+    wishes = iter(["go on", "go on", "stop"])
     training = TrainingConfig(batch_size=2, epochs=50)
     reports = run(
         trainable_model(folder, METHODS[1], cpu, 1),
         examples,
         training,
         cpu,
-        evaluate=validated.append,
-        should_stop=lambda: next(asked),
+        evaluate=lambda step: validated.append(step) or "go on",  # type: ignore[func-returns-value]  # None is what it is for
+        wish=lambda: next(wishes),
     )
     assert reports[-1].first_step == 3
     assert validated == [3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -140,16 +141,17 @@ def test_an_answer_that_leaves_more_to_come_is_enough_only_at_a_good_end(fake_wo
     assert isinstance(read(fake_worker(f"{loaded}; os.kill(os.getpid(), signal.SIGKILL)"))[-1], Crashed)
 
 
-def test_stop_reaches_a_worker_that_answers(fake_worker: FakeWorker) -> None:
+@pytest.mark.parametrize("wish", ["stop", "pause", "checkpoint"])
+def test_a_wish_reaches_a_worker_that_answers(fake_worker: FakeWorker, wish: str) -> None:
     body = """
     command = json.loads(sys.stdin.readline())
     say("finished", outcome="stopped", output=json.dumps(command))
     """
     process = fake_worker(body)
-    process.stop(closing=True)
+    getattr(process, wish)()
     (last,) = read(process)
     assert isinstance(last, Finished)
-    assert '"closing": true' in last.output
+    assert json.loads(last.output) == {"command": wish}
 
 
 def test_closing_stdin_ends_a_worker(fake_worker: FakeWorker) -> None:

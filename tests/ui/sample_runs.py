@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
@@ -21,6 +22,7 @@ from studio.core.events import (
     StepsCompleted,
 )
 from studio.core.predictions import write_predictions
+from studio.core.resuming import TRAINING_FACTS
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import encode
 
@@ -146,6 +148,14 @@ def make_run(
         folder.mkdir(parents=True)
         (folder / "adapter_model.safetensors").write_bytes(b"0" * 3 * 2**20)
         (folder / "manifest.json").write_text("{}")
+    return run
+
+
+def make_resumable(run: RunFolder, step: int) -> RunFolder:
+    """Give a run the checkpoint of ``step``, as far as the window looks at it."""
+    folder = run.checkpoints / f"step-{step}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps({"step": step, "best": False, "sha256": {TRAINING_FACTS: ""}}))
     return run
 
 

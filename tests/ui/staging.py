@@ -28,7 +28,7 @@ TRAINS_UNTIL_STOPPED = (
     + STARTED
     + (
         "asked = json.loads(sys.stdin.readline())\n"
-        "say('finished', outcome='stopped', output='closing' if asked['closing'] else '', elapsed=3)"
+        "say('finished', outcome='paused' if asked['command'] == 'pause' else 'stopped', elapsed=3)"
     )
 )
 FAILS = "sys.stdin.readline()\nsay('failed', kind='bad_input', message='No room.', remedy='Free some.', elapsed=1)"

@@ -1,4 +1,4 @@
-"""Closing the window, or going to another run: what is at work is asked about, and what was learnt is kept."""
+"""Closing the window, or going to another run: what is at work is asked about, and a run is paused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from studio.core.commands import Evaluate
 from studio.core.config import RunConfig
 from studio.core.runs import Home
 from studio.ui.main_window import MainWindow
-from studio.ui.widgets.questions import may_cancel, may_stop
+from studio.ui.widgets.questions import may_cancel, may_pause
 from tests.ui.conftest import FakeJobs
 from tests.ui.sample_runs import finished, make_run
 from tests.ui.staging import TRAINS_UNTIL_STOPPED
@@ -22,7 +22,7 @@ from tests.ui.staging import TRAINS_UNTIL_STOPPED
 def test_staying_keeps_the_run(window: MainWindow, the_worker_is: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     the_worker_is(TRAINS_UNTIL_STOPPED)
     window.train(RunConfig())
-    monkeypatch.setattr("studio.ui.closing.may_stop", lambda _parent: False)
+    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent: False)
     assert not window.close()
     assert window.session.active
     assert window.isVisible()
@@ -33,34 +33,33 @@ def test_leaving_keeps_what_was_learnt(
 ) -> None:
     the_worker_is(TRAINS_UNTIL_STOPPED)
     window.train(RunConfig())
-    monkeypatch.setattr("studio.ui.closing.may_stop", lambda _parent: True)
+    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent: True)
     window.close()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=20_000)
     outcome = home.list_runs()[0].outcome()
     assert outcome is not None
-    assert outcome.final.event == "finished"
-    assert outcome.final.output == "closing"
+    assert outcome.state == "paused"
 
 
-@pytest.mark.parametrize(("key", "answer"), [(Qt.Key.Key_Escape, False), (Qt.Key.Key_Return, False), (Qt.Key.Key_S, True)])
-def test_the_question_stays_unless_told_to_stop(key: Qt.Key, answer: bool, qtbot: QtBot) -> None:
+@pytest.mark.parametrize(("key", "answer"), [(Qt.Key.Key_Escape, False), (Qt.Key.Key_Return, False), (Qt.Key.Key_P, True)])
+def test_the_question_stays_unless_told_to_pause(key: Qt.Key, answer: bool, qtbot: QtBot) -> None:
     parent = QWidget()
     qtbot.addWidget(parent)
 
     def press() -> None:
         box = parent.findChild(QMessageBox)
         assert box is not None
-        if key == Qt.Key.Key_S:
-            next(button for button in box.buttons() if button.text().startswith("Stop")).click()
+        if key == Qt.Key.Key_P:
+            next(button for button in box.buttons() if button.text().startswith("Pause")).click()
         else:
             qtbot.keyClick(box, key)
 
     QTimer.singleShot(50, press)
-    assert may_stop(parent) is answer
+    assert may_pause(parent) is answer
 
 
 def test_without_a_run_nothing_is_asked(window: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.ui.closing.may_stop", lambda _parent: pytest.fail("asked"))
+    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent: pytest.fail("asked"))
     assert window.close()
 
 
@@ -101,7 +100,7 @@ def test_waiting_for_an_evaluation_keeps_the_window_in_use(
     window.open_folder(make_run(home, final=finished(outcome="stopped", rows=0)))
     assert window.results is not None
     window.results.evaluation.evaluate()
-    monkeypatch.setattr("studio.ui.closing.may_stop", lambda _parent: True)
+    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent: True)
     monkeypatch.setattr("studio.ui.widgets.questions.may_cancel", lambda _parent, _what, _then: False)
     assert not window.close()
     assert window.session.active

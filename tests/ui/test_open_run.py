@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytestqt.qtbot import QtBot
 
 from studio.core.config import RunConfig
-from studio.core.events import Crashed, Failed, Heartbeat, LogLine, StageChanged
+from studio.core.events import Crashed, Event, Failed, Finished, Heartbeat, Hello, LogLine, StageChanged
 from studio.core.runs import Home
 from studio.core.wire import encode
 from studio.ui.models.open_run import OpenRun
@@ -107,6 +107,51 @@ class TestLongHistory:
         folder.events_path.write_bytes(b"".join(map(encode, said)))
         assert told(run)["loss"] == told(OpenRun(folder))["loss"]
         assert run.log_count == OpenRun(folder).log_count
+
+
+@pytest.mark.usefixtures("qapp")
+class TestResumed:
+    """A run that went on after step 6, of which it had taken 8 steps and been tested."""
+
+    def record(self, name: str) -> list[Event]:
+        first = [*history(name)[:14], evaluated(8, 0.1, "test"), finished(outcome="stopped")]
+        second = [Hello(protocol=1, pid=1), started(name).model_copy(update={"resumed_after": 6})]
+        second += [step(number, loss=float(number)) for number in range(7, 11)]
+        return stamped([*first, *second, evaluated(10, 0.9), finished()])
+
+    def test_steps_that_were_taken_again_are_there_once(self, home: Home) -> None:
+        folder = make_run(home, [])
+        folder.events_path.write_bytes(b"".join(map(encode, self.record(folder.name))))
+        run = OpenRun(folder)
+        assert run.steps.step.values.tolist() == list(range(1, 11))
+        assert run.steps.loss.values.tolist() == [2.0 / number for number in range(1, 7)] + [7.0, 8.0, 9.0, 10.0]
+        for name in ("tokens_per_second", "steps_per_second", "epoch", "elapsed", "learning_rate", "gradient_norm"):
+            assert len(getattr(run.steps, name)) == 10
+        assert [(event.step, event.split) for event in run.evaluations] == [(0, "test"), (5, "validation"), (10, "validation")]
+        assert (run.state, run.step) == ("completed", 10)
+        times = run.steps.memory_elapsed.values
+        assert len(times) == 12, "memory is measured over time, of which nothing is taken back"
+        assert (np.diff(times) > 0).all()
+        assert "Resumed after step 6 on cpu in bf16." in [entry.text for entry in run.log]
+
+    def test_it_is_the_same_watched_live(self, home: Home) -> None:
+        folder = make_run(home, [])
+        said = self.record(folder.name)
+        ending = next(number for number, event in enumerate(said) if isinstance(event, Finished))
+        folder.events_path.write_bytes(b"".join(map(encode, said[: ending + 1])))
+        folder.write_outcome(finished(outcome="stopped"))
+        watched = OpenRun(folder, ours=True)
+        assert (watched.state, watched.active, watched.final) == ("running", True, None)
+        for event in said[ending + 1 :]:
+            watched.add(event)
+        folder.events_path.write_bytes(b"".join(map(encode, said)))
+        folder.write_outcome(finished())
+        assert told(OpenRun(folder)) == told(watched)
+
+    def test_one_that_was_cut_off_again_is_interrupted(self, home: Home) -> None:
+        folder = make_run(home, [])
+        folder.events_path.write_bytes(b"".join(map(encode, self.record(folder.name)[:18])))
+        assert OpenRun(folder).state == "interrupted"
 
 
 @pytest.mark.usefixtures("qapp")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.commands import Ask, Cancel, Stop
+from studio.core.commands import Ask, Cancel, Checkpoint, Command, Pause, Stop
 from studio.core.errors import StudioError
 from studio.core.events import Event, Finished, Heartbeat, LogLine
 from studio.core.wire import decode_event, encode
@@ -105,18 +105,18 @@ def test_a_command_may_come_in_pieces(ends: Ends) -> None:
     assert ends.channel.next_command() == Ask(request=1, text="ü" * 1000)
 
 
-@pytest.mark.parametrize("closing", [False, True])
-def test_stop_is_heard_while_the_job_works(ends: Ends, closing: bool) -> None:
+@pytest.mark.parametrize(("wish", "pausing"), [(Stop(), False), (Pause(), True)])
+def test_a_wish_to_end_is_heard_while_the_job_works(ends: Ends, wish: Command, pausing: bool) -> None:
     assert not ends.channel.stop.requested
-    ends.send(encode(Stop(closing=closing)))
+    ends.send(encode(wish))
     wait_for(lambda: ends.channel.stop.requested)
-    assert ends.channel.stop.closing is closing
+    assert ends.channel.stop.pausing is pausing
 
 
-def test_closing_is_not_taken_back_by_a_later_stop(ends: Ends) -> None:
-    ends.send(encode(Stop(closing=True)), encode(Stop(closing=False)), encode(Ask(request=1, text="")))
+def test_a_pause_is_not_taken_back_by_a_later_stop(ends: Ends) -> None:
+    ends.send(encode(Pause()), encode(Stop()), encode(Ask(request=1, text="")))
     ends.channel.next_command()
-    assert ends.channel.stop.closing
+    assert ends.channel.stop.pausing
 
 
 def test_requests_are_given_up_out_of_turn(ends: Ends) -> None:
@@ -129,10 +129,38 @@ def test_requests_are_given_up_out_of_turn(ends: Ends) -> None:
     assert [ends.channel.given_up(request) for request in (1, 2, 3)] == [True, True, False]
 
 
-def test_the_end_of_stdin_means_stop_and_nobody_waits(ends: Ends) -> None:
+def test_a_checkpoint_is_wished_for_and_the_job_goes_on(ends: Ends) -> None:
+    ends.send(encode(Checkpoint()), encode(Ask(request=1, text="")))
+    ends.channel.next_command()
+    assert (ends.channel.stop.checkpoint, ends.channel.stop.requested) == (True, False)
+
+
+def test_the_end_of_stdin_means_pause(ends: Ends) -> None:
     ends.hang_up()
     wait_for(lambda: ends.channel.stop.requested)
-    assert ends.channel.stop.closing
+    assert ends.channel.stop.pausing
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"event": "hea', b"x" * 200_000])
+def test_a_record_goes_on_behind_its_last_whole_line(ends: Ends, tmp_path: Path, torn: bytes) -> None:
+    whole = encode(LogLine(level="info", text="before", elapsed=100.0))
+    (tmp_path / "events.jsonl").write_bytes(whole + torn)
+    ends.channel.log("while it was loading")
+    ends.channel.continue_after(100.0)
+    ends.channel.record_to(tmp_path / "events.jsonl")
+    ends.channel.log("after")
+    lines = (tmp_path / "events.jsonl").read_bytes().splitlines(keepends=True)
+    assert lines[0] == whole
+    told = [decode_event(line) for line in lines[1:]]
+    assert [event.text for event in told if isinstance(event, LogLine)] == ["while it was loading", "after"]
+    assert all(100 <= event.elapsed < 110 for event in told)
+
+
+def test_a_record_of_nothing_but_half_a_line_begins_anew(ends: Ends, tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_bytes(b'{"event": "hello", "proto')
+    ends.channel.record_to(tmp_path / "events.jsonl")
+    ends.channel.log("first")
+    assert isinstance(decode_event((tmp_path / "events.jsonl").read_bytes()), LogLine)
 
 
 def test_a_line_that_is_no_command_is_logged_and_the_next_one_heard(ends: Ends) -> None:

@@ -52,8 +52,8 @@ def cut_short(home: Home, endless: RunConfig) -> dict[str, Trained]:
     """Long runs that were ended in the middle, each in another way."""
     ways: dict[str, tuple[RunConfig, Callable[[WorkerProcess], object]]] = {
         "stop": (endless, WorkerProcess.stop),
-        "closing": (endless, partial(WorkerProcess.stop, closing=True)),
-        "stdin": (endless.with_training(evaluate_every=2), WorkerProcess.close),
+        "pause": (endless, WorkerProcess.pause),
+        "stdin": (endless.with_training(evaluate_every=2, keep_checkpoints=1), WorkerProcess.close),
     }
     jobs = [partial(train_to_the_end, home, config, after_step(3, do)) for config, do in ways.values()]
     return dict(zip(ways, two_at_a_time(jobs), strict=True))
@@ -71,17 +71,17 @@ def test_a_stop_keeps_what_was_learnt_and_tests_it(cut_short: dict[str, Trained]
     assert run.run.state() == "stopped"
 
 
-@pytest.mark.parametrize("way", ["closing", "stdin"])
-def test_closing_keeps_what_was_learnt_and_ends_at_once(cut_short: dict[str, Trained], way: str) -> None:
+@pytest.mark.parametrize("way", ["pause", "stdin"])
+def test_a_pause_keeps_what_was_learnt_and_ends_at_once(cut_short: dict[str, Trained], way: str) -> None:
     run = cut_short[way]
     finished = run.events[-1]
     assert isinstance(finished, Finished)
-    assert (finished.outcome, finished.rows) == ("stopped", 0)
+    assert (finished.outcome, finished.rows) == ("paused", 0)
     assert [event.step for event in run.all(Evaluated) if event.split == "test"] == [0]
     assert not run.run.predictions_path.exists()
     asked = next(event.elapsed for event in run.all(StepsCompleted) if event.first_step == 3)
     assert finished.elapsed - asked < 5
-    assert run.run.state() == "stopped"
+    assert run.run.state() == "paused"
 
     saved = run.all(CheckpointSaved)
     assert saved[-1].step == run.all(StepsCompleted)[-1].first_step, "the last step's weights are kept"
@@ -99,8 +99,8 @@ def test_a_validated_checkpoint_is_not_given_up_for_one_that_is_not(cut_short: d
     assert {path.name for path in run.run.checkpoints.iterdir()} == {f"step-{finished.best_step}", f"step-{last.step}"}
 
 
-def test_a_run_that_was_closed_can_be_evaluated_later(cut_short: dict[str, Trained], tmp_path: Path) -> None:
-    run = cut_short["closing"]
+def test_a_paused_run_can_be_evaluated_meanwhile(cut_short: dict[str, Trained], tmp_path: Path) -> None:
+    run = cut_short["pause"]
     events = work_here(Evaluate(run=str(run.run.path), home=run.home_name, out=str(tmp_path / "later.parquet")))
     assert isinstance(events[-1], Finished)
     assert events[-1].rows == 12

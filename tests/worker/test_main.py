@@ -173,7 +173,7 @@ def test_a_job_hears_that_its_app_is_gone() -> None:
 import time
 def job(command, channel):
     while not channel.stop.requested: time.sleep(0.01)
-    channel.log(str(channel.stop.closing))
+    channel.log(str(channel.stop.pausing))
 """
     events, ended = in_worker(body)
     assert isinstance(events[-1], LogLine)

@@ -17,6 +17,7 @@ from studio.core.events import (
     Failed,
     Finished,
     Heartbeat,
+    Hello,
     RunStarted,
     StageChanged,
     StepsCompleted,
@@ -24,6 +25,7 @@ from studio.core.events import (
 from studio.core.machine import device_kind
 from studio.core.memory import DeviceName
 from studio.core.predictions import PredictionTable, read_predictions
+from studio.core.resuming import resumable_step, up_to
 from studio.core.runs import EventLog, Outcome, RunFolder, RunState
 from studio.core.words import sentence
 from studio.ui.models.run_log import LOG_LINES, Level, LogEntry, log_text
@@ -81,8 +83,9 @@ class OpenRun(QObject):
         self._silent = 0
         self._written = EventLog(folder.events_path)
         self._history: Iterator[Event] | None = self._written.read()
-        self._outcome = folder.outcome()
-        self._running = self._outcome is None and folder.is_running()
+        # A run of this window is at work, however it had ended before it was resumed.
+        self._outcome = None if ours else folder.outcome()
+        self._running = folder.events_path.exists() if ours else self._outcome is None and folder.is_running()
         self._read_on(events=AT_ONCE)
         if self.reading:
             self._reader = QTimer(self)
@@ -122,6 +125,11 @@ class OpenRun(QObject):
         if self._running:
             return "running"
         return "interrupted" if self.started or self.log_count else "new"
+
+    @property
+    def resumable_step(self) -> int | None:
+        """The step from which it can go on; None while it is at work, and where nothing was kept to go on from."""
+        return None if self.active else resumable_step(self.folder)
 
     @property
     def active(self) -> bool:
@@ -180,6 +188,7 @@ class OpenRun(QObject):
             self._replayed_until = max(self._replayed_until, event.elapsed)
             read, last = read + 1, event
             if read == events or (not events and time.perf_counter() > until):
+                self.final = None if self.ours else self.final
                 if not events:
                     self.changed.emit(last)
                 return
@@ -187,7 +196,10 @@ class OpenRun(QObject):
         if self._outcome is not None and self.final is None:
             self._take(self._outcome.final)
         self._outcome = None
-        self._running = self.final is None and self.folder.is_running()
+        if self.ours:
+            self.final = None
+        else:
+            self._running = self.final is None and self.folder.is_running()
         if self.final is None and not self.ours and self.state != "interrupted":
             self._follower = QTimer(self, interval=FOLLOWED_MS)
             self._follower.timeout.connect(self._follow)
@@ -238,9 +250,10 @@ class OpenRun(QObject):
     def _take(self, event: Event) -> None:
         self._elapsed = max(self._elapsed, event.elapsed)
         match event:
+            case Hello():
+                self.final = None  # one that was resumed says it again
             case RunStarted():
-                self.started = event
-                self._measure_only(device_kind(event.device))
+                self._begin(event)
             case StepsCompleted():
                 if event.first_step > self.step:
                     self.steps.add(event)
@@ -264,6 +277,15 @@ class OpenRun(QObject):
         self._time_left.hear(event)
         if (told := log_text(event)) is not None:
             self._write(event, *told)
+
+    def _begin(self, event: RunStarted) -> None:
+        self.started, self.final = event, None
+        if event.resumed_after is None:
+            self._measure_only(device_kind(event.device))
+            return
+        self.steps.forget_after(event.resumed_after)
+        self._recent.clear()
+        self.evaluations = [earlier for earlier in self.evaluations if up_to(earlier, event.resumed_after) is not None]
 
     def _measure_only(self, device: DeviceName) -> None:
         """Of the time before the run's device was known, keep what was measured on it."""

@@ -53,6 +53,8 @@ def log_text(event: Event) -> tuple[Level, str] | None:
 
 
 def _opening(event: RunStarted) -> str:
+    if event.resumed_after is not None:
+        return f"Resumed after step {event.resumed_after:,} on {event.device} in {event.precision}."
     return (
         f"Training {event.trainable_parameters:,} of {event.total_parameters:,} parameters on {event.device} in {event.precision}: "
         f"{event.train_rows:,} messages, {event.total_steps:,} steps."

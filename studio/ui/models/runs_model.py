@@ -29,6 +29,7 @@ STATE_WORDS: dict[RunState, str] = {
     "running": "running",
     "completed": "done",
     "stopped": "stopped",
+    "paused": "paused",
     "failed": "failed",
     "crashed": "crashed",
     "interrupted": "interrupted",

@@ -45,6 +45,12 @@ class Series:
         self._room[self._used : end] = values
         self._used = end
 
+    def cut(self, length: int) -> None:
+        """Keep only the first ``length`` numbers."""
+        self._used = min(self._used, length)
+        lows, highs = self._blocks
+        self._blocks = lows[: self._used // BLOCK], highs[: self._used // BLOCK]
+
     @property
     def values(self) -> Numbers:
         """All numbers so far, shape (n,)."""
@@ -139,6 +145,14 @@ class StepSeries:
             self.tokens_per_second.append(speed)
             self.learning_rate.append(event.learning_rate)
             self.gradient_norm.append(event.gradient_norm)
+
+    def forget_after(self, step: int) -> None:
+        """The run went on from a checkpoint of ``step``: what it had done after that is done again."""
+        kept = int(np.searchsorted(self.step.values, step, side="right"))
+        for column in vars(self).values():
+            if isinstance(column, Series) and column not in (self.memory, self.memory_elapsed):
+                column.cut(kept)
+        self._smoothed = (0, Series())
 
     def smoothed_loss(self, window: int) -> Series:
         """The mean of the finite losses over the last ``window`` steps at each step; NaN where none is.

@@ -29,6 +29,7 @@ class TimeLeft:
     def hear(self, event: Event) -> None:
         if isinstance(event, RunStarted):
             self._started, self._steps = event, event.total_steps
+            self._step = event.resumed_after or 0
             self._rows = {"validation": event.validation_rows, "test": event.test_rows}
         elif isinstance(event, StepsCompleted):
             self._seconds.extend(event.seconds)

@@ -180,6 +180,7 @@ class SetupPage(QWidget):
                 supervised=lengths.supervised,
                 precision=precision,
                 device=device,
+                activation_checkpointing=config.training.activation_checkpointing,
             )
             for kind in KINDS
         }

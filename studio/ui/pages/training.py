@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal, SignalInstance
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
@@ -20,19 +20,24 @@ from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.log_view import LogView
 from studio.ui.widgets.run_facts import RunFacts
 from studio.ui.widgets.run_page import RunPage
+from studio.ui.words import plain_tooltip
 
 if TYPE_CHECKING:
     from studio.ui.widgets.training_plots import TrainingPlots
 
 _REDRAW_MS = 100
 _READING_REDRAW_MS = 500
+_PAUSE_TIP = "Finish this step, write a checkpoint, and give the memory back; Resume goes on from there"
+_CHECKPOINT_TIP = "Write a checkpoint after this step and go on, so that nothing so far can be lost"
 _STOP_TIP = "Finish this step, keep what was learnt, and predict the test messages with it"
-_ELSEWHERE = "This run is trained by another program, such as the command line; stop it there."
+_ELSEWHERE = "This run is trained by another program, such as the command line; {} it there."
+_FINISHING = "The step in progress is finished first."
 _STATES: dict[str, tuple[str, Tone]] = {
     "new": ("not started", "neutral"),
     "running": ("running", "neutral"),
     "completed": ("completed", "good"),
     "stopped": ("stopped", "neutral"),
+    "paused": ("paused", "neutral"),
     "failed": ("failed", "bad"),
     "crashed": ("crashed", "bad"),
     "interrupted": ("interrupted", "warning"),
@@ -43,14 +48,17 @@ class TrainingPage(RunPage):
     """Header, plots and log of the open run. Redraws on a timer while it is in sight."""
 
     stop_requested = Signal()
+    pause_requested = Signal()
+    checkpoint_requested = Signal()
+    resume_requested = Signal()
     results_requested = Signal()
 
     def __init__(self) -> None:
         super().__init__("trainingPage")
         self._dirty = False
-        self._problem_of = ""
+        self._problem_of: OpenRun | None = None
         self._overlays: list[Overlay] = []
-        self._stopping = ""
+        self._asked = ""
         self.plots: TrainingPlots | None = None
         """The plots; made when the page is shown first."""
         self._timer = QTimer(self)
@@ -69,6 +77,8 @@ class TrainingPage(RunPage):
             self.run.changed.disconnect(self._mark)
         if run is not None:
             run.changed.connect(self._mark)
+        if run is not self.run:
+            self._asked = ""
         self._log.show_run(run)
         super().show_run(run)
 
@@ -89,7 +99,6 @@ class TrainingPage(RunPage):
         if run is None:
             return
         if another:
-            self._stopping = ""
             self._name.show_text(run.name)
             self._method.show_text(f"{METHOD_TITLES[run.config.method.kind]} of {base_name(run.config.model.base)}")
             self._compare()
@@ -131,7 +140,11 @@ class TrainingPage(RunPage):
         self._name = named(ElidedLabel("title"), "trainingName", "Run")
         self._badge = named(Badge(), "trainingState", "State of the run", "How the run stands")
         self._method = named(ElidedLabel("muted"), "trainingMethod", "Method and base model")
-        self._stop = button("Stop and keep", "stopButton", _STOP_TIP, self._ask_stop)
+        self._checkpoint = button("Checkpoint now", "checkpointButton", _CHECKPOINT_TIP, self._ask_checkpoint)
+        self._pause = button("Pause", "pauseButton", _PAUSE_TIP, lambda: self._ask("Pausing…", self.pause_requested))
+        self._stop = button("Stop and keep", "stopButton", _STOP_TIP, lambda: self._ask("Stopping…", self.stop_requested))
+        self._resume = primary_button("Resume", "resumeButton", "Go on with this run from its newest checkpoint")
+        self._resume.clicked.connect(self.resume_requested)
         self._results = primary_button("See results", "resultsButton", "Show what the model gets right and wrong")
         self._results.clicked.connect(self.results_requested)
         row = QHBoxLayout()
@@ -140,8 +153,8 @@ class TrainingPage(RunPage):
         row.addWidget(self._badge)
         row.addWidget(self._method)
         row.addStretch(1)
-        row.addWidget(self._stop)
-        row.addWidget(self._results)
+        for control in (self._checkpoint, self._pause, self._stop, self._resume, self._results):
+            row.addWidget(control)
         return row
 
     def _build_body(self) -> QSplitter:
@@ -185,28 +198,43 @@ class TrainingPage(RunPage):
         elif self.run is not None and self.run.active:
             self._facts.show_elapsed(self.run)
 
-    def _ask_stop(self) -> None:
+    def _ask(self, answer: str, wish: SignalInstance) -> None:
+        """Ask for the end of the run, once; ``answer`` is what its button says until then."""
+        if self.run is not None and self.run.ours and not self._asked:
+            self._asked = answer
+            self._show_controls(self.run)
+            wish.emit()
+
+    def _ask_checkpoint(self) -> None:
         if self.run is not None and self.run.ours:
-            self._stopping = self.run.name
-            self._show_stop(self.run)
-            self.stop_requested.emit()
+            self.checkpoint_requested.emit()
 
     def _show_header(self, run: OpenRun) -> None:
         state, tone = _STATES[run.state]
         if run.state == "new" and run.active:
             state = "starting"
+        elif run.state == "paused":
+            state = f"paused at step {run.step:,}"
         elif run.state == "stopped" and run.folder.checkpoint() is not None:
             state = "stopped, kept"
         self._badge.show_state(state, tone)
-        self._show_stop(run)
+        self._show_controls(run)
         self._results.setVisible(not run.active and run.folder.predictions_path.exists())
         self._facts.show_run(run)
 
-    def _show_stop(self, run: OpenRun) -> None:
-        stopping = self._stopping == run.name
-        self._stop.setVisible(run.active)
-        self._stop.setText("Stopping…" if stopping else "Stop and keep")
-        allow(self._stop, _ELSEWHERE if not run.ours else "The step in progress is finished first." if stopping else "")
+    def _show_controls(self, run: OpenRun) -> None:
+        """What can be asked of a run at work, or of one that can go on."""
+        busy = _FINISHING if self._asked else ""
+        for control, text, asked in ((self._pause, "Pause", "Pausing…"), (self._stop, "Stop and keep", "Stopping…")):
+            control.setVisible(run.active)
+            control.setText(asked if self._asked == asked else text)
+            allow(control, busy if run.ours else _ELSEWHERE.format(text.split()[0].lower()))
+        self._checkpoint.setVisible(run.active and run.ours)
+        allow(self._checkpoint, busy or ("" if run.step else "No step has been taken yet."))
+        step = run.resumable_step
+        self._resume.setVisible(step is not None)
+        if step is not None:
+            self._resume.setToolTip(plain_tooltip(f"Go on with this run after step {step:,}, its newest checkpoint"))
 
     def _show_stage(self, run: OpenRun) -> None:
         self._progress.setVisible(run.active)
@@ -219,16 +247,18 @@ class TrainingPage(RunPage):
 
     def _show_problem(self, run: OpenRun) -> None:
         """Each problem is shown once, so that details which were unfolded stay so."""
-        shown = run.name if isinstance(run.final, Failed | Crashed) or run.state == "interrupted" else ""
-        if shown == self._problem_of:
+        shown = run if isinstance(run.final, Failed | Crashed) or run.state == "interrupted" else None
+        if shown is self._problem_of:
             return
         self._problem_of = shown
         if isinstance(run.final, Failed | Crashed):
             self._problem.show_problem(run.final)
-        elif shown:
+        elif shown is not None:
+            again = "Train again with the same settings; what is in the run folder stays as it is."
+            step = run.resumable_step
             self._problem.show_error(
                 "This run ended unexpectedly: the computer was switched off, or the app was closed by force.",
-                "Train again with the same settings; what is in the run folder stays as it is.",
+                again if step is None else f"Press Resume; it goes on after step {step:,}.",
             )
         else:
             self._problem.clear()

@@ -122,6 +122,9 @@ class BottomBar(QWidget):
 
     def show_end(self, name: str, final: Event) -> None:
         """How a run ended, until another begins."""
+        if isinstance(final, Finished) and final.outcome == "paused":
+            self.stage.setText(f"{name} is paused")
+            return
         how = f"{percent(final.accuracy)} right on test" if isinstance(final, Finished) and final.rows else "see Training"
         self.stage.setText(f"{name} has ended: {how}")
 

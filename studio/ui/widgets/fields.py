@@ -176,9 +176,10 @@ def optional_number(path: str, title: str, placeholder: str, unit: str = "") -> 
 
 
 def number_or_auto(path: str, title: str, unit: str = "") -> Field:
-    """A number, or the word auto."""
-    field = optional_number(path, title, "auto", unit)
-    field.set_value(default_of(path))
+    """A number, or the word that stands when nothing is said, such as auto."""
+    word = default_of(path)
+    field = optional_number(path, title, word, unit)
+    field.set_value(word)
     return field
 
 

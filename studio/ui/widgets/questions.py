@@ -19,14 +19,14 @@ class Work(Protocol):
     def cancel(self) -> None: ...
 
 
-def may_stop(parent: QWidget) -> bool:
-    """Ask whether the run in progress may be stopped so that the window can close."""
+def may_pause(parent: QWidget) -> bool:
+    """Ask whether the run in progress may be paused so that the window can close."""
     return _agrees(
         parent,
         "A run is in progress",
-        "Stop the run and close?",
-        "What it has learnt so far is kept. The test messages are not predicted.",
-        ("Stop, keep and close", "Keep training"),
+        "Pause the run and close?",
+        "What it has learnt so far is kept. Resume on the Training page goes on from there whenever you like.",
+        ("Pause and close", "Keep training"),
     )
 
 

@@ -27,6 +27,7 @@ DOTS: dict[RunState, tuple[str, bool]] = {
     "running": ("accent", True),
     "completed": ("good", True),
     "stopped": ("good", False),
+    "paused": ("accent", False),
     "failed": ("bad", True),
     "crashed": ("bad", False),
     "interrupted": ("warning", False),

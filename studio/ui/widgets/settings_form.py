@@ -36,6 +36,9 @@ class SettingsForm(Card):
             decimal("method.dropout", "Dropout", 0, 0.95, 0.01, 2, "share from 0 to 1"),
             number_or_auto("training.micro_batch", "Micro-batch", "messages, or auto"),
             choice("training.precision", "Precision"),
+            number_or_auto("training.checkpoint_every", "Checkpoint every", "steps, or evaluation"),
+            whole("training.keep_checkpoints", "Checkpoints to keep", 1, 1000, 1, "checkpoints besides the best"),
+            optional_number("training.early_stopping_patience", "Patience", "never ends early", "validations"),
             choice("training.scheduler", "Schedule"),
             decimal("training.warmup_ratio", "Warm-up", 0, 0.99, 0.01, 2, "share of all steps"),
             decimal("training.weight_decay", "Weight decay", 0, 10, 0.01, 3, "share per unit of learning rate"),
@@ -46,6 +49,7 @@ class SettingsForm(Card):
             optional_number("training.max_steps", "Step limit", "none", "optimizer steps"),
         ]
         self._wide = [
+            switch("training.activation_checkpointing", "Checkpoint activations: less memory, slower, the same result"),
             switch("training.evaluate_base", "Also predict the test messages with the untrained base"),
             paragraph("prompt.template", "Prompt template; {text} stands for the message"),
         ]
