@@ -13,7 +13,7 @@ from studio.core.starter import base_name
 from studio.core.words import METHOD_TITLES
 from studio.ui.models.open_run import OpenRun
 from studio.ui.overlays import Overlay
-from studio.ui.theme import GRID
+from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import Badge, ErrorPanel, Tone, allow, button, named, primary_button
 from studio.ui.widgets.frames import ElidedLabel, framed, split
 from studio.ui.widgets.job_progress import JobProgress
@@ -100,6 +100,8 @@ class TrainingPage(RunPage):
             return
         if another:
             self._name.show_text(run.name)
+            # The method gives way first when the buttons need the room.
+            self._name.setMinimumWidth(min(self._name.sizeHint().width(), 24 * GRID))
             self._method.show_text(f"{METHOD_TITLES[run.config.method.kind]} of {base_name(run.config.model.base)}")
             self._compare()
         self._show_header(run)
@@ -234,6 +236,7 @@ class TrainingPage(RunPage):
         step = run.resumable_step
         self._resume.setVisible(step is not None)
         if step is not None:
+            restyle(self._resume, "kind", "" if run.folder.predictions_path.exists() else "primary")
             self._resume.setToolTip(plain_tooltip(f"Go on with this run after step {step:,}, its newest checkpoint"))
 
     def _show_stage(self, run: OpenRun) -> None:
