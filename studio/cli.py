@@ -12,8 +12,9 @@ from typing import get_args
 from pydantic import BaseModel
 
 from studio import __version__
-from studio.cli_commands import COMMANDS, FAILED, INTERRUPTED
-from studio.cli_output import PROGRAM, Output
+from studio.cli_chat import add_chat_options, chat_settings
+from studio.cli_commands import COMMANDS
+from studio.cli_output import FAILED, INTERRUPTED, PROGRAM, Output
 from studio.core.config import RunConfig
 from studio.core.exports import ExportKind
 from studio.core.failures import explain
@@ -36,7 +37,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     # Options that are left out after the command must not overwrite those before it.
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--home", metavar="DIR", help="where runs and models are kept (or set FINETUNE_STUDIO_HOME)")
-    shared.add_argument("--json", action="store_true", help="write one JSON document to stdout (train, resume: one event a line)")
+    shared.add_argument("--json", action="store_true", help="write one JSON document to stdout (train, resume, chat: one a line)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     def add(name: str, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -66,6 +67,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     predict.add_argument("--data", metavar="FILE", type=Path, help="a CSV, TSV, JSON, JSONL or Parquet file of messages")
     predict.add_argument("--text-column", metavar="NAME", help="the column that holds the message; guessed when left out")
     predict.add_argument("--out", metavar="FILE", type=Path, help="the CSV file to write, with --data")
+    chat = add("chat", "ask a run's model message by message, from the terminal or a pipe")
+    chat.add_argument("run", metavar="RUN", help=_RUN)
+    add_chat_options(chat)
     export = add("export", "write what was learnt to a folder and verify it in a clean process")
     export.add_argument("run", metavar="RUN", help=_RUN)
     export.add_argument(
@@ -94,12 +98,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         from_file = parsed.data is not None and parsed.out is not None
         if (parsed.data is None) != (parsed.out is None) or from_file == bool(parsed.texts):
             predict.error("give messages, or --data FILE with --out FILE")
+    elif parsed.command == "chat":
+        try:
+            chat_settings(parsed)
+        except ValueError as error:
+            chat.error(str(error))
     return parsed
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out a parsed command; returns the exit code. Problems are told on stderr, in words."""
-    output = Output(arguments.json, streaming=arguments.command in ("train", "resume"))
+    output = Output(arguments.json, streaming=arguments.command in ("train", "resume", "chat"))
     try:
         code = COMMANDS[arguments.command](arguments, output)
         sys.stdout.flush()

@@ -11,7 +11,8 @@ from types import FrameType
 from typing import TypeVar
 
 from studio import doctor
-from studio.cli_output import PROGRAM, Output, plain, to_json
+from studio.cli_chat import chat
+from studio.cli_output import DONE, FAILED, INTERRUPTED, PROGRAM, Output, plain, to_json
 from studio.core.bases import HUB_PREFIX, typed_hub_id
 from studio.core.commands import Command, DownloadModel, Evaluate, Export, Forecast, Predict
 from studio.core.config import RunConfig, load_run_config, sample_run_config, validate_run_config
@@ -25,8 +26,6 @@ from studio.core.report import report_html
 from studio.core.resuming import resumable_step
 from studio.core.runs import Home, RunFolder
 from studio.supervise.process import WorkerProcess, resume_training, start_job, start_training
-
-DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 Answer = TypeVar("Answer", bound=Event)
 
@@ -220,6 +219,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Output], int]] = {
     "resume": resume,
     "evaluate": evaluate,
     "predict": predict,
+    "chat": chat,
     "export": export,
     "report": report,
     "forecast": forecast,

@@ -23,6 +23,7 @@ from studio.core.words import CRASHED, percent, short_count, short_number, size,
 from studio.doctor import Check
 
 PROGRAM = "finetune-studio"
+DONE, FAILED, INTERRUPTED = 0, 1, 130
 # Beyond this a matrix does not fit a terminal, and its few mistakes are easier to find as a list.
 _MATRIX_LABELS = 20
 _LISTED_PAIRS = 20
@@ -84,6 +85,14 @@ class Output:
     def document(self, content: object) -> None:
         """One JSON document."""
         print(json.dumps(content, indent=1, allow_nan=False))
+
+    def line(self, content: object) -> None:
+        """One JSON document of several, on a line of its own."""
+        print(json.dumps(content, allow_nan=False), flush=True)
+
+    def write(self, text: str) -> None:
+        """A piece of text that a model writes, as it comes; its line breaks are kept."""
+        print("\n".join(map(plain, text.replace("\t", "    ").split("\n"))), end="", flush=True)
 
     def event(self, event: Event) -> None:
         """A training event: a line of JSON, or progress."""

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from studio.core.words import counted
+
 LARGEST_SEED = 2**31 - 1
 
 Speaker = Literal["tuned", "base"]
@@ -47,3 +49,12 @@ class GenerationEnd(BaseModel):
     @property
     def tokens_per_second(self) -> float:
         return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+
+def written_facts(end: GenerationEnd, settings: GenerationSettings) -> str:
+    """How a free text came about, in one line."""
+    drawn = "greedy"
+    if settings.temperature:
+        drawn = f"temperature {settings.temperature:g}, top-p {settings.top_p:g}, seed {settings.seed}"
+    parts = [counted(end.tokens, "token"), f"{end.tokens_per_second:.1f} tokens/s", END_WORDS[end.reason], drawn]
+    return " · ".join([*parts, *(["without the template"] if settings.raw else [])])

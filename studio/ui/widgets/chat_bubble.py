@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePol
 
 from studio.core.chat_history import SPEAKER_NAMES, ChatAnswer, Exchange
 from studio.core.events import Predicted
-from studio.core.generation import END_WORDS, GenerationEnd, GenerationSettings
-from studio.core.words import counted, percent
+from studio.core.generation import GenerationSettings, written_facts
+from studio.core.words import percent
 from studio.ui import theme
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import button, named, text_label
@@ -215,19 +215,8 @@ def _facts(answer: ChatAnswer, settings: GenerationSettings | None) -> str:
         outside = f"{percent(answer.predicted.prediction.outside_mass)} of the probability is on texts that are no intent"
         return f"{outside} · {answer.predicted.seconds:.2f} s"
     if answer.end is not None and settings is not None:
-        return _written_facts(answer.end, settings)
+        return written_facts(answer.end, settings)
     return ""
-
-
-def _written_facts(end: GenerationEnd, settings: GenerationSettings) -> str:
-    drawn = (
-        f"temperature {settings.temperature:g}, top-p {settings.top_p:g}, seed {settings.seed}"
-        if settings.temperature
-        else "greedy"
-    )
-    speed = f"{end.tokens_per_second:.1f} tokens/s"
-    parts = [counted(end.tokens, "token"), speed, END_WORDS[end.reason], drawn, *(["without the template"] if settings.raw else [])]
-    return " · ".join(parts)
 
 
 def show_written(label: QLabel, text: str) -> None:
