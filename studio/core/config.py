@@ -130,8 +130,9 @@ class PromptConfig(_Table):
     @field_validator("template")
     @classmethod
     def _one_slot(cls, template: str) -> str:
-        if template.count(SLOT) != 1:
-            raise ValueError(f"must contain {SLOT} exactly once")
+        if (count := template.count(SLOT)) != 1:
+            found = f"it stands there {count} times" if count else "without it the model would not see the message"
+            raise ValueError(f"must contain {SLOT} exactly once: {found}")
         return template
 
 

@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from studio.core.config import MethodConfig, RunConfig
+from studio.core.errors import StudioError
+from studio.core.words import listed
 
 FP32 = 4
 NF4_BYTES = (4 + 0.127) / 8
@@ -175,6 +177,18 @@ def forecast(
         framework=FRAMEWORK_BYTES[device],
         output_bytes=trainable * FP32,
     )
+
+
+def check_layers(method: MethodConfig, model: ModelDescription) -> None:
+    """Raises StudioError when an adapter is to be put on layers that the model does not have."""
+    if method.kind == "full" or method.target_modules == "all-linear":
+        return
+    known = sorted({linear.name for linear in model.linears})
+    # A name may be the end of a module's path; its last part is what layers are called.
+    unknown = [name for name in method.target_modules if name.rpartition(".")[2] not in known]
+    if unknown:
+        problem = f"method.target_modules: this model has no layer named {listed(unknown)}; it has {', '.join(known)}"
+        raise StudioError(f"The run settings have a problem: {problem}.", "Name layers that the model has.", detail=problem)
 
 
 class Lengths(NamedTuple):

@@ -25,6 +25,8 @@ class TokenSession(QObject):
     """A StageChanged while something is being read."""
     event_received = Signal(object)
     """Each Event of the worker."""
+    released = Signal()
+    """The worker is gone, whatever the reason."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -115,3 +117,4 @@ class TokenSession(QObject):
         thread.event_received.disconnect(self._receive)
         thread.ended.disconnect(self._end)
         self.destroyed.disconnect(thread.cancel)
+        self.released.emit()

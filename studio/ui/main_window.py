@@ -145,6 +145,7 @@ class MainWindow(QMainWindow):
         self.error.clear()
         if self.chat is not None:
             self.chat.unload()
+        self.setup.prompt.tokens.release()
         try:
             self.session.start(config)
         except StudioError as error:
@@ -344,6 +345,8 @@ class MainWindow(QMainWindow):
         self.drops.refused.connect(self._refuse_drop)
         self._watch("model", self.setup.model.event_received)
         self._watch("data", self.setup.dataset.event_received)
+        tokens = self.setup.prompt.tokens.session
+        self._watch("tokens", tokens.event_received, tokens.released)
         self.session.run_started.connect(self._run_started)
         self.session.event_received.connect(self._event_received)
         self.session.run_ended.connect(self._run_ended)

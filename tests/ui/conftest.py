@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QCoreApplication, QEvent, QObject
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Signal
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from studio.core.commands import Command, DescribeModel, InspectData
+from studio.core.commands import Command, DescribeModel, InspectData, InspectTokens
 from studio.core.data_problems import DataProblem
-from studio.core.events import ColumnGuess, DataInspected, Event, ModelDescribed
+from studio.core.events import ColumnGuess, DataInspected, Event, ModelDescribed, TokensInspected
 from studio.core.memory import LinearShape, ModelDescription
 from studio.core.runs import Home
 from studio.supervise.gauges import MemorySample
@@ -78,12 +78,76 @@ class FakeJobs:
         return [job for job in self.asked if isinstance(job.command, kind) and job.active]
 
 
+class FakeTokens(QObject):
+    """Stands in for ``TokenSession``: starts no process and remembers what was asked."""
+
+    answered, failed, progressed, event_received, released = (
+        Signal(object),
+        Signal(object),
+        Signal(object),
+        Signal(object),
+        Signal(),
+    )
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self.asked: list[InspectTokens] = []
+        self.asking = False
+
+    def ask(self, command: InspectTokens) -> None:
+        self.asked.append(command)
+        self.asking = True
+
+    def release(self) -> None:
+        self.asking = False
+        self.released.emit()
+
+    def answer(self, **changes: object) -> TokensInspected:
+        """Answer the last question as a worker would whose messages all are alike."""
+        command = self.asked[-1]
+        totals = {"rows": 88, "longest": 57, "longest_row": 6, "mean": 31.2, "supervised": 4.2, "most_supervised": 6}
+        totals |= {"cut": 0, "cut_rows": [], "padding": 0.12, "alike": []}
+        totals |= {name: changes.pop(name) for name in list(changes) if name in totals}
+        message = command.message
+        told = {
+            "request": len(self.asked),
+            "row": None if message else min(command.row, 87),
+            "text": message.text if message else f"where is my card, {command.row + 1}?",
+            "label": message.label if message else "card_arrival",
+            "cut": "",
+            "chat": False,
+            "prompt": command.config.prompt.template.rstrip(),
+            "max_length": command.config.prompt.max_length,
+            "labels": ["card_arrival", "lost_card"],
+            "totals": totals,
+        }
+        written = f"<bos>|Message|:| {told['text']}|\n|Int|ent|:".split("|")
+        graded = [" card", "_", "arrival", "<eos>"] if told["label"] == "card_arrival" else [" lost", "_", "card", "<eos>"]
+        told["tokens"] = [
+            {"id": 100 + place, "text": text, "supervised": place >= len(written)} for place, text in enumerate(written + graded)
+        ]
+        answer = TokensInspected.model_validate({**told, **changes})
+        self.asking = False
+        self.answered.emit(answer)
+        return answer
+
+
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> FakeJobs:
     fake = FakeJobs()
     for module in ("dataset_picker", "model_picker", "known_models", "evaluate_now"):
         monkeypatch.setattr(f"studio.ui.widgets.{module}.run_job", fake.run_job)
+    monkeypatch.setattr("studio.ui.widgets.token_inspector.TokenSession", FakeTokens)
     return fake
+
+
+@pytest.fixture
+def tokens(ready: SetupPage, qtbot: QtBot) -> FakeTokens:
+    """The token inspector's session, once the page has asked it for the first time."""
+    session = ready.prompt.tokens.session
+    assert isinstance(session, FakeTokens)
+    qtbot.waitUntil(lambda: bool(session.asked))
+    return session
 
 
 @pytest.fixture

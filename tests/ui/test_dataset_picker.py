@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import InspectData
-from studio.core.config import DatasetConfig
+from studio.core.config import DatasetConfig, RunConfig
 from studio.core.data_problems import DataProblem
 from studio.core.events import ColumnGuess, DataInspected, Failed
 from studio.core.problem_rows import ProblemRow, ProblemRows, write_problem_rows
@@ -114,7 +114,7 @@ class TestReading:
         dataset = DatasetConfig(
             source="/a.csv", encoding="koi8-u", delimiter="^", text_column="t", label_name_column="names", labels=["a", "b"]
         )
-        ready.dataset.open_dataset(dataset)
+        ready.show_config(RunConfig(dataset=dataset))
         assert reread(ready, jobs, qtbot).dataset == dataset
         jobs.open(InspectData)[0].answer(text_file)
         assert ready.dataset.reading_choices.encoding.currentText() == "koi8-u"

@@ -198,6 +198,6 @@ def test_every_control_has_a_name_a_tooltip_and_an_accessible_name(ready: SetupP
 
 
 def test_words_from_data_are_never_markup(ready: SetupPage) -> None:
-    ours = {"gemmaTerms", "memoryLegend", "splitLegend"}
+    ours = {"gemmaTerms", "memoryLegend", "splitLegend", "tokenLegend"}
     for label in ready.findChildren(QLabel):
         assert label.textFormat() == Qt.TextFormat.PlainText or label.objectName() in ours, label.text()

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBo
 from studio.core.config import MethodKind, ModelConfig, RunConfig, load_run_config, sample_run_config, validate_run_config
 from studio.core.errors import StudioError
 from studio.core.machine import cpu_has_bf16
-from studio.core.memory import DeviceName, estimate_lengths, forecast
+from studio.core.memory import DeviceName, check_layers, estimate_lengths, forecast
 from studio.core.runs import Home
 from studio.core.words import size
 from studio.supervise.gauges import MemorySample
@@ -22,12 +22,14 @@ from studio.ui.widgets.basics import allow, button, primary_button, text_label
 from studio.ui.widgets.dataset_picker import SAMPLE, DatasetPicker
 from studio.ui.widgets.method_selector import KINDS, MethodSelector
 from studio.ui.widgets.model_picker import ModelPicker
+from studio.ui.widgets.prompt_card import PromptCard
 from studio.ui.widgets.run_file_dialog import RunFileDialog
 from studio.ui.widgets.settings_form import SettingsForm
 from studio.ui.widgets.source_menu import RecentSources
 
 TWO_COLUMNS_FROM = 1180
 _DELAY_MS = 120
+_HIGHEST_DATASET = 96 * GRID
 
 
 class SetupPage(QWidget):
@@ -42,10 +44,10 @@ class SetupPage(QWidget):
         self.dataset = DatasetPicker(RecentSources(settings))
         self.model = ModelPicker(home)
         self.method = MethodSelector()
-        self.settings = SettingsForm()
+        self.prompt = PromptCard(home)
+        controlled = (*self.dataset.controls, *self.model.controls, *self.method.controls)
+        self.settings = SettingsForm(self.prompt.fields, controlled)
         self._preset = RunConfig()
-        self._given: dict[str, dict[str, Any]] = {}
-        """What a run that is repeated says in places that have no field here."""
         self._running: str | None = None
         self._sample: MemorySample | None = None
         self._shown_available = 0
@@ -57,6 +59,12 @@ class SetupPage(QWidget):
         self.dataset.source_opened.connect(self._source_opened)
         self.method.kind_changed.connect(self._method_changed)
         self.settings.changed.connect(self._settings_changed)
+
+    @property
+    def controls(self) -> dict[str, QWidget]:
+        """The one control of each setting, by its place in run.toml."""
+        fields = {path: field.editor for path, field in self.settings.fields.items()}
+        return fields | self.dataset.controls | self.model.controls | self.method.controls
 
     def start(self, source: str = "sample", model: ModelConfig = ModelConfig()) -> None:  # noqa: B008  # it cannot change
         """Read the data and the model that the page opens with."""
@@ -73,17 +81,14 @@ class SetupPage(QWidget):
         self.settings.fill(table)
         if self.model.model is not None:
             table["model"] = self.model.model.model_dump()
-        for section, values in self._given.items():
-            table[section] = values | table.get(section, {})
         return validate_run_config(table)
 
     def show_config(self, config: RunConfig) -> None:
-        """Set everything up as in another run. Places without a field keep what it says, until other data is chosen."""
+        """Set everything up as in another run."""
         self.method.choose(config.method.kind)
         self.model.open_model(config.model)
         self.dataset.open_dataset(config.dataset)
         self.settings.show_config(config)
-        self._given = config.model_dump(exclude={"dataset", "model"}, exclude_none=True)
         self.refresh()
 
     def missing(self) -> list[str]:
@@ -105,9 +110,12 @@ class SetupPage(QWidget):
     def _checked(self) -> tuple[RunConfig | None, StudioError | None]:
         """The run as it is set up now, or what is wrong with it."""
         try:
-            return self.config(), None
+            config = self.config()
+            if self.model.description is not None:
+                check_layers(config.method, self.model.description)
         except StudioError as error:
             return None, error
+        return config, None
 
     def show_running(self, name: str | None) -> None:
         """A run of that name is active, or none is."""
@@ -131,6 +139,10 @@ class SetupPage(QWidget):
         config, problem = self._checked()
         self.settings.show_problems(problem)
         self.settings.show_warnings(config.warnings() if config is not None else [])
+        self.settings.show_model(self.model.description, config)
+        self.prompt.show_data(self.dataset.answer)
+        self.prompt.show_model(self.model.description)
+        self._inspect_tokens(config)
         self._show_forecasts()
         missing = self.missing()
         allow(self.train_button, "\n".join(missing))
@@ -151,6 +163,14 @@ class SetupPage(QWidget):
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
 
+    def _inspect_tokens(self, config: RunConfig | None) -> None:
+        waits_for = ""
+        if config is None:
+            waits_for = "Tokens are shown once the settings are right."
+        elif self.dataset.answer is None or self.dataset.reading or self.model.obstacle():
+            waits_for = "Tokens are shown once data and model are read."
+        self.prompt.show_config(None if waits_for else config, self._machine()[0], waits_for)
+
     def _ready_words(self) -> str:
         found = self.method.forecasts.get(self.method.kind)
         if found is None:
@@ -167,7 +187,7 @@ class SetupPage(QWidget):
         device, available = self._machine()
         self._shown_available = available
         labels = max(answer.train_counts, key=len, default="")
-        lengths = estimate_lengths(answer.longest_text, labels, config, device)
+        lengths = self.prompt.lengths(config, device) or estimate_lengths(answer.longest_text, labels, config, device)
         precision = config.training.precision
         if precision == "auto":
             precision = "bf16" if device == "cuda" or (device == "cpu" and cpu_has_bf16()) else "fp32"
@@ -198,8 +218,8 @@ class SetupPage(QWidget):
         return kind, sample.host_total - sample.host_used + sample.ours_host
 
     def _source_opened(self) -> None:
-        """The sample comes with settings of its own, a file takes the defaults."""
-        self._given = {}
+        """The sample comes with settings of its own, a file takes the defaults. Intents to keep are those of the data before."""
+        self.settings.fields["dataset.labels"].set_value(None)
         before, self._preset = self._preset, sample_run_config() if self.dataset.source == SAMPLE else RunConfig()
         self.settings.replace_preset(before, self._preset)
 
@@ -208,23 +228,28 @@ class SetupPage(QWidget):
         self.refresh()
 
     def _settings_changed(self) -> None:
-        limit = self.settings.fields["dataset.limit"].value()
+        options = self.settings.values("dataset")
+        limit = options.get("limit")
         if limit is None or (isinstance(limit, int) and limit >= 1):
-            self.dataset.set_limit(limit)
+            self.dataset.set_options(options)
         self._delay.start()
 
     def _build(self) -> None:
-        left, right = QVBoxLayout(), QVBoxLayout()
-        left.addWidget(self.dataset, 1)
+        self._left, self._right = QVBoxLayout(), QVBoxLayout()
+        # The tables take the room that the other column leaves, up to a point.
+        self.dataset.setMaximumHeight(_HIGHEST_DATASET)
+        self._left.addWidget(self.dataset, 1000)
+        self._left.addWidget(self.prompt)
+        self._left.addStretch(1)
         for card in (self.model, self.method, self.settings):
-            right.addWidget(card)
-        right.addStretch(1)
+            self._right.addWidget(card)
+        self._right.addStretch(1)
         self._columns = QBoxLayout(QBoxLayout.Direction.TopToBottom)
         self._columns.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
-        for layout in (left, right, self._columns):
+        for layout in (self._left, self._right, self._columns):
             layout.setSpacing(2 * GRID)
-        self._columns.addLayout(left, 5)
-        self._columns.addLayout(right, 6)
+        self._columns.addLayout(self._left, 5)
+        self._columns.addLayout(self._right, 6)
         content = QWidget()
         content.setObjectName("setupContent")
         content.setLayout(self._columns)
@@ -268,3 +293,8 @@ class SetupPage(QWidget):
         wide = width >= TWO_COLUMNS_FROM
         self._columns.setDirection(side_by_side if wide else stacked)
         self.dataset.views.stack(wide)
+        # One below the other, the prompt comes behind the model that it is for.
+        column, place = (self._left, 1) if wide else (self._right, 1)
+        if column.indexOf(self.prompt) < 0:
+            (self._right if wide else self._left).removeWidget(self.prompt)
+            column.insertWidget(place, self.prompt)

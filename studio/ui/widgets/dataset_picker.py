@@ -43,9 +43,7 @@ class DatasetPicker(Card):
         self.reading_choices = ReadingChoices()
         self.text_column, self.label_column = self.reading_choices.text_column, self.reading_choices.label_column
         self.answer: DataInspected | None = None
-        self._given: dict[str, Any] = {}
-        """What the data set of another run says in places that have no field here; gone with its source."""
-        self.limit: int | None = None
+        self._options: dict[str, Any] = {}
         self._source = SAMPLE
         self._job: Job | None = None
         self._rows = QTemporaryDir()
@@ -66,22 +64,34 @@ class DatasetPicker(Card):
 
     def table(self) -> dict[str, Any]:
         """The choices as run.toml's [dataset] has them."""
-        table = self._given | {"source": self._source, "validation_fraction": self.validation.value()}
+        table: dict[str, Any] = {"source": self._source, "validation_fraction": self.validation.value()}
         if self._source != SAMPLE:
             table["test_fraction"] = self.test_fraction.value()
             if self.test_file.path:
                 table["test"] = self.test_file.path
             table |= self.reading_choices.table()
-        if self.limit is not None:
-            table["limit"] = self.limit
-        return table
+        if self.validation_file.path:
+            table["validation"] = self.validation_file.path
+        return table | self._options
+
+    @property
+    def controls(self) -> dict[str, QWidget]:
+        """The controls of this card by the place of their setting in run.toml."""
+        read = {f"dataset.{name}": choice for name, choice in self.reading_choices.all.items()}
+        return read | {
+            "dataset.source": self.file.edit,
+            "dataset.validation": self.validation_file.edit,
+            "dataset.validation_fraction": self.validation.editor,
+            "dataset.test": self.test_file.edit,
+            "dataset.test_fraction": self.test_fraction.editor,
+        }
 
     def open_source(self, source: str) -> None:
         """Read a file, or the sample."""
         self._source = source or SAMPLE
-        self._given = {}
         self.reading_choices.forget()
         if self._source == SAMPLE:
+            self.validation_file.show_path("")
             self.test_file.show_path("")
         self._show_source()
         self.source_opened.emit()
@@ -90,19 +100,18 @@ class DatasetPicker(Card):
     def open_dataset(self, dataset: DatasetConfig) -> None:
         """Read the data set of another run, with its columns and shares."""
         self.open_source(dataset.source)
-        shown = {"source", "validation_fraction", "test", "test_fraction", "limit", *self.reading_choices.all}
-        self._given = dataset.model_dump(exclude=shown, exclude_none=True)
         self.validation.set_value(dataset.validation_fraction)
         self.test_fraction.set_value(dataset.test_fraction)
         if self._source != SAMPLE:
+            self.validation_file.show_path(dataset.validation or "")
             self.test_file.show_path(dataset.test or "")
             self.reading_choices.take(dataset)
         self.read_again()
 
-    def set_limit(self, limit: int | None) -> None:
-        """Use at most so many training rows."""
-        if limit != self.limit:
-            self.limit = limit
+    def set_options(self, options: dict[str, Any]) -> None:
+        """Settings of [dataset] that have their controls elsewhere: how many rows, which intents, which seed."""
+        if options != self._options:
+            self._options = dict(options)
             self.read_again()
 
     def read_again(self) -> None:
@@ -134,10 +143,11 @@ class DatasetPicker(Card):
             "data",
         )
         self.file.chosen.connect(self.open_source)
-        self.test_file = PathField(
-            "testPath", "Test file", "None: the test share is split off the file above", describe("dataset.test"), "file"
-        )
-        self.test_file.chosen.connect(self.read_again)
+        nothing = "None: a share is split off"
+        self.validation_file = PathField("validationPath", "Validation file", nothing, describe("dataset.validation"), "file")
+        self.test_file = PathField("testPath", "Test file", nothing, describe("dataset.test"), "file")
+        for file in (self.validation_file, self.test_file):
+            file.chosen.connect(self.read_again)
         for choice in self.reading_choices.all.values():
             choice.chosen.connect(self.read_again)
         self.validation = decimal("dataset.validation_fraction", "Validation share", 0.01, 0.9, 0.05, 2, "share from 0 to 1")
@@ -153,7 +163,10 @@ class DatasetPicker(Card):
         for column in range(4):
             grid.setColumnStretch(column, 1)
         choices = self.reading_choices
-        self._test_row = _labelled("Test file (optional)", self.test_file)
+        self._files = (
+            _labelled("Validation file (optional)", self.validation_file),
+            _labelled("Test file (optional)", self.test_file),
+        )
         grid.addWidget(_labelled("File", self.file), 0, 0, 1, 4)
         grid.addWidget(_labelled("Message column", self.text_column), 1, 0)
         grid.addWidget(_labelled("Intent column", self.label_column), 1, 1)
@@ -162,7 +175,8 @@ class DatasetPicker(Card):
         grid.addWidget(_labelled("Names of intents", choices.names), 2, 0, 1, 2)
         grid.addWidget(_labelled("Encoding", choices.encoding), 2, 2)
         grid.addWidget(_labelled("Delimiter", choices.delimiter), 2, 3)
-        grid.addWidget(self._test_row, 3, 0, 1, 4)
+        for number, row in enumerate(self._files):
+            grid.addWidget(row, 3, 2 * number, 1, 2)
         self.body.addWidget(inputs)
 
     def _build_views(self) -> None:
@@ -217,7 +231,8 @@ class DatasetPicker(Card):
         sample = self._source == SAMPLE
         self.file.show_path("" if sample else self._source)
         self.sample_button.setVisible(not sample)
-        self._test_row.setVisible(not sample)
+        for row in self._files:
+            row.setVisible(not sample)
         self._allow()
 
     def _allow(self) -> None:

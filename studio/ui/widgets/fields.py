@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel
-from PySide6.QtCore import QLocale, Signal
+from PySide6.QtCore import QLocale, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
+    QGridLayout,
     QLineEdit,
     QPlainTextEdit,
     QSizePolicy,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -40,13 +41,17 @@ def default_of(path: str) -> Any:
 
 def choices_of(path: str) -> list[str]:
     """The words a setting may be."""
-    table, name = _declared(path)
-    return [str(choice) for choice in get_args(type(table).model_fields[name].annotation)]
+    return [str(choice) for choice in get_args(annotation_of(path))]
 
 
 def _declared(path: str) -> tuple[BaseModel, str]:
     table, name = path.split(".")
     return getattr(RunConfig(), table), name
+
+
+def every_path() -> list[str]:
+    """The place of every setting in run.toml, such as ``training.epochs``."""
+    return [f"{section}.{name}" for section, table in RunConfig() for name in type(table).model_fields]
 
 
 class Field(QWidget):
@@ -63,18 +68,42 @@ class Field(QWidget):
         editor.setAccessibleDescription(tooltip)
         self._error = text_label("", "bad", wrap=True)
         self._error.hide()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(GRID // 2)
-        if not isinstance(editor, QCheckBox):
-            label = text_label(title, "field")
-            label.setBuddy(editor)
-            label.setToolTip(plain_tooltip(tooltip))
-            column.addWidget(label)
-        column.addWidget(editor)
-        column.addWidget(self._error)
-        column.addStretch(1)
+        self._label = text_label(title, "field")
+        self._label.setBuddy(editor)
+        self._label.setToolTip(plain_tooltip(tooltip))
+        self._label.setHidden(isinstance(editor, QCheckBox))
+        self.help = text_label(describe(path), "small", wrap=True)
+        self.help.hide()
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setVerticalSpacing(GRID // 2)
+        self._grid.setHorizontalSpacing(2 * GRID)
+        for row, part in enumerate((self._label, editor, self._error)):
+            self._grid.addWidget(part, row, 0)
+        self._grid.setRowStretch(3, 1)
         self._connect()
+
+    def beside_its_help(self) -> Field:
+        """The same as one line of a list: label, editor, and what the setting is for."""
+        for part in (self._label, self.editor, self._error):
+            self._grid.removeWidget(part)
+        if isinstance(self.editor, QCheckBox):
+            self._grid.addWidget(self.editor, 0, 0, 1, 2)
+        else:
+            self._grid.addWidget(self._label, 0, 0)
+            self._grid.addWidget(self.editor, 0, 1)
+        self._grid.addWidget(self.help, 0, 2, Qt.AlignmentFlag.AlignVCenter)
+        self._grid.addWidget(self._error, 1, 1, 1, 2)
+        for column, width in enumerate((15, 18)):
+            self._grid.setColumnMinimumWidth(column, width * GRID)
+            self._grid.setColumnStretch(column, 0)
+        self._label.setFixedWidth(15 * GRID)
+        self._label.setWordWrap(True)
+        if not isinstance(self.editor, QCheckBox):
+            self.editor.setFixedWidth(18 * GRID)
+        self._grid.setColumnStretch(2, 1)
+        self.help.show()
+        return self
 
     def value(self) -> Any:
         """What is in the editor, as run.toml would hold it; None for left out."""
@@ -82,26 +111,47 @@ class Field(QWidget):
         if isinstance(editor, QSpinBox | QDoubleSpinBox):
             return editor.value()
         if isinstance(editor, QComboBox):
-            return editor.currentText()
+            return editor.currentData()
         if isinstance(editor, QCheckBox):
             return editor.isChecked()
         if isinstance(editor, QPlainTextEdit):
-            return editor.toPlainText()
+            return self._lines() if self._is_list else editor.toPlainText()
         assert isinstance(editor, QLineEdit)
-        return _number(editor.text().strip())
+        text = editor.text().strip()
+        if self._is_list:
+            names = [name.strip() for name in text.split(",") if name.strip()]
+            return names if names and names != [default_of(self.path)] else default_of(self.path)
+        return text or None if self._is_text else _number(text)
 
     def set_value(self, value: Any) -> None:
         editor = self.editor
         if isinstance(editor, QSpinBox | QDoubleSpinBox):
             editor.setValue(value)
         elif isinstance(editor, QComboBox):
-            editor.setCurrentText(str(value))
+            editor.setCurrentIndex(max(0, editor.findData(value)))
         elif isinstance(editor, QCheckBox):
             editor.setChecked(bool(value))
         elif isinstance(editor, QPlainTextEdit):
-            editor.setPlainText(str(value))
+            editor.setPlainText("\n".join(value or []) if self._is_list else str(value))
         elif isinstance(editor, QLineEdit):
-            editor.setText("" if value is None else f"{value:g}" if isinstance(value, float) else str(value))
+            editor.setText(_written(value))
+
+    def _lines(self) -> list[str] | None:
+        """One name a line; none for an empty editor."""
+        assert isinstance(self.editor, QPlainTextEdit)
+        return [line.strip() for line in self.editor.toPlainText().splitlines() if line.strip()] or None
+
+    @property
+    def _is_list(self) -> bool:
+        return "list" in str(annotation_of(self.path))
+
+    @property
+    def _is_text(self) -> bool:
+        return not {"int", "float"} & {getattr(kind, "__name__", "") for kind in get_args(annotation_of(self.path))}
+
+    def show_note(self, words: str) -> None:
+        """Add to the help what is known of the chosen model or data."""
+        self.help.setText(f"{describe(self.path)} {words}".strip())
 
     def show_error(self, words: str) -> None:
         """Show what is wrong under the editor; nothing hides it."""
@@ -125,6 +175,27 @@ class Field(QWidget):
             editor.textChanged.connect(self.changed.emit)
         elif isinstance(editor, QLineEdit):
             editor.textChanged.connect(lambda _text: self.changed.emit())
+
+
+def annotation_of(path: str) -> Any:
+    """The type of a setting, as it is declared."""
+    table, name = _declared(path)
+    return type(table).model_fields[name].annotation
+
+
+def smallest_of(path: str) -> int:
+    """The smallest whole number that a setting may be."""
+    table, name = _declared(path)
+    bounds = [bound.ge for bound in type(table).model_fields[name].metadata if hasattr(bound, "ge")]
+    return int(bounds[0]) if bounds else 0
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _number(text: str) -> int | float | str | None:
@@ -183,13 +254,30 @@ def number_or_auto(path: str, title: str, unit: str = "") -> Field:
     return field
 
 
-def choice(path: str, title: str) -> Field:
-    """One of the words that the config allows."""
+def choice(path: str, title: str, words: Mapping[Any, str] | None = None) -> Field:
+    """One of the values that the config allows; ``words`` says how each is shown where it is not its own word."""
     editor = QComboBox()
-    editor.addItems(choices_of(path))
-    editor.setCurrentText(str(default_of(path)))
+    for value, shown in (words or {word: word for word in choices_of(path)}).items():
+        editor.addItem(shown, value)
+    editor.setCurrentIndex(max(0, editor.findData(default_of(path))))
     editor.setMinimumWidth(9 * GRID)
     return Field(path, title, guard_wheel(editor))
+
+
+def names(path: str, title: str, placeholder: str, unit: str) -> Field:
+    """Names with commas between them, or the one word that stands for all."""
+    field = optional_number(path, title, placeholder, unit)
+    field.set_value(default_of(path))
+    return field
+
+
+def lines(path: str, title: str, placeholder: str) -> Field:
+    """Names that may hold commas themselves, one a line."""
+    editor = QPlainTextEdit()
+    editor.setPlaceholderText(placeholder)
+    editor.setTabChangesFocus(True)
+    editor.setFixedHeight(7 * GRID)
+    return Field(path, title, editor)
 
 
 def switch(path: str, title: str) -> Field:

@@ -6,7 +6,7 @@ from typing import get_args
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QMouseEvent
-from PySide6.QtWidgets import QButtonGroup, QFrame, QGridLayout, QHBoxLayout, QRadioButton, QSizePolicy, QVBoxLayout
+from PySide6.QtWidgets import QButtonGroup, QFrame, QGridLayout, QHBoxLayout, QRadioButton, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.config import MethodKind
 from studio.core.memory import DeviceName, MemoryForecast, Verdict, verdict
@@ -123,6 +123,11 @@ class MethodSelector(Card):
     def kind(self) -> MethodKind:
         """The chosen method."""
         return next(kind for kind, card in self.cards.items() if card.radio.isChecked())
+
+    @property
+    def controls(self) -> dict[str, QWidget]:
+        """The control of the method's kind by its place in run.toml: the cards' buttons are one group."""
+        return {"method.kind": self.cards[self.kind].radio}
 
     def choose(self, kind: MethodKind) -> None:
         self.cards[kind].radio.setChecked(True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QProgressBar
+from PySide6.QtWidgets import QProgressBar, QWidget
 
 from studio.core.commands import Command, DescribeModel, DownloadModel
 from studio.core.config import ModelConfig
@@ -66,6 +66,13 @@ class ModelPicker(Card):
     def model(self) -> ModelConfig | None:
         """As in run.toml; None while no model is named."""
         return self.sources.model()
+
+    @property
+    def controls(self) -> dict[str, QWidget]:
+        """The controls of this card by the place of their setting in run.toml."""
+        sources = self.sources
+        base = sources.starter if sources.starter.isChecked() else sources.folder.edit if sources.other.isChecked() else sources.id
+        return {"model.base": base, "model.revision": sources.revision}
 
     @property
     def reading(self) -> bool:

@@ -1,0 +1,215 @@
+"""The prompt card: its preview at once, its tokens from a worker, and what it says of both."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLineEdit, QPushButton
+from pytestqt.qtbot import QtBot
+
+from studio.core.events import Failed
+from studio.core.memory import ModelDescription
+from studio.ui.pages.setup import SetupPage
+from tests.ui.conftest import FakeTokens
+from tests.ui.staging import editor
+from tests.ui.widget_walker import cut_texts, press
+
+
+def preview(page: SetupPage) -> str:
+    return page.prompt.preview.toPlainText()
+
+
+def asks_again(tokens: FakeTokens, qtbot: QtBot) -> None:
+    asked = len(tokens.asked)
+    qtbot.waitUntil(lambda: len(tokens.asked) == asked + 1)
+
+
+class TestPreview:
+    def test_it_follows_each_letter_without_a_worker(self, ready: SetupPage) -> None:
+        assert preview(ready) == "Message: <b>where</b> is my card?\nIntent: card_arrival"
+        ready.settings.fields["prompt.template"].set_value("A customer wrote: {text}\n")
+        assert preview(ready) == "A customer wrote: <b>where</b> is my card?\ncard_arrival"
+        (marked,) = ready.prompt.preview.extraSelections()
+        assert marked.cursor.selectedText() == "card_arrival"
+        assert marked.format.fontUnderline()
+
+    def test_it_shows_the_row_that_is_inspected(self, ready: SetupPage, tokens: FakeTokens) -> None:
+        tokens.answer(text="😀 help", label="lost_card")
+        assert preview(ready) == "Message: 😀 help\nIntent: lost_card"
+        assert ready.prompt.preview.extraSelections()[0].cursor.selectedText() == "lost_card"
+
+    @pytest.mark.parametrize(
+        ("template", "words"), [("Intent:", "would not see the message"), ("{text} {text}", "stands there 2 times")]
+    )
+    def test_a_slot_that_is_missing_or_there_twice_is_told_in_place(
+        self, ready: SetupPage, template: str, words: str, qtbot: QtBot
+    ) -> None:
+        field = ready.settings.fields["prompt.template"]
+        field.set_value(template)
+        assert preview(ready) == ""
+        qtbot.waitUntil(lambda: words in field.error)
+        assert "given" not in field.error
+        assert not ready.train_button.isEnabled()
+        field.set_value("{text}:")
+        qtbot.waitUntil(lambda: not field.error)
+        assert preview(ready).startswith("<b>where</b>")
+
+    def test_a_chat_shows_the_words_of_its_template_once_they_are_known(
+        self, ready: SetupPage, tokens: FakeTokens, description: ModelDescription
+    ) -> None:
+        assert "has no chat template" in ready.prompt.note.text()
+        ready.model.description = description.model_copy(update={"chat_template": True})
+        ready.refresh()
+        assert "own chat template" in ready.prompt.note.text()
+        tokens.answer(chat=True, prompt="<user>Message: {text}\nIntent:<end>\n<model>\n")
+        assert preview(ready) == "<user>Message: where is my card, 1?\nIntent:<end>\n<model>\ncard_arrival"
+        ready.settings.fields["prompt.use_chat_template"].set_value(False)
+        assert preview(ready) == "Message: where is my card, 1?\nIntent: card_arrival"
+
+
+class TestTokens:
+    def test_they_are_asked_for_once_data_and_model_are_read(self, ready: SetupPage, tokens: FakeTokens) -> None:
+        (command,) = tokens.asked
+        assert (command.config, command.row, command.message) == (ready.config(), 0, None)
+        inspector = ready.prompt.tokens
+        tokens.answer()
+        assert [token.text for token in inspector.view.tokens][:2] == ["<bos>", "Message"]
+        assert "12 tokens, 4 graded" in inspector._state.text()
+        assert "31 tokens on average, 4.2 of them graded" in inspector.totals.text()
+        assert "the longest has 57 of 256 (message 7)" in inspector.totals.text()
+        assert "Padding is 12.0 %" in inspector.totals.text()
+        inspector.view.choose(8)
+        assert inspector._state.text() == "Token 9 of 12: ' card', id 108, graded"
+
+    def test_before_that_it_says_what_is_waited_for(self, page: SetupPage) -> None:
+        page.refresh()
+        assert page.prompt.tokens._state.text() == "Tokens are shown once data and model are read."
+
+    def test_what_changes_tokens_is_asked_again_and_nothing_else(self, ready: SetupPage, tokens: FakeTokens, qtbot: QtBot) -> None:
+        tokens.answer()
+        ready.settings.fields["training.learning_rate"].set_value(1e-3)
+        ready.settings.fields["method.rank"].set_value(8)
+        qtbot.wait(700)
+        assert len(tokens.asked) == 1
+        for path, value in (("prompt.template", "{text} =>"), ("prompt.max_length", 64), ("prompt.use_chat_template", False)):
+            ready.settings.fields[path].set_value(value)
+            asks_again(tokens, qtbot)
+            assert getattr(tokens.asked[-1].config.prompt, path.split(".")[1]) == value
+            tokens.answer()
+
+    def test_many_letters_are_one_question(self, ready: SetupPage, tokens: FakeTokens, qtbot: QtBot) -> None:
+        template = editor(ready, "prompt.template")
+        qtbot.keyClicks(template, "Please read: ")
+        asks_again(tokens, qtbot)
+        qtbot.wait(600)
+        assert len(tokens.asked) == 2
+        assert tokens.asked[-1].config.prompt.template.startswith("Please read: ")
+
+    def test_one_goes_from_row_to_row(self, ready: SetupPage, tokens: FakeTokens, qtbot: QtBot) -> None:
+        tokens.answer()
+        inspector = ready.prompt.tokens
+        for name, row in (("nextRow", 1), ("nextRow", 2), ("previousRow", 1)):
+            step = inspector.findChild(QPushButton, name)
+            assert step is not None
+            qtbot.mouseClick(step, Qt.MouseButton.LeftButton)
+            assert tokens.asked[-1].row == row
+            tokens.answer()
+        inspector.number.selectAll()
+        qtbot.keyClicks(inspector.number, "88")
+        qtbot.keyClick(inspector.number, Qt.Key.Key_Return)
+        assert tokens.asked[-1].row == 87
+        tokens.answer()
+        assert inspector.number.value() == 88
+        assert "88?" in preview(ready)
+
+    def test_cut_messages_are_named_and_led_to(self, ready: SetupPage, tokens: FakeTokens, qtbot: QtBot) -> None:
+        tokens.answer(cut=3, cut_rows=[4, 40, 87])
+        inspector = ready.prompt.tokens
+        assert "3 messages are cut to fit: 5, 41, 88." in inspector.totals.text()
+        for row in (4, 40, 87, 4):
+            qtbot.mouseClick(inspector._next_cut, Qt.MouseButton.LeftButton)
+            assert tokens.asked[-1].row == row
+            tokens.answer(cut_rows=[4, 40, 87], text="long <b>story</b>")
+        assert inspector._cut.isHidden()
+
+    def test_what_was_cut_is_shown(self, ready: SetupPage, tokens: FakeTokens) -> None:
+        answer = tokens.answer()
+        ready.prompt.tokens._show_answer(answer.model_copy(update={"cut": " and so on"}))
+        assert ready.prompt.tokens._cut.text() == "Too long: ' and so on' is cut off its end."
+        assert ready.prompt.tokens._cut.isVisibleTo(ready)
+
+    def test_intents_that_look_alike_are_named(self, ready: SetupPage, tokens: FakeTokens) -> None:
+        tokens.answer(alike=[["card", "card "]])
+        assert "'card' and 'card '" in ready.prompt.tokens._alike.text()
+
+    def test_a_message_of_ones_own(self, ready: SetupPage, tokens: FakeTokens, qtbot: QtBot) -> None:
+        tokens.answer()
+        inspector = ready.prompt.tokens
+        press(inspector.own)
+        assert inspector.text.text() == "where is my card, 1?"
+        assert not inspector.number.isEnabled()
+        inspector.text.setText("my purse is gone")
+        inspector.label.setCurrentText("lost_card")
+        asks_again(tokens, qtbot)
+        message = tokens.asked[-1].message
+        assert message is not None
+        assert (message.text, message.label) == ("my purse is gone", "lost_card")
+        assert tokens.answer().row is None
+        inspector.own.setChecked(False)
+        assert tokens.asked[-1].message is None
+
+    def test_a_failure_is_told_in_place_and_goes_with_the_next_answer(
+        self, ready: SetupPage, tokens: FakeTokens, qtbot: QtBot
+    ) -> None:
+        tokens.answer()
+        tokens.failed.emit(Failed(kind="bad_chat_template", message="The template raises.", remedy="Set it to false."))
+        inspector = ready.prompt.tokens
+        assert inspector.error.message == "The template raises."
+        assert inspector.view.tokens == []
+        assert ready.train_button.isEnabled()
+        ready.settings.fields["prompt.use_chat_template"].set_value(False)
+        asks_again(tokens, qtbot)
+        tokens.answer()
+        assert inspector.error.isHidden()
+
+    def test_training_gets_the_memory_back(self, ready: SetupPage, tokens: FakeTokens, qtbot: QtBot) -> None:
+        tokens.answer()
+        ready.settings.fields["prompt.template"].set_value("{text} =>")
+        asks_again(tokens, qtbot)
+        ready.prompt.tokens.release()
+        assert not tokens.asking
+        ready.refresh()
+        asks_again(tokens, qtbot)
+
+    def test_the_forecast_knows_the_real_lengths(self, ready: SetupPage, tokens: FakeTokens) -> None:
+        before = ready.method.forecasts["lora"].activations
+        tokens.answer(longest=250)
+        ready.refresh()
+        longer = ready.method.forecasts["lora"].activations
+        assert longer > 2 * before
+        ready.settings.fields["prompt.template"].set_value("{text} =>")
+        ready.refresh()
+        assert ready.method.forecasts["lora"].activations < longer
+
+
+@pytest.mark.parametrize("width", [790, 1260])
+def test_nothing_is_cut(ready: SetupPage, tokens: FakeTokens, width: int, qtbot: QtBot) -> None:
+    tokens.answer(cut=2, cut_rows=[3, 4], alike=[["a", "a "]])
+    ready.prompt.tokens.own.setChecked(True)
+    ready.settings.show_advanced(True)
+    ready.resize(width, 700)
+    qtbot.wait(20)
+    assert cut_texts(ready) == []
+
+
+def test_own_words_are_kept_while_rows_are_read_again(ready: SetupPage, tokens: FakeTokens, qtbot: QtBot) -> None:
+    tokens.answer()
+    inspector = ready.prompt.tokens
+    inspector.own.setChecked(True)
+    own = inspector.findChild(QLineEdit, "ownText")
+    assert own is not None
+    own.setText("mine")
+    ready.settings.fields["prompt.max_length"].set_value(100)
+    asks_again(tokens, qtbot)
+    assert tokens.asked[-1].message is not None
+    assert tokens.asked[-1].message.text == "mine"
