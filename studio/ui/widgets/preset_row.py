@@ -20,6 +20,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "training.epochs": lambda value: counted(value, "epoch"),
     "training.batch_size": lambda value: f"batches of {value}",
     "training.warmup_ratio": lambda value: f"warm-up over {value:.0%} of the steps",
+    "training.early_stopping_patience": lambda value: f"ends after {counted(value, 'validation')} without a better one",
     "training.evaluate_base": lambda value: "the untrained base is tested too" if value else "no test of the untrained base",
 }
 
