@@ -13,13 +13,13 @@ INSTALLED_FOR_TESTS := $(INSTALLED)-test
 
 export PYTHON
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-real bench soak lint tree licences pins wheel clean
+.PHONY: help run setup test test-real bench soak lint tree licences pins desktop desktop-remove wheel clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' Makefile
 
 run: $(INSTALLED) ## start the app (the first start installs it into .venv)
-	@$(BIN)/python -m studio --demo-without-display
+	@$(BIN)/python -m studio --install-libraries --demo-without-display
 
 setup: $(INSTALLED_FOR_TESTS) ## install what developing needs into .venv
 
@@ -51,6 +51,12 @@ tree: $(INSTALLED_FOR_TESTS) ## write the file tree of README.md anew
 
 pins: ## resolve packaging/constraints.txt anew, in a fresh environment
 	sh packaging/pin.sh
+
+desktop: $(INSTALLED) ## put the app into this user's applications menu (Linux)
+	$(BIN)/python packaging/desktop.py install
+
+desktop-remove: $(INSTALLED) ## take it out of the menu again
+	$(BIN)/python packaging/desktop.py remove
 
 wheel: $(INSTALLED_FOR_TESTS) ## build dist/*.whl
 	rm -rf build

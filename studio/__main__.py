@@ -19,7 +19,13 @@ def main() -> int:
     parsed = cli.parse(arguments)
     if parsed.command is not None:
         return cli.run(parsed)
-    if (problem := doctor.display_problem()) is not None:
+    problem = doctor.display_problem()
+    if problem is not None and parsed.install_libraries:
+        from studio import libraries
+
+        if libraries.install_missing():
+            problem = doctor.display_problem()
+    if problem is not None:
         return cli.run_without_display(parsed, problem)
     return _open_window(parsed.home)
 

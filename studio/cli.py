@@ -33,6 +33,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--home", metavar="DIR", help="where runs and models are kept (or set FINETUNE_STUDIO_HOME)")
     parser.add_argument("--demo-without-display", action="store_true", help="where no window can open, run `demo` instead")
+    parser.add_argument(
+        "--install-libraries",
+        action="store_true",
+        help="on Debian and Ubuntu, as root or with sudo that asks for no password: first install what Qt's window misses",
+    )
     parser.set_defaults(json=False)
     # Options that are left out after the command must not overwrite those before it.
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)

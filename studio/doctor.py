@@ -112,9 +112,7 @@ def display_problem() -> str | None:
 
     Quick: tries Qt only where a display may be reached at all.
     """
-    if sys.platform.startswith("linux") and not any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    ):
+    if not has_display():
         return "There is no display: neither DISPLAY nor WAYLAND_DISPLAY is set. Start it in a desktop session, or use `ssh -X`."
     tried = _run_python(_QT)
     if tried.returncode == 0:
@@ -128,14 +126,20 @@ def display_problem() -> str | None:
     return f"Qt could not start: {reason}"
 
 
+def has_display() -> bool:
+    """Whether a display may be reached at all: elsewhere than on Linux, or where a variable names one."""
+    names = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in names)
+
+
 def missing_libraries(qt_words: str = "") -> list[str]:
     """Shared libraries that Qt or its X11 platform plugin cannot find, sorted. ``qt_words`` is what a failed start printed."""
     found = set()
-    for line in qt_words.splitlines():
+    place = _run_python(_QT_PLACE)
+    for line in [*qt_words.splitlines(), *place.stderr.splitlines()]:
         name, _, _ = line.partition(": cannot open shared object file")
         if name != line:
             found.add(name.split()[-1])
-    place = _run_python(_QT_PLACE)
     plugin = Path(place.stdout.strip()) / "platforms" / "libqxcb.so"
     if plugin.is_file() and (ldd := shutil.which("ldd")):
         listing = subprocess.run([ldd, str(plugin)], capture_output=True, text=True, check=False).stdout
@@ -148,8 +152,12 @@ def install_advice(libraries: list[str]) -> str:
     fedora = shutil.which("apt-get") is None and shutil.which("dnf") is not None
     if not fedora and shutil.which("apt-get") is None:
         return f"Install the packages of this system that hold these libraries: {', '.join(libraries)}"
-    packages = {_PACKAGES.get(name.split(".so")[0] + ".so", (name, f"'*/{name}*'"))[fedora] for name in libraries}
-    return f"Install them with: sudo {'dnf' if fedora else 'apt-get'} install {' '.join(sorted(packages))}"
+    return f"Install them with: sudo {'dnf' if fedora else 'apt-get'} install {' '.join(packages_of(libraries, fedora))}"
+
+
+def packages_of(libraries: list[str], fedora: bool = False) -> list[str]:
+    """The packages of Debian and Ubuntu, or of Fedora, that hold these shared libraries, sorted."""
+    return sorted({_PACKAGES.get(name.split(".so")[0] + ".so", (name, f"'*/{name}*'"))[fedora] for name in libraries})
 
 
 def _check_python() -> Check:
