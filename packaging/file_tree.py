@@ -10,9 +10,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 START, END = "<!-- tree: `make tree` writes it -->\n", "<!-- /tree -->"
 BESIDE = {
-    "resources/": "sample data set, icons, stylesheet; installed as the package studio.resources",
+    "resources/": "sample data set, help pages, icons, stylesheet; installed as the package studio.resources",
     "tests/": "a folder for each room; hygiene.py fails tests that leave threads, processes or Qt warnings behind",
-    "packaging/": "pinned versions, the set-up of .venv, licences of the libraries",
+    "packaging/": "pinned versions, the set-up of .venv, the entry of the applications menu, licences of the libraries",
     "Makefile": "run, test, lint, wheel; `make help` lists them",
     ".ci/run": "what continuous integration runs",
 }
