@@ -72,7 +72,10 @@ CONTROLS = {
     "confusionMatrix": "glossary#confusion-matrix",
     "messagesTable": "results#messages",
     "trainingLog": "training#log",
-    "stopButton": "training#stopping",
+    "checkpointButton": "glossary#checkpoint",
+    "pauseButton": "training#pause-stop-resume",
+    "stopButton": "training#pause-stop-resume",
+    "resumeButton": "training#pause-stop-resume",
     "exportFolder": "export#where",
     "export_adapter": "glossary#adapter",
     "export_merged": "glossary#merged-model",
@@ -108,7 +111,7 @@ class Entry:
 
 def slug(title: str) -> str:
     """A heading's name in a link: "Gradient norm" → "gradient-norm"."""
-    return re.sub(r"[^\w-]+", "", title.lower().replace(" ", "-").replace(".", ""))
+    return re.sub(r"[^\w-]+", "", title.lower().replace(" ", "-"))
 
 
 @cache

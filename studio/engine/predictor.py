@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from studio.core.config import DeviceConfig, RunConfig
+from studio.core.config import DeviceConfig, Precision, RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Evaluated, Finished, SplitName
 from studio.core.generation import GenerationEnd, GenerationSettings
@@ -188,7 +188,7 @@ def load_run(run: RunFolder, home: Home, progress: Progress, device: DeviceConfi
     checkpoint = kept_checkpoint(run)
     progress("checking the checkpoint", 0, 0)
     verify_checkpoint(checkpoint)
-    compute = choose_compute(device, config.training.precision) if device is not None else _compute_for(config)
+    compute = _compute_for(config, device or config.device)
     folder = base_folder(config.model, home, progress)
     progress("loading the model", 0, 0)
     encoder, labels = run_prompt(run, folder)
@@ -202,13 +202,14 @@ def run_prompt(run: RunFolder, folder: Path) -> tuple[PromptEncoder, LabelSet]:
     return encoder, encoder.label_set(run_labels(run))
 
 
-def _compute_for(config: RunConfig) -> Compute:
+def _compute_for(config: RunConfig, device: DeviceConfig) -> Compute:
     """Threads are left to torch: those of the run may belong to another computer, as its device may."""
     precision = config.training.precision
+    # fp16 is for CUDA.
+    elsewhere: Precision = "fp32" if precision == "fp16" else precision
     try:
-        return choose_compute(config.device, precision)
+        return choose_compute(device, elsewhere if device.kind == "cpu" else precision)
     except StudioError as error:
         if error.kind != "no_device":
             raise
-    # fp16 is for CUDA, which is what this computer lacks then.
-    return choose_compute(DeviceConfig(), "fp32" if precision == "fp16" else precision)
+    return choose_compute(DeviceConfig(), elsewhere)

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from studio.core.commands import Export
-from studio.core.config import MethodConfig
+from studio.core.config import DeviceConfig, MethodConfig
 from studio.core.events import Exported, StageChanged
-from studio.core.runs import Home
+from studio.core.runs import Home, RunFolder
 from studio.engine import exactness, methods
 from studio.worker import exporting
 from tests.tiny import save_tiny
@@ -108,3 +108,11 @@ def test_bytes_are_told_while_it_writes(trained: dict[str, Trained], tmp_path: P
     assert [event.done for event in told] == sorted(event.done for event in told)
     assert 0 < told[-1].done <= told[-1].total
     assert told[-1].total == pytest.approx(sum(exported.files.values()), rel=0.2)
+
+
+def test_a_run_in_fp16_is_merged_on_the_cpu(own_run: RunFolder, trained: dict[str, Trained], tmp_path: Path) -> None:
+    """It was trained on a card that this computer need not have."""
+    config = own_run.config().with_training(precision="fp16")
+    own_run.write_config(config.model_copy(update={"device": DeviceConfig(kind="cuda")}))
+    exported = merged(Trained(trained["lora-bf16"].home, own_run, []), tmp_path / "out")
+    assert exported.verified
