@@ -424,6 +424,7 @@ class MainWindow(QMainWindow):
         self._refresh_timer.stop()
         if self.chat is not None:
             self.chat.unload()
+        self.setup.prompt.tokens.release()
         save_layout(self, self._shell, self._settings)
         event.accept()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLineEdit, QPushButton
@@ -9,9 +11,10 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.events import Failed
 from studio.core.memory import ModelDescription
+from studio.ui.main_window import MainWindow
 from studio.ui.pages.setup import SetupPage
 from tests.ui.conftest import FakeTokens
-from tests.ui.staging import editor
+from tests.ui.staging import FAILS, editor
 from tests.ui.widget_walker import cut_texts, press
 
 
@@ -197,6 +200,7 @@ def test_nothing_is_cut(ready: SetupPage, tokens: FakeTokens, width: int, qtbot:
     tokens.answer(cut=2, cut_rows=[3, 4], alike=[["a", "a "]])
     ready.prompt.tokens.own.setChecked(True)
     ready.settings.show_advanced(True)
+    ready.dataset.open_source("/some.csv")
     ready.resize(width, 700)
     qtbot.wait(20)
     assert cut_texts(ready) == []
@@ -213,3 +217,18 @@ def test_own_words_are_kept_while_rows_are_read_again(ready: SetupPage, tokens: 
     asks_again(tokens, qtbot)
     assert tokens.asked[-1].message is not None
     assert tokens.asked[-1].message.text == "mine"
+
+
+def test_a_window_that_closes_or_trains_lets_the_worker_go(
+    window: MainWindow, answer_all: Callable[[], None], the_worker_is: Callable[[str], None], qtbot: QtBot
+) -> None:
+    answer_all()
+    session = window.setup.prompt.tokens.session
+    assert isinstance(session, FakeTokens)
+    qtbot.waitUntil(lambda: session.asking)
+    the_worker_is(FAILS)
+    with qtbot.waitSignal(session.released):
+        window.train(window.setup.config())
+    qtbot.waitUntil(lambda: not window.session.active, timeout=20_000)
+    with qtbot.waitSignal(session.released):
+        window.close()

@@ -143,7 +143,7 @@ class DatasetPicker(Card):
             "data",
         )
         self.file.chosen.connect(self.open_source)
-        nothing = "None: a share is split off"
+        nothing = "None"
         self.validation_file = PathField("validationPath", "Validation file", nothing, describe("dataset.validation"), "file")
         self.test_file = PathField("testPath", "Test file", nothing, describe("dataset.test"), "file")
         for file in (self.validation_file, self.test_file):
@@ -163,20 +163,21 @@ class DatasetPicker(Card):
         for column in range(4):
             grid.setColumnStretch(column, 1)
         choices = self.reading_choices
-        self._files = (
-            _labelled("Validation file (optional)", self.validation_file),
-            _labelled("Test file (optional)", self.test_file),
-        )
+        # The sample comes with all of this.
+        self._of_files = {
+            _labelled("Names of intents", choices.names): (2, 0),
+            _labelled("Encoding", choices.encoding): (2, 2),
+            _labelled("Delimiter", choices.delimiter): (3, 0),
+            _labelled("Validation file (optional)", self.validation_file): (4, 0),
+            _labelled("Test file (optional)", self.test_file): (4, 2),
+        }
         grid.addWidget(_labelled("File", self.file), 0, 0, 1, 4)
         grid.addWidget(_labelled("Message column", self.text_column), 1, 0)
         grid.addWidget(_labelled("Intent column", self.label_column), 1, 1)
         grid.addWidget(self.validation, 1, 2)
         grid.addWidget(self.test_fraction, 1, 3)
-        grid.addWidget(_labelled("Names of intents", choices.names), 2, 0, 1, 2)
-        grid.addWidget(_labelled("Encoding", choices.encoding), 2, 2)
-        grid.addWidget(_labelled("Delimiter", choices.delimiter), 2, 3)
-        for number, row in enumerate(self._files):
-            grid.addWidget(row, 3, 2 * number, 1, 2)
+        for part, (row, place) in self._of_files.items():
+            grid.addWidget(part, row, place, 1, 2)
         self.body.addWidget(inputs)
 
     def _build_views(self) -> None:
@@ -231,8 +232,8 @@ class DatasetPicker(Card):
         sample = self._source == SAMPLE
         self.file.show_path("" if sample else self._source)
         self.sample_button.setVisible(not sample)
-        for row in self._files:
-            row.setVisible(not sample)
+        for part in self._of_files:
+            part.setVisible(not sample)
         self._allow()
 
     def _allow(self) -> None:

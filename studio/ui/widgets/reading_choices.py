@@ -72,6 +72,8 @@ class GuessedChoice(QComboBox):
         if self.given is not None and self.findData(self.given) < 0:
             self.addItem(self.given, self.given)
         self.setCurrentIndex(self.findData(self.given) if self.given is not None else 0)
+        if (edit := self.lineEdit()) is not None:
+            edit.setCursorPosition(0)  # a text that is too long shows its beginning
 
     def _choose(self, index: int) -> None:
         self.given = self.itemData(index)
