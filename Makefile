@@ -32,6 +32,7 @@ test-real: $(INSTALLED_FOR_TESTS) ## train the starter model on the sample, for 
 bench: $(INSTALLED_FOR_TESTS) ## measure how soon the window is there, and how long it ever does not answer
 	$(BIN)/python -m tests.benchmarks.startup
 	$(BIN)/python -m tests.benchmarks.stalls
+	$(BIN)/python -m tests.benchmarks.curves
 
 soak: $(INSTALLED_FOR_TESTS) ## random actions on the real window; MINUTES=60 SEED=1, and ARGS= as in tests/soak/run.py
 	$(BIN)/python -m tests.soak.run --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1) $(ARGS)

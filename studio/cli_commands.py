@@ -12,9 +12,11 @@ from typing import TypeVar
 
 from studio import doctor
 from studio.cli_chat import chat
+from studio.cli_comparison import show_comparison
 from studio.cli_output import DONE, FAILED, INTERRUPTED, PROGRAM, Output, plain, to_json
 from studio.core.bases import HUB_PREFIX, typed_hub_id
 from studio.core.commands import Command, DownloadModel, Evaluate, Export, Forecast, Predict
+from studio.core.compare_runs import compare_runs
 from studio.core.config import RunConfig, load_run_config, sample_run_config, validate_run_config
 from studio.core.errors import StudioError
 from studio.core.events import Event, Exported, Finished, Forecasted, ModelDescribed, Predicted
@@ -170,8 +172,16 @@ def download(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def runs(arguments: argparse.Namespace, output: Output) -> int:
+    home = Home.locate(arguments.home)
+    if arguments.compare is not None:
+        comparison = compare_runs([home.find_run(name) for name in arguments.compare])
+        if output.json:
+            output.document(to_json(comparison))
+        else:
+            show_comparison(comparison, output)
+        return DONE
     summaries = []
-    for run in Home.locate(arguments.home).list_runs():
+    for run in home.list_runs():
         try:
             summaries.append(run.summary())
         except StudioError as error:  # one damaged run must not hide the others

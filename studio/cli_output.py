@@ -55,6 +55,10 @@ class Output:
         if not self.json:
             self._out.print(text, soft_wrap=True)
 
+    def table(self, listing: Table | str) -> None:
+        if not self.json:
+            self._out.print(listing)
+
     def warn(self, text: str) -> None:
         self._warnings.add(text)
         self._problems.print(f"Warning: {plain(text)}", style="yellow")

@@ -14,7 +14,7 @@ import pytest
 from studio import cli
 from studio.core.config import MethodConfig, RunConfig, dump_run_config
 from studio.core.events import Finished
-from studio.core.predictions import PredictionTable, write_confusion
+from studio.core.predictions import PredictionTable, write_confusion, write_predictions
 from tests.terminal import FAILURE, FINISHED, LABELS, STARTED, TRAINED, Terminal, predictions
 
 
@@ -229,6 +229,23 @@ def test_runs_lists_newest_first_and_survives_a_damaged_one(terminal: Terminal) 
     assert damaged.name in terminal.err
     assert terminal.run("runs", "--json") == 0
     assert [entry["name"] for entry in json.loads(terminal.out)] == [second.name, first.name]
+
+
+def test_runs_are_compared(terminal: Terminal) -> None:
+    first, second = terminal.a_run(), terminal.a_run("full")
+    write_predictions(first.predictions_path, LABELS, predictions())
+    right = [row.model_copy(update={"predicted": row.label}) for row in predictions()]
+    write_predictions(second.predictions_path, LABELS, right)
+    assert terminal.run("runs", "--compare", first.name, second.name) == 0
+    assert "method.kind" in terminal.out
+    assert f"{second.name} is right on 1 message that {first.name} gets wrong, and wrong on 0" in terminal.out
+    assert "message 1" in terminal.out
+    assert terminal.run("runs", "--compare", first.name, second.name, "--json") == 0
+    document = json.loads(terminal.out)
+    assert document["pairs"] == [{"name": second.name, "both_right": 3, "fixed": 1, "broken": 0, "both_wrong": 0}]
+    assert [row["text"] for row in document["disagreements"]] == ["message 1"]
+    assert terminal.run("runs", "--compare", first.name) == 1
+    assert "at least two runs" in terminal.err
 
 
 def test_the_demo_trains_and_exports(terminal: Terminal) -> None:

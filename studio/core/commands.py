@@ -209,6 +209,13 @@ class VerifyExport(_Command):
     precision: Literal["fp32", "bf16", "fp16"]
 
 
+class CompareRuns(_Command):
+    """Put two or more run folders side by side; answered by ``RunsCompared``."""
+
+    command: Literal["compare_runs"] = "compare_runs"
+    runs: list[str]
+
+
 Command = Annotated[
     InspectData
     | DescribeModel
@@ -228,7 +235,8 @@ Command = Annotated[
     | Generate
     | Cancel
     | Export
-    | VerifyExport,
+    | VerifyExport
+    | CompareRuns,
     Field(discriminator="command"),
 ]
 command_adapter: TypeAdapter[Command] = TypeAdapter(Command)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from studio.core.comparison import RunComparison
 from studio.core.data_problems import DataProblem
 from studio.core.generation import GenerationEnd
 from studio.core.memory import DeviceName, MemoryForecast, ModelDescription
@@ -398,6 +399,13 @@ class Exported(_Event):
     """Python that loads this export and asks it."""
 
 
+class RunsCompared(_Event):
+    """Answer to ``CompareRuns``."""
+
+    event: Literal["runs_compared"] = "runs_compared"
+    comparison: RunComparison
+
+
 class ProtocolError(_Event):
     """A line that was no event. Made on the app's side, never sent."""
 
@@ -439,6 +447,7 @@ Event = Annotated[
     | TokensInspected
     | ModelLoaded
     | Exported
+    | RunsCompared
     | ProtocolError
     | Crashed,
     Field(discriminator="event"),

@@ -173,9 +173,31 @@ def read_predictions(path: Path) -> PredictionTable:
     try:
         return _read(path)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise StudioError(
-            f"The predictions {path.name} cannot be read: {error}.", "Evaluate the run again.", kind="damaged_run"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was predicted of each message of a split, column by column: all that a comparison of runs needs."""
+
+    texts: list[str]
+    labels: list[str]
+    predicted: list[str]
+    probabilities: list[float]
+
+
+def read_answers(path: Path) -> Answers:
+    """Raises StudioError when the file is missing or damaged."""
+    try:
+        columns = pq.read_table(path, columns=["text", "label", "predicted", "probability"]).to_pydict()
+        labels = [label or "" for label in columns["label"]]
+        return Answers(columns["text"], labels, columns["predicted"], columns["probability"])
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> StudioError:
+    return StudioError(f"The predictions {path.name} cannot be read: {error}.", "Evaluate the run again.", kind="damaged_run")
 
 
 def _read(path: Path) -> PredictionTable:

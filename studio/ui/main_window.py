@@ -29,6 +29,7 @@ from studio.ui.pages.setup import SetupPage
 from studio.ui.run_actions import RESUME, Act, RunActions
 from studio.ui.widgets.about import AboutDialog
 from studio.ui.widgets.bottom_bar import BottomBar
+from studio.ui.widgets.compare_dialog import CompareDialog
 from studio.ui.widgets.known_models import read_models, write_models
 from studio.ui.widgets.questions import Work
 from studio.ui.widgets.run_page import RunPage
@@ -246,6 +247,13 @@ class MainWindow(QMainWindow):
         if self.overlays.shown:
             self.show_tab("Training")
 
+    def _compare(self, run: RunFolder) -> None:
+        """Hold the runs that are laid over against one, or the newest other run."""
+        runs = self.sidebar.model.runs()
+        laid = [overlay.run.folder for overlay in self.overlays.shown if overlay.run.folder != run]
+        others = laid or [folder for _name, folder in runs if folder != run][:1]
+        CompareDialog(runs, [run, *others], self).show()
+
     def _forget(self, folder: RunFolder) -> None:
         if self.open_run is not None and self.open_run.folder.path == folder.path:
             self._show_run(None)
@@ -334,6 +342,7 @@ class MainWindow(QMainWindow):
         self.sidebar.new_run_requested.connect(self.new_run)
         self.sidebar.overlays_changed.connect(self._overlay)
         self.overlays.failed.connect(self.error.show_problem)
+        self.actions_of_runs.compare_requested.connect(self._compare)
         self.actions_of_runs.overlay_toggled.connect(lambda run: self.sidebar.toggle_overlay(run.path))
         self.sidebar.menu_requested.connect(self.actions_of_runs.show_menu)
         self.actions_of_runs.notes_changed.connect(self.sidebar.refresh)

@@ -36,10 +36,10 @@ class Overlays(QObject):
         self.shown: list[Overlay] = []
 
     def show_runs(self, paths: Sequence[Path | None]) -> None:
-        """Lay over exactly these runs: one for each of the colours, None for none in it."""
+        """Lay over exactly these runs: one for each of the colours in turn, None for none in it."""
         known = {overlay.run.folder.path: overlay.run for overlay in self.shown}
         shown = []
-        for path, colour in zip(paths, OVERLAYS, strict=True):
+        for path, colour in zip(paths, OVERLAYS, strict=False):
             if path is None:
                 continue
             run = known.pop(path, None) or self._open(RunFolder(path))

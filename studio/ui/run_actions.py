@@ -32,6 +32,8 @@ class RunActions(QObject):
     """Emitted with the RunConfig that another run is to begin with."""
     overlay_toggled = Signal(object)
     """Emitted with the RunFolder whose curves are to be laid over the open run's, or not any more."""
+    compare_requested = Signal(object)
+    """Emitted with the RunFolder that others are to be held against."""
     deleted = Signal(object)
     """Emitted with the RunFolder that is in the trash now."""
     failed = Signal(object)
@@ -43,6 +45,7 @@ class RunActions(QObject):
         self.entries: tuple[tuple[str, Act], ...] = (
             (RESUME, self.resume_requested.emit),
             ("Title, tags and note…", self.edit_notes),
+            ("Compare with…", self.compare_requested.emit),
             ("Repeat with changes", self.repeat),
             ("Open its folder", self.show_folder),
             ("Move to the trash…", self.delete),

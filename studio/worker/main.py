@@ -37,6 +37,7 @@ JOBS = {
     "load_model": "studio.worker.chatting:chat",
     "export": "studio.worker.exporting:export",
     "verify_export": "studio.worker.exporting:verify_export",
+    "compare_runs": "studio.worker.comparing:compare",
 }
 _LAUNCHER_VARIABLES = (
     *("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"),

@@ -165,8 +165,8 @@ def assert_usable(page: QWidget) -> None:
         assert label.textFormat() == Qt.TextFormat.PlainText, label.text()
     for kind in (QAbstractButton, QLineEdit, QPlainTextEdit, QAbstractItemView):
         for control in page.findChildren(kind):
-            # Qt's own parts (a scroll bar's button, a line edit's cross) are named after themselves.
-            if control.objectName().startswith("_") or control.objectName().startswith("qt_") or isinstance(control, QHeaderView):
+            # Qt's own parts (a scroll bar's or tab bar's button, a line edit's cross) are named after themselves.
+            if control.objectName().startswith(("_", "qt_", "Scroll")) or isinstance(control, QHeaderView):
                 continue
             if not control.metaObject().className().startswith(("QLineEditIconButton", "QTableCornerButton")):
                 assert control.objectName(), control

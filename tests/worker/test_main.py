@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.commands import Command, InspectData, Stop, Train
+from studio.core.commands import Command, CompareRuns, InspectData, Stop, Train
 from studio.core.config import DatasetConfig, RunConfig
-from studio.core.events import DataInspected, Event, Failed, Hello, LogLine
+from studio.core.events import DataInspected, Event, Failed, Hello, LogLine, RunsCompared
 from studio.core.failures import is_out_of_memory
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import decode_command, decode_event, encode
@@ -35,6 +35,16 @@ def test_a_job_answers_and_the_process_ends(tmp_path: Path) -> None:
     assert isinstance(events[-1], DataInspected)
     assert ended.returncode == 0
     assert ended.stderr == b""
+
+
+def test_runs_are_put_side_by_side(tmp_path: Path) -> None:
+    home = Home.locate(tmp_path)
+    runs = [home.create_run(RunConfig()), home.create_run(RunConfig().with_training(learning_rate=1e-3))]
+    events, _ended = converse(CompareRuns(runs=[str(run.path) for run in runs]))
+    assert isinstance(events[-1], RunsCompared)
+    comparison = events[-1].comparison
+    assert [run.name for run in comparison.runs] == [run.name for run in runs]
+    assert [setting.key for setting in comparison.settings if setting.differs] == ["training.learning_rate"]
 
 
 def test_a_problem_in_a_file_is_a_failed_with_a_remedy(tmp_path: Path) -> None:

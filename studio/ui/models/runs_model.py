@@ -87,6 +87,10 @@ class RunsModel(QAbstractListModel):
                 return self.index(number)
         return QModelIndex()
 
+    def runs(self) -> list[tuple[str, RunFolder]]:
+        """All runs by the names a person gave them, newest first."""
+        return [(row.notes.title or row.name, RunFolder(row.path)) for row in self._rows]
+
     def matches(self, number: int, words: str) -> bool:
         """Whether what is known of a run holds every one of the words, in any case and order."""
         known = _words(self._rows[number]).casefold()
