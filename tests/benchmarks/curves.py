@@ -118,7 +118,9 @@ def _resident() -> int:
 
 
 def _tell(name: str, meter: StallMeter, more: str = "") -> None:
-    print(f"{name:<22} longest stall {meter.stop()}{f'; {more}' if more else ''}", flush=True)
+    stall = meter.stop()
+    computing = f"most that this thread computed in one go {meter.hardest:.0f} ms"
+    print(f"{name:<22} longest stall {stall.clock:.0f} ms, {computing}{f'; {more}' if more else ''}", flush=True)
 
 
 def main() -> None:
