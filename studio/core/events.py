@@ -233,6 +233,10 @@ class DataInspected(_Event):
     """What was left out or looks wrong."""
 
 
+SPARE_BYTES = 2**28
+"""What a download leaves free."""
+
+
 class MissingFiles(BaseModel):
     """What a download of a hub model would fetch. All in bytes."""
 
@@ -244,6 +248,11 @@ class MissingFiles(BaseModel):
     """What is not on this computer yet; less than ``total`` after a download that was cancelled or broke off."""
     free: int
     """Free space where it would go."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room for it. The disk that it goes to holds everything else of the person too."""
+        return self.free >= self.missing + SPARE_BYTES
 
 
 class ModelDescribed(_Event):

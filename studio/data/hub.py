@@ -31,6 +31,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # exported wi
 )
 
 from studio.core.errors import InterruptedByUserError, StudioError
+from studio.core.events import SPARE_BYTES, MissingFiles
 from studio.core.words import size
 from studio.data.hub_refusals import told
 
@@ -42,8 +43,6 @@ TIMEOUT = 10.0
 ATTEMPTS = 5
 """How often in a row a file may bring nothing before the download gives up."""
 _PAUSE = 1.0
-# Beyond the download itself: the disk that holds the cache holds everything else of the person too.
-_SPARE_BYTES = 2**28
 
 Report = Callable[[str, int], None]
 """Told the file that is coming, and how many bytes of it are there."""
@@ -88,6 +87,8 @@ def reaching_the_hub(id: str, kind: Kind = "model", revision: str | None = None)
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = os.environ.get(OFFLINE_BY_CHOICE, "").lower() in ("1", "true", "yes", "on")
     disable_progress_bars()
+    # huggingface_hub waits forever unless each call says otherwise, and not each of them can.
+    get_session().timeout = TIMEOUT
     try:
         yield
     except (httpx2.HTTPError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, ConnectionError) as error:
@@ -124,15 +125,12 @@ def cached_snapshot(id: str, marker: str, kind: Kind = "model", revision: str | 
     return Path(found).parents[marker.count("/")] if isinstance(found, str) else None
 
 
-def missing_bytes(repository: Repository) -> int:
-    """What a fetch of all its files would bring."""
-    return sum(file.size - _here(_blob(repository, file), file) for file in repository.files)
-
-
-def free_bytes() -> int:
-    """Free space where the cache is or will be."""
+def missing_files(repository: Repository) -> MissingFiles:
+    """What a fetch of all its files would bring, and the free space where the cache is or will be."""
     folder = Path(constants.HF_HUB_CACHE).expanduser().absolute()
-    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.is_dir())).free
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.is_dir())).free
+    missing = sum(file.size - _here(_blob(repository, file), file) for file in repository.files)
+    return MissingFiles(total=repository.total, missing=missing, free=free)
 
 
 def fetch(repository: Repository, report: Report, should_stop: Callable[[], bool]) -> Path:
@@ -141,11 +139,11 @@ def fetch(repository: Repository, report: Report, should_stop: Callable[[], bool
     Files that are there already, in part or whole, are not fetched again. Raises StudioError when the disk is too small or
     the hub refuses or breaks off, InterruptedByUserError when asked to stop; what has come so far stays for the next time.
     """
-    needed, free = missing_bytes(repository), free_bytes()
-    if needed and free < needed + _SPARE_BYTES:
+    wanted = missing_files(repository)
+    if wanted.missing and not wanted.fits:
         raise StudioError(
-            f"The download of {repository.id} needs {size(needed)} and {size(_SPARE_BYTES)} to spare, but only {size(free)} "
-            f"are free where it goes, in {constants.HF_HUB_CACHE}.",
+            f"The download of {repository.id} needs {size(wanted.missing)} and {size(SPARE_BYTES)} to spare, but only "
+            f"{size(wanted.free)} are free where it goes, in {constants.HF_HUB_CACHE}.",
             "Free some space there, or set HF_HOME to a folder on a larger disk and start the app again.",
             kind="disk_full",
         )

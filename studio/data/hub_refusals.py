@@ -21,7 +21,7 @@ from studio.core.errors import StudioError
 
 _HINT_SECONDS = 5.0
 _WORDS = {"model": "model", "dataset": "data set"}
-_LOGIN = "run `hf auth login` in a terminal, or set the environment variable HF_TOKEN, and start the app again"
+_LOGIN = "run `hf auth login` in a terminal and try again, or start the app with the environment variable HF_TOKEN"
 _CACHED = "What was downloaded before works without a network."
 
 

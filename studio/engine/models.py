@@ -45,8 +45,9 @@ def base_folder(model: ModelConfig, home: Home, progress: Progress) -> Path:
         folder = as_typed(model.base)
     if not folder.is_dir():
         raise StudioError(f"The model folder {folder} does not exist.", "Choose a folder that holds a Hugging Face model.")
-    check_names((path.name for path in folder.iterdir() if path.is_file()), str(folder))
-    check_settings(folder, str(folder))
+    told_as = hub_id(model.base) or str(folder)
+    check_names((path.name for path in folder.iterdir() if path.is_file()), told_as)
+    check_settings(folder, told_as)
     if missing := missing_shards(folder):
         raise StudioError(
             f"{folder} holds only a part of the model: {listed(missing)} is missing.", "Copy the model again.", kind="bad_model"

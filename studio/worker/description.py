@@ -10,7 +10,7 @@ from studio.core.errors import StudioError
 from studio.core.events import Forecasted, MissingFiles, ModelDescribed
 from studio.core.memory import ModelDescription
 from studio.core.runs import Home
-from studio.data.hub import free_bytes, missing_bytes
+from studio.data.hub import missing_files
 from studio.data.prompts import PromptEncoder
 from studio.data.splits import load_splits
 from studio.engine.devices import choose_compute
@@ -43,8 +43,7 @@ def _described_from_afar(model: ModelConfig) -> tuple[ModelDescription, MissingF
         description = describe(Path(scratch), model.base)
     weights = sum(file.size for file in repository.files if file.name.endswith(".safetensors"))
     told = {"revision": repository.commit, "disk_bytes": weights, "licence": repository.licence or "not stated"}
-    missing = MissingFiles(total=repository.total, missing=missing_bytes(repository), free=free_bytes())
-    return description.model_copy(update=told), missing
+    return description.model_copy(update=told), missing_files(repository)
 
 
 def forecast(command: Command, channel: Channel) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from studio.core.errors import InterruptedByUserError, StudioError
 from studio.data import hub as our_hub
-from studio.data.hub import Repository, cached_snapshot, fetch, free_bytes, look_up, missing_bytes
+from studio.data.hub import Repository, cached_snapshot, fetch, look_up, missing_files
 from tests.hub_stand_in import TOKEN, HubStandIn, hub
 
 __all__ = ["hub"]
@@ -58,13 +58,13 @@ def test_what_is_looked_up_is_fetched_once_and_found_without_a_network(hub: HubS
     model = hub.add_model(ID, files)
     repository = look_up(ID)
     assert (repository.commit, repository.licence) == (model.head, "mit")
-    assert missing_bytes(repository) == repository.total == sum(path.stat().st_size for path in files.rglob("*.*"))
+    assert missing_files(repository).missing == repository.total == sum(path.stat().st_size for path in files.rglob("*.*"))
     reports: list[tuple[str, int]] = []
     folder = fetch(repository, lambda file, done: reports.append((file, done)), never)
     assert ("model.safetensors", len(WEIGHTS)) in reports
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} == {file.name for file in repository.files}
     assert all((folder / file.name).read_bytes() == (files / file.name).read_bytes() for file in repository.files)
-    assert missing_bytes(repository) == 0
+    assert missing_files(repository).missing == 0
 
     sent = len(hub.fetched())
     assert whole(repository) == folder
@@ -105,7 +105,7 @@ def test_a_download_that_is_cancelled_goes_on_where_it_stopped(hub: HubStandIn, 
         fetch(repository, came.__setitem__, lambda: came.get("model.safetensors", 0) > 200_000)
     kept = partial_bytes(tmp_path)
     assert 200_000 < kept < len(WEIGHTS)
-    assert missing_bytes(repository) == len(WEIGHTS) - kept
+    assert missing_files(repository).missing == len(WEIGHTS) - kept
     assert cached_snapshot(ID, "config.json") is None  # a half is nothing to load
     starts: list[int] = []
     folder = fetch(repository, lambda file, done: starts.append(done) if file == "model.safetensors" else None, never)
@@ -161,10 +161,10 @@ def test_a_disk_that_is_too_small_is_told_before_anything_comes(
     assert not hub.fetched()
 
 
-def test_free_space_is_that_of_the_disk_with_the_cache(hub: HubStandIn, tmp_path: Path) -> None:
-    assert hub
+def test_free_space_is_that_of_the_disk_with_the_cache(hub: HubStandIn, files: Path, tmp_path: Path) -> None:
+    hub.add_model(ID, files)
     assert not (tmp_path / "hf").exists()
-    assert free_bytes() == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
+    assert missing_files(look_up(ID)).free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
 
 
 class Refused(NamedTuple):

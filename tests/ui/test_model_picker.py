@@ -172,7 +172,7 @@ def test_a_disk_without_room_is_told_on_the_button(
     little = MISSING.model_copy(update={"free": 2**20})
     look_up(picker, jobs, qtbot).answer(ModelDescribed(description=description, missing=little))
     assert not picker.download.start_button.isEnabled()
-    assert "It needs 4.0 MB; only 1.0 MB are free." in picker.download.start_button.toolTip()
+    assert "It needs 4.0 MB and 256 MB to spare; only 1.0 MB are free." in picker.download.start_button.toolTip()
 
 
 def test_another_model_ends_a_download(offered: ModelPicker, jobs: FakeJobs, qtbot: QtBot) -> None:

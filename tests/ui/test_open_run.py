@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytestqt.qtbot import QtBot
 
 from studio.core.config import RunConfig
-from studio.core.events import Crashed, Event, Failed, Finished, Heartbeat, Hello, LogLine, StageChanged
+from studio.core.events import Crashed, DownloadProgressed, Event, Failed, Finished, Heartbeat, Hello, LogLine, StageChanged
 from studio.core.runs import Home
 from studio.core.wire import encode
 from studio.ui.models.open_run import OpenRun
@@ -255,6 +255,14 @@ class TestState:
         assert [entry.text for entry in run.log] == ["Predicting"]
         assert run.stage is not None
         assert run.stage.done == 4
+
+    def test_the_download_of_a_base_is_a_stage_in_bytes(self, home: Home) -> None:
+        run = OpenRun(make_run(home, []))
+        run.add(StageChanged(stage="downloading the model"))
+        run.add(DownloadProgressed(file="a", done=2**20, total=2**22, bytes_per_second=1.0, seconds_left=None))
+        assert run.stage is not None
+        assert (run.stage.done, run.stage.total, run.stage.unit) == (2**20, 2**22, "bytes")
+        assert len(run.log) == 1
 
 
 @pytest.mark.usefixtures("qapp")

@@ -12,6 +12,7 @@ from studio.core.config import RunConfig
 from studio.core.events import (
     FINAL_EVENTS,
     Crashed,
+    DownloadProgressed,
     Evaluated,
     Event,
     Failed,
@@ -271,6 +272,10 @@ class OpenRun(QObject):
                 if self.stage is None or self.stage.stage != event.stage:
                     self._write(event, "stage", sentence(event.stage))
                 self.stage = event
+            case DownloadProgressed():
+                self.stage = StageChanged(
+                    stage="downloading the model", done=event.done, total=event.total, unit="bytes", elapsed=event.elapsed
+                )
             case Finished() | Failed() | Crashed():
                 self.final = event
                 self.stage = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
-from studio.core.events import DownloadProgressed, Event, MissingFiles, StageChanged
+from studio.core.events import SPARE_BYTES, DownloadProgressed, Event, MissingFiles, StageChanged
 from studio.core.words import sentence, size, spoken_duration
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import allow, button, named, primary_button, text_label
@@ -58,8 +58,8 @@ class ModelDownload(QWidget):
         self.words.setText(f"{words} {size(missing.free)} are free there.")
         self.start_button.setText("Continue download" if begun else "Download")
         self.start_button.setAccessibleName(self.start_button.text())
-        room = missing.missing <= missing.free
-        allow(self.start_button, "" if room else f"It needs {size(missing.missing)}; only {size(missing.free)} are free.")
+        lacking = f"It needs {size(missing.missing)} and {size(SPARE_BYTES)} to spare; only {size(missing.free)} are free."
+        allow(self.start_button, "" if missing.fits else lacking)
         self.bar.setVisible(begun)
         self._show_share(missing.total - missing.missing, missing.total)
 
