@@ -18,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from studio.core.events import (
@@ -130,7 +131,7 @@ def start_progress(console: Console) -> Iterator[TerminalProgress]:
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        _Amount(),
+        _Amount(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("ETA"),
