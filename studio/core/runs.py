@@ -1,7 +1,8 @@
 """The run folder and the index over all of them.
 
 A run folder holds run.toml, environment.json, data/*.parquet, events.jsonl, outcome.json, checkpoints/step-N/,
-predictions.parquet and, when it was evaluated after training, scores.json. Nothing in it is ever executed.
+predictions.parquet, chat.jsonl once its model was asked in the window, and, when it was evaluated after training, scores.json.
+Nothing in it is ever executed.
 """
 
 from __future__ import annotations

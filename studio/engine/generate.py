@@ -17,6 +17,7 @@ from studio.core.generation import EndReason, GenerationEnd, GenerationSettings
 from studio.data.prompts import Tokenizer
 from studio.engine.classify import predicting
 
+_LOOKED_AT = 256
 _UNDECODED = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -79,12 +80,27 @@ class _Chooser:
         if self._settings.temperature == 0:
             return int(scores.argmax())
         # The best score taken off first: divided by a small temperature it would overflow.
-        shares, tokens = ((scores - best) / self._settings.temperature).softmax(-1).sort(descending=True, stable=True)
-        sums = shares.cumsum(-1)
-        # Those before which the sum has not reached top_p (Holtzman et al., 2020); the first always.
-        kept = max(1, int((sums - shares < self._settings.top_p).sum()))
-        drawn = torch.rand(1, generator=self._random).to(sums) * sums[kept - 1]
-        return int(tokens[min(int(torch.searchsorted(sums[:kept], drawn, right=True)), kept - 1)])
+        shares, tokens = _nucleus(((scores - best) / self._settings.temperature).softmax(-1), self._settings.top_p)
+        # In fp64: rounded up to the whole sum, a number would stand for a token that cannot be.
+        sums = shares.cpu().double().cumsum(-1)
+        drawn = torch.rand(1, generator=self._random, dtype=torch.float64) * sums[-1]
+        return int(tokens[int(torch.searchsorted(sums, drawn, right=True))])
+
+
+def _nucleus(shares: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The fewest most probable tokens that reach ``top_p`` together, at least one: shares and ids (Holtzman et al., 2020)."""
+    if top_p == 1:
+        return shares, torch.arange(len(shares), device=shares.device)
+    # Sorting all of Gemma's 262,144 tokens takes longer than computing their scores; a few hundred are nearly always enough.
+    looked_at = _LOOKED_AT
+    while True:
+        likely, tokens = shares.topk(min(looked_at, len(shares)))
+        sums = likely.cumsum(-1)
+        if looked_at >= len(shares) or float(sums[-1]) >= top_p:
+            break
+        looked_at *= 8
+    kept = max(1, int((sums - likely < top_p).sum()))  # those before which it is not reached
+    return likely[:kept], tokens[:kept]
 
 
 class TextStream:

@@ -14,6 +14,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast
 from studio.core.errors import StudioError
 from studio.core.generation import GenerationEnd, GenerationSettings
 from studio.data.prompts import PromptEncoder
+from studio.engine import generate as module
 from studio.engine.classify import predicting
 from studio.engine.devices import Compute
 from studio.engine.generate import TextStream, _Chooser, generate
@@ -126,6 +127,24 @@ def test_top_p_keeps_the_fewest_tokens_that_reach_it(top_p: float, kept: set[int
     mass = sum(probabilities[token] for token in kept)
     for token in kept:
         assert counts[token] / 4000 == pytest.approx(probabilities[token] / mass, abs=0.03)
+
+
+@pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.9999, 1.0])
+@pytest.mark.parametrize("looked_at", [1, 3, 256])
+def test_the_nucleus_is_found_without_sorting_all(top_p: float, looked_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOOKED_AT", looked_at)
+    shares = torch.randn(1000, generator=torch.Generator().manual_seed(1)).mul(3).softmax(-1)
+    ordered = sorted(((float(share), token) for token, share in enumerate(shares)), reverse=True)
+    expected: set[int] = set()
+    reached = 0.0
+    for share, token in ordered:
+        if reached >= top_p:
+            break
+        expected.add(token)
+        reached += share
+    kept, tokens = module._nucleus(shares, top_p)
+    assert set(tokens.tolist()) == expected
+    assert torch.equal(shares[tokens], kept)
 
 
 def test_a_tiny_temperature_takes_the_best() -> None:

@@ -165,3 +165,14 @@ def test_text_begins_on_the_side_of_its_script(page: ChatPage, qtbot: QtBot) -> 
     wait_for(page, qtbot, 2)
     directions = [row.message._label.layoutDirection() for row in rows(page)]
     assert directions == [Qt.LayoutDirection.RightToLeft, Qt.LayoutDirection.LeftToRight]
+
+
+def test_a_wider_window_leaves_no_gaps(page: ChatPage, qtbot: QtBot) -> None:
+    page.ask("why is my transfer still pending " * 12)
+    wait_for(page, qtbot, 1)
+    label = rows(page)[0].message._label
+    wide = label.height()
+    page.resize(420, 610)
+    qtbot.waitUntil(lambda: label.height() > wide)
+    page.resize(824, 610)
+    qtbot.waitUntil(lambda: label.height() == wide)

@@ -230,6 +230,7 @@ def show_written(label: QLabel, text: str) -> None:
 def fit_label(label: QLabel, width: int) -> None:
     """Fix a wrapped label at its text's size, at most ``width`` wide; QLabel's own size hint guesses and cuts lines."""
     label.ensurePolished()
+    label.setMinimumSize(0, 0)  # QLabel never answers with less than its minimum, which is that of the last time
     # A selectable label wraps a few pixels earlier than the font's own measure.
     box = label.fontMetrics().boundingRect(QRect(0, 0, width - GRID, 1 << 20), Qt.TextFlag.TextWordWrap, label.text())
     label.setFixedSize(box.width() + GRID, max(box.height(), label.heightForWidth(box.width() + GRID)))
