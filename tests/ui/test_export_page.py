@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QPushButton, QRadioButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import Export
+from studio.core.events import StageChanged
 from studio.core.runs import Home
 from studio.supervise import jobs
 from studio.ui.models.open_run import OpenRun
@@ -225,3 +226,79 @@ def test_a_folder_of_an_earlier_export_is_not_offered_again(
     page.show_run(OpenRun(run))
     assert page._folder.path == str(tmp_path / "finetune-studio-exports" / f"{run.name}-3")
     assert button(page, "exportButton").isEnabled()
+
+
+def test_a_merged_model_says_what_it_is_merged_into_and_how_big(page: ExportPage, home: Home, qtbot: QtBot, stage: Stage) -> None:
+    page.show_run(OpenRun(make_run(home, method="qlora", final=finished())))
+    merged = page.findChild(QRadioButton, "export_merged")
+    assert merged is not None
+    qtbot.mouseClick(merged, Qt.MouseButton.LeftButton)
+    assert "rounded to 4 bits (NF4) and back" in page._explanation.text()
+    assert page._size.text().startswith("1.0 GB of weights")
+    click(page, qtbot, "exportButton")
+    assert not merged.isEnabled()
+    qtbot.waitUntil(page._result.isVisible)
+    (command,) = stage.commands
+    assert isinstance(command, Export)
+    assert command.kind == "merged"
+    assert "transformers alone" in page._program._words.text()
+    assert "convert_hf_to_gguf.py" in page._program._others.text()
+    exported_to = page._folder.path
+    adapter = page.findChild(QRadioButton, "export_adapter")
+    assert adapter is not None
+    Path(exported_to).mkdir(parents=True)
+    (Path(exported_to) / "README.md").touch()
+    qtbot.mouseClick(adapter, Qt.MouseButton.LeftButton)
+    assert page._folder.path == f"{exported_to}-2", "another kind needs another folder"
+    assert button(page, "exportButton").isEnabled()
+
+
+def test_the_check_is_told_message_by_message(page: ExportPage, stage: Stage, qtbot: QtBot) -> None:
+    stage.script = "bad export"
+    click(page, qtbot, "exportButton")
+    qtbot.waitUntil(page._result.isVisible)
+    table, card = page._comparison.table, page._comparison
+    assert card.isVisibleTo(page)
+
+    def cells(row: int) -> list[str]:
+        return [str(table.model().index(row, column).data()) for column in range(6)]
+
+    assert table.model().rowCount() == 200
+    assert cells(0) == ["<b>message</b> 0 about a lost one", "lost_card", "card_arrival", "90.00 %", "90.00 %", "0.5"]
+    marked = table.model().index(0, 2).data(Qt.ItemDataRole.ForegroundRole)
+    assert marked is not None
+    assert table.model().index(1, 2).data(Qt.ItemDataRole.ForegroundRole) is None
+    assert table.model().index(1, 5).data(Qt.ItemDataRole.ForegroundRole) is None, "rounding is no fault"
+    table.sortByColumn(5, Qt.SortOrder.AscendingOrder)
+    assert cells(199)[5] == "0.5", "differences sort as numbers"
+    assert "&lt;b&gt;" in str(table.model().index(0, 0).data(Qt.ItemDataRole.ToolTipRole))
+    qtbot.keyClicks(card.search, "LOST one")
+    assert [cells(row)[0] for row in range(table.model().rowCount())] == ["<b>message</b> 0 about a lost one"]
+    card.search.setText("lost_card")
+    assert table.model().rowCount() == 1
+    card.search.clear()
+    assert table.model().rowCount() == 200
+
+
+def test_the_program_can_be_copied(page: ExportPage, qtbot: QtBot, tmp_path: Path) -> None:
+    target = tmp_path / "mine"
+    page._folder.edit.setText(str(target))
+    click(page, qtbot, "exportButton")
+    qtbot.waitUntil(page._result.isVisible)
+    click(page, qtbot, "exportCopyProgram")
+    assert QGuiApplication.clipboard().text() == f"folder = {str(target)!r}\nprint(folder)"
+    assert not page._program._others.isVisibleTo(page), "an adapter is no whole model"
+    assert "peft" in page._program._words.text()
+
+
+def test_bytes_are_shown_as_such_however_many(page: ExportPage) -> None:
+    page._progress.start()
+    page._hear_worker(StageChanged(stage="writing the export", done=3 * 2**30, total=12 * 2**30, unit="bytes"))
+    assert page._progress.stage.text() == "Writing the export 3.0 GB of 12.0 GB"
+    assert page._progress.bar.value() * 4 == page._progress.bar.maximum()
+
+
+def test_a_folder_among_the_runs_is_refused(page: ExportPage, home: Home) -> None:
+    page._folder.edit.setText(str(home.runs / "export"))
+    assert "among the runs" in page._refusal.text()
+    assert not button(page, "exportButton").isEnabled()
