@@ -18,9 +18,9 @@ FP32_BYTES = 4
 TOLERANCE = 1e-4
 """Largest difference of a probability that still counts as the same model.
 
-Both sides compute in fp32 on a CPU. A merged weight is one rounded sum where the run added two products, and what is computed
-together depends on the batch: on Gemma 3 270M that moved a probability by 1e-6 to 2e-5. A wrong scale, a wrong base or a lost
-layer moves some by 1e-3 and more.
+An adapter and a full model compute the same sums as the run on the same device. A merged weight is one rounded sum where the run
+added two products, so that kind is compared on the CPU, in fp32: on Gemma 3 270M after LoRA the largest difference over 182
+messages was 4e-6. What is wrong moves more: an embedding scale rounded to bf16, for one, by 5e-3.
 """
 
 
