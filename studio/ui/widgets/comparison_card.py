@@ -22,7 +22,7 @@ from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, named, text_label
 from studio.ui.widgets.tables import as_list
 
-_WIDTHS = {RUN_PROBABILITY: 10 * GRID, EXPORT_PROBABILITY: 12 * GRID, DIFFERENCE: 10 * GRID}
+_WIDTHS = {RUN_PROBABILITY: 11 * GRID, EXPORT_PROBABILITY: 13 * GRID, DIFFERENCE: 12 * GRID}
 _MOST_ROWS = 12
 
 
@@ -39,7 +39,7 @@ class ComparisonCard(Card):
         )
         self.search.setPlaceholderText("Search messages and intents")
         self.search.setClearButtonEnabled(True)
-        self.search.setMaximumWidth(40 * GRID)
+        self.search.setMinimumWidth(30 * GRID)
         self.search.textChanged.connect(self._filter.search)
         self.table = named(
             QTableView(),

@@ -49,7 +49,7 @@ class HelpPanel(QWidget):
         self._search = named(QLineEdit(), "helpSearch", "Search the help", "Find the entries that hold all of these words")
         self._search.setPlaceholderText("Search the help")
         self._search.setClearButtonEnabled(True)
-        self._search.textChanged.connect(self._find)
+        self._search.textEdited.connect(self._find)
         self._text = named(QTextBrowser(), "helpText", "Help", "Tab leads from link to link, and then on")
         self._text.setTabChangesFocus(True)
         # The panel follows links itself: within the help it shows them, others go to the browser. It loads nothing.
@@ -66,9 +66,7 @@ class HelpPanel(QWidget):
         """Show a page of the help, at an entry if one is named."""
         if self.place and place != self.place:
             self._past.append(self.place)
-        self._search.blockSignals(True)
         self._search.clear()
-        self._search.blockSignals(False)
         self.show()
         self._go(place)
         # A panel that has just come up gets its width, and with it the place of each line, after this.
