@@ -27,7 +27,7 @@ def is_hub_id(text: str) -> bool:
 
 
 def typed_hub_id(text: str) -> str:
-    """What a person means who types or pastes an id, an address of a model's page, or ``hub:org/name``."""
+    """What a person means who types or pastes an id, an address of a model's or data set's page, or ``hub:org/name``."""
     text = text.strip().removeprefix(HUB_PREFIX).removeprefix("hf://")
-    text = re.sub(r"^https?://(www\.)?(huggingface\.co|hf\.co)/", "", text)
+    text = re.sub(r"^https?://(www\.)?(huggingface\.co|hf\.co)/", "", text).removeprefix("datasets/")
     return "/".join(text.strip("/").split("/")[:2])

@@ -40,9 +40,17 @@ class DatasetConfig(_Table):
         "sample",
         description=(
             "A CSV, TSV, JSON, JSONL or Parquet file of labelled messages (.gz too), a folder with such files named train, "
-            "validation and test, or 'sample'."
+            "validation and test, 'hub:org/name' (a data set of the Hugging Face hub), or 'sample'."
         ),
         min_length=1,
+    )
+    config: str | None = Field(
+        None,
+        description="Which configuration of a hub data set to read, where it has several; left out: its default.",
+        min_length=1,
+    )
+    revision: str | None = Field(
+        None, description="State of a hub data set: a branch, tag or commit; left out: main.", min_length=1
     )
     validation: str | None = Field(None, description="A file of messages that choose the best checkpoint.")
     validation_fraction: float = Field(
@@ -62,6 +70,19 @@ class DatasetConfig(_Table):
     labels: list[str] | None = Field(None, description="Keep only these intents, named exactly as in the file.")
     limit: int | None = Field(None, ge=1, description="Use at most this many training rows, drawn evenly over intents.")
     seed: int = Field(42, ge=0, description="Decides which rows go to which split.")
+
+    @field_validator("source")
+    @classmethod
+    def _a_possible_id(cls, source: str) -> str:
+        if (id := hub_id(source)) is not None and not is_hub_id(id):
+            raise ValueError("must be hub: and the data set's id, as in hub:org/name")
+        return source
+
+    @model_validator(mode="after")
+    def _only_of_the_hub(self) -> DatasetConfig:
+        if (self.config or self.revision) and hub_id(self.source) is None:
+            raise ValueError('config and revision belong to a hub data set; only source = "hub:org/name" has them')
+        return self
 
     @field_validator("encoding")
     @classmethod
@@ -288,7 +309,7 @@ def _anchor(config: RunConfig, folder: Path) -> RunConfig:
     dataset, model = config.dataset, config.model
     dataset = dataset.model_copy(
         update={
-            "source": dataset.source if dataset.source == "sample" else absolute(dataset.source),
+            "source": absolute(dataset.source) if dataset.source != "sample" and hub_id(dataset.source) is None else dataset.source,
             "validation": absolute(dataset.validation),
             "test": absolute(dataset.test),
         }

@@ -12,11 +12,12 @@ from studio.core.events import SplitName
 from studio.core.words import listed
 from studio.data.tables import KINDS, kind_of
 
-_WORDS: dict[str, SplitName] = {
+SPLIT_WORDS: dict[str, SplitName] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+"""What splits are called, in file names and on the hub."""
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{3,})-of-(?P<total>\d{3,})")
 # Where repositories of data sets keep their files.
 _INNER = "data"
@@ -54,7 +55,9 @@ def _split_of(path: Path) -> SplitName | None:
     """The split whose word is in the name; None where there is none, or several."""
     stem = _stem(path)
     shard = _SHARD.fullmatch(stem)
-    splits = {_WORDS[word] for word in re.split(r"[\W_]+", (shard["stem"] if shard else stem).casefold()) if word in _WORDS}
+    splits = {
+        SPLIT_WORDS[word] for word in re.split(r"[\W_]+", (shard["stem"] if shard else stem).casefold()) if word in SPLIT_WORDS
+    }
     return splits.pop() if len(splits) == 1 else None
 
 

@@ -1,11 +1,12 @@
-"""Where a data set comes from: a file, a folder, or the sample → the tables of its splits."""
+"""Where a data set comes from: a file, a folder, the Hugging Face hub, or the sample → the tables of its splits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from studio.core.bases import hub_id
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import SplitName
@@ -17,22 +18,43 @@ SAMPLE = "sample"
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 Tables = Mapping[SplitName, Sequence[SourceTable]]
 """The tables of each split, "train" always: one, or the shards that it was cut into."""
+Progress = Callable[[str, int, int], None]
+"""Told a stage, and how much of how much is done; a total of 0 is unknown."""
 
 
-def open_dataset(dataset: DatasetConfig) -> Tables:
-    """Read every file of a data set. A split that ``dataset`` names a file for is taken from there. Raises StudioError."""
-    named: dict[SplitName, Path] = {}
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """For those who show no progress."""
+
+
+def never() -> bool:
+    """For those whom nobody asks to stop."""
+    return False
+
+
+def open_dataset(dataset: DatasetConfig, progress: Progress = silent, should_stop: Callable[[], bool] = never) -> Tables:
+    """Read every file of a data set. A split that ``dataset`` names a file for is taken from there.
+
+    A data set of the hub is downloaded unless it is in the cache; ``should_stop`` is asked meanwhile. Raises StudioError.
+    """
+    named: dict[SplitName, list[Path]] = {}
     if dataset.validation is not None:
-        named["validation"] = as_typed(dataset.validation)
+        named["validation"] = [as_typed(dataset.validation)]
     if dataset.test is not None:
-        named["test"] = as_typed(dataset.test)
-    if dataset.source == SAMPLE:
-        found = _sample()
-    else:
-        source = as_typed(dataset.source)
-        found = _files(source, [name for name in SPLITS if name not in named])
-    paths = found | {name: [path] for name, path in named.items()}
+        named["test"] = [as_typed(dataset.test)]
+    wanted = [name for name in SPLITS if name not in named]
+    if (id := hub_id(dataset.source)) is not None:
+        from studio.data.hub_sets import open_hub_dataset  # a file's preview does not wait for the hub's libraries
+
+        found = open_hub_dataset(id, dataset.config, dataset.revision, wanted, progress, should_stop)
+        _refuse_same_file(named)
+        return found | _load(named, dataset)
+    progress("reading the data", 0, 0)
+    paths = (_sample() if dataset.source == SAMPLE else _files(as_typed(dataset.source), wanted)) | named
     _refuse_same_file(paths)
+    return _load(paths, dataset)
+
+
+def _load(paths: Mapping[SplitName, Sequence[Path]], dataset: DatasetConfig) -> dict[SplitName, list[SourceTable]]:
     return {
         name: [load_table(path, dataset.encoding, dataset.delimiter) for path in files_of_split]
         for name, files_of_split in paths.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,7 +42,12 @@ def parse_jsonl(name: str, text: str) -> Columns:
 
 
 def parse_json(name: str, text: str) -> Columns:
-    """A list of objects, or an object that holds one such list. Raises StudioError."""
+    """A list of objects, or an object that holds one such list. Raises StudioError.
+
+    What is JSON Lines for all its ending, as many data sets of the hub are, is read as that.
+    """
+    if re.match(r"\s*\{.*\}[ \t\r]*\n\s*\{", text):  # one object on the first line, and another one after it
+        return parse_jsonl(name, text)
     remedy = 'Write a list of objects, such as [{"text": "…", "label": "…"}].'
     try:
         found = _rows(json.loads(text, **_AS_WRITTEN))

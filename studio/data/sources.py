@@ -66,8 +66,10 @@ def examples_of(
         columns = source.table.column_names
         text_column = text_column or (like.text_column if like.text_column in columns else None)
         label_column = label_column or (like.label_column if like.label_column in columns else None)
-        # A file without the names takes them from the other one.
+        # A file without the names takes them from the other one; one without the numbers does not need them.
         label_name_column = like.label_name_column if like.label_name_column in columns else None
+        if label_name_column is not None and like.label_column not in columns:
+            label_column, label_name_column = label_name_column, None
     guess = _guess(source, text_column, label_column, label_name_column)
     texts = source.table.column(guess.text_column).to_pylist()
     labels = source.table.column(guess.label_column).to_pylist()
@@ -159,7 +161,9 @@ def _guess(
     label = label or _by_name([column for column in columns if column not in (text, names)], _LABEL_NAMES)
     named = text is not None or label is not None
     if label is None:
-        label = _label_by_values(source, [column for column in columns if column not in (text, names)], sure=text is not None)
+        others = [column for column in columns if column not in (text, names)]
+        # Where there are only a message and a name, nothing is numbered.
+        label = _label_by_values(source, others, sure=text is not None) if others else names or columns[-1]
     if text is None:
         others = [column for column in columns if column not in (label, names)]
         text = max(others, key=lambda column: _mean_length(source.table, column))

@@ -6,7 +6,7 @@ of a message with the same intent stay together, so that none is trained on and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from studio.core.runs import RunFolder
 from studio.core.words import counted, listed, nearest
 from studio.data.checks import check_examples, check_overlap, check_sizes
 from studio.data.examples import Example, Problem
-from studio.data.origins import Tables, open_dataset
+from studio.data.origins import Progress, Tables, never, open_dataset, silent
 from studio.data.set_aside import limited, set_aside
 from studio.data.sources import examples_of, names_of_labels
 from studio.data.tables import SourceTable
@@ -46,9 +46,9 @@ class Splits:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
-def load_splits(dataset: DatasetConfig) -> Splits:
+def load_splits(dataset: DatasetConfig, progress: Progress = silent, should_stop: Callable[[], bool] = never) -> Splits:
     """Read, check and split a data set. Raises StudioError."""
-    return split_tables(dataset, open_dataset(dataset))
+    return split_tables(dataset, open_dataset(dataset, progress, should_stop))
 
 
 def split_tables(dataset: DatasetConfig, tables: Tables) -> Splits:

@@ -51,8 +51,7 @@ def forecast(command: Command, channel: Channel) -> None:
     assert isinstance(command, Forecast)
     progress = channel.stage
     config = command.config
-    progress("reading the data", 0, 0)
-    splits = load_splits(config.dataset)
+    splits = load_splits(config.dataset, channel.stage, lambda: channel.stop.requested)
     compute = choose_compute(config.device, config.training.precision, config.training.threads)
     bring_base(config.model, channel)
     folder = base_folder(config.model, Home(Path(command.home)), progress)

@@ -9,7 +9,7 @@ from pathlib import Path
 from studio.core.commands import InspectData
 from studio.core.data_problems import DataProblem
 from studio.core.errors import StudioError
-from studio.core.events import DataInspected, StageChanged
+from studio.core.events import DataInspected
 from studio.core.problem_rows import ROWS_LISTED, ProblemRow, write_problem_rows
 from studio.data.examples import Example, Problem
 from studio.data.origins import open_dataset
@@ -23,9 +23,8 @@ _CELL, _COLUMNS, _LONGEST = 500, 50, 20_000
 
 def inspect_data(command: InspectData, channel: Channel) -> None:
     """Answer with ``DataInspected``. Raises StudioError when the data cannot be used."""
-    channel.emit(StageChanged(stage="reading the data"))
-    tables = open_dataset(command.dataset)
-    channel.emit(StageChanged(stage="checking the data"))
+    tables = open_dataset(command.dataset, channel.stage, lambda: channel.stop.requested)
+    channel.stage("checking the data")
     splits = split_tables(command.dataset, tables)
     first = tables["train"][0]
     guess = splits.guess

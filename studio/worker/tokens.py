@@ -85,8 +85,7 @@ class _Inspector:
         )
 
     def _read(self, config: RunConfig) -> Splits:
-        self._channel.stage("reading the data")
-        return load_splits(config.dataset)
+        return load_splits(config.dataset, self._channel.stage, lambda: self._channel.stop.requested)
 
     def _tokenizer(self, config: RunConfig, home: str) -> tuple[Path, Any]:
         folder = base_folder(config.model, Home(Path(home)), self._channel.stage)

@@ -85,10 +85,12 @@ class _Training:
 
     def train(self) -> None:
         config = self.run.config()
-        self.channel.stage("reading the data")
-        splits = load_splits(config.dataset) if self.resumed is None else read_splits(self.run)
         if self.resumed is None:
+            splits = load_splits(config.dataset, self.channel.stage, lambda: self.channel.stop.requested)
             write_splits(self.run, splits)
+        else:
+            self.channel.stage("reading the data")
+            splits = read_splits(self.run)
         for problem in splits.problems:
             self.channel.log(problem.sentence, "warning")
         for warning in config.warnings():

@@ -10,7 +10,7 @@ import pytest
 from studio.core.commands import InspectData
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
-from studio.core.events import DataInspected, Event
+from studio.core.events import DataInspected, Event, StageChanged
 from studio.core.wire import decode_event, encode
 from studio.worker.channel import Channel
 from studio.worker.inspection import inspect_data
@@ -24,6 +24,9 @@ class Recorder:
 
     def emit(self, event: Event) -> None:
         self.events.append(decode_event(encode(event)))
+
+    def stage(self, stage: str, done: int = 0, total: int = 0) -> None:
+        self.emit(StageChanged(stage=stage, done=done, total=total))
 
 
 def inspect(dataset: DatasetConfig, preview_rows: int = 100) -> DataInspected:

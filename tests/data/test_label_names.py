@@ -83,3 +83,10 @@ def test_an_unknown_column_of_names_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "data.csv", "text,label,names", "message {n},{label},{name}")
     with pytest.raises(StudioError, match="no column 'name'; the nearest is 'names'"):
         read_examples(path, label_name_column="name")
+
+
+def test_a_column_of_names_alone_is_the_intent(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.csv", "text,what", "message {n},{name}")
+    examples, guess, _ = read_examples(path, label_name_column="what")
+    assert (guess.label_column, guess.label_name_column) == ("what", None)
+    assert [row.label for row in examples[:3]] == list(NAMES)

@@ -1,0 +1,151 @@
+"""Data sets of the Hugging Face hub → the tables of their splits.
+
+Their files come into the hub's cache the way base models do. The ``datasets`` library then says which of them belong to
+which configuration and split, and what integer labels are called; nothing of the repository is executed. The files are
+read by ``tables``, because that library turns the labels None, NA and 001 into something else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from studio.core.errors import StudioError
+from studio.core.events import SplitName
+from studio.core.words import listed, nearest, size
+from studio.data.folders import SPLIT_WORDS
+from studio.data.hub import Repository, cached_snapshot, fetch, look_up
+from studio.data.origins import Progress
+from studio.data.tables import KINDS, SourceTable, kind_of, load_table
+
+_LARGEST = 2 * 2**30
+_DESCRIPTIONS = ("README.md", "dataset_infos.json", ".huggingface.yaml")
+_REPORT_SECONDS = 0.25
+_CONVERTED = "refs/convert/parquet"
+"""The branch in which the hub keeps a Parquet copy of data that a script would have to make."""
+
+
+def open_hub_dataset(
+    id: str,
+    config: str | None,
+    revision: str | None,
+    wanted: Sequence[SplitName],
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> dict[SplitName, list[SourceTable]]:
+    """The tables of the splits, "train" always. What is in the cache is taken from there, without a network.
+
+    Raises StudioError when there is no such data set, configuration or training split, when the hub cannot be reached or
+    does not show it, and for files that cannot be read; InterruptedByUserError when asked to stop.
+    """
+    folder = _cached(id, revision) or _download(id, revision, progress, should_stop)
+    progress("reading the data", 0, 0)
+    files, names = _described(id, folder, config)
+    splits: dict[SplitName, list[Path]] = {}
+    for split, paths in files.items():
+        if (known := SPLIT_WORDS.get(split.casefold())) in wanted and known is not None:
+            splits.setdefault(known, []).extend(paths)
+    if "train" not in splits:
+        raise StudioError(
+            f"The data set {id} has no training split; its splits are {listed(files)}.",
+            "Choose another data set, or download the file that you want to train on and open that.",
+        )
+    return {split: [_named(load_table(path), names) for path in paths] for split, paths in splits.items()}
+
+
+def _cached(id: str, revision: str | None) -> Path | None:
+    """The folder in the cache, if it holds what was fetched for this purpose: a description, or a table."""
+    for marker in _DESCRIPTIONS:
+        if (folder := cached_snapshot(id, marker, "dataset", revision)) is not None and _tables(folder):
+            return folder
+    return None
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if kind_of(path) in KINDS and path.name not in _DESCRIPTIONS]
+
+
+def _download(id: str, revision: str | None, progress: Progress, should_stop: Callable[[], bool]) -> Path:
+    progress("asking the Hugging Face hub", 0, 0)
+    repository = look_up(id, "dataset", revision)
+    names = [file.name for file in repository.files if file.name in _DESCRIPTIONS or kind_of(Path(file.name)) in KINDS]
+    chosen = repository.choose(names)
+    if not any(name not in _DESCRIPTIONS for name in names):
+        raise StudioError(
+            f"The data set {id} holds no table: it has {listed(file.name for file in repository.files)}.",
+            f"If a script makes its data, name the hub's Parquet copy as its revision: {_CONVERTED}.",
+        )
+    if chosen.total > _LARGEST:
+        raise StudioError(
+            f"The data set {id} takes {size(chosen.total)}, which is more than the {size(_LARGEST)} that are read.",
+            "Download the part that you want to train on, and open that file or folder.",
+        )
+    return fetch(chosen, _Meter(chosen, progress).report, should_stop)
+
+
+class _Meter:
+    """Adds the files of a download up; in kB, because a bar counts no further than 2³¹."""
+
+    def __init__(self, repository: Repository, progress: Progress) -> None:
+        self._total, self._progress = repository.total, progress
+        self._done: dict[str, int] = {}
+        self._told = 0.0
+
+    def report(self, file: str, done: int) -> None:
+        self._done[file] = done
+        if time.monotonic() - self._told >= _REPORT_SECONDS:
+            self._told = time.monotonic()
+            self._progress("downloading the data set (kB)", sum(self._done.values()) // 1024, max(1, self._total // 1024))
+
+
+def _described(id: str, folder: Path, config: str | None) -> tuple[dict[str, list[Path]], dict[str, list[str]]]:
+    """The files of each split of a configuration, and the names of integer labels by column."""
+    from datasets import (  # half a second, and only data sets of the hub need it
+        ClassLabel,
+        get_dataset_config_names,
+        get_dataset_default_config_name,
+        load_dataset_builder,
+    )
+
+    try:
+        configs = get_dataset_config_names(str(folder))
+        if config is None and len(configs) > 1 and get_dataset_default_config_name(str(folder)) is None:
+            raise StudioError(
+                f"The data set {id} comes in {len(configs)} configurations: {listed(configs)}.",
+                "Name the one that you want, as config.",
+            )
+        if config is not None and config not in configs:
+            raise StudioError(
+                f"The data set {id} has no configuration {config!r}; the nearest is {nearest(config, configs)!r}.",
+                f"Its configurations are {listed(configs)}.",
+            )
+        builder = load_dataset_builder(str(folder), name=config)
+        files: Any = builder.config.data_files
+        features: Any = builder.info.features or {}
+        found = {str(split): [Path(path) for path in paths] for split, paths in files.items()}
+        names = {column: list(kind.names) for column, kind in features.items() if isinstance(kind, ClassLabel)}
+    except StudioError:
+        raise
+    except Exception as error:  # a foreign description can be wrong in any way
+        raise StudioError(
+            f"What the data set {id} says of itself cannot be understood: {type(error).__name__}.",
+            f"Choose another revision ({_CONVERTED} is the hub's Parquet copy of many), or download its files and open those.",
+            detail=str(error),
+        ) from error
+    return found, names
+
+
+def _named(source: SourceTable, names: dict[str, list[str]]) -> SourceTable:
+    """The table with the names of its integer labels. The library writes -1 for a row without a label."""
+    table = source.table
+    for column, known in names.items():
+        if column not in table.column_names:
+            continue
+        by_number: dict[str | None, str | None] = {"-1": None, **{str(number): name for number, name in enumerate(known)}}
+        values = [by_number.get(value, value) for value in table.column(column).to_pylist()]
+        table = table.set_column(table.column_names.index(column), column, pa.array(values, pa.string()))
+    return SourceTable(source.name, table, source.problems, source.encoding, source.delimiter)
