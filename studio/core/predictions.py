@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from studio.core.arrow import pa
 from studio.core.errors import StudioError
 from studio.core.events import LabelProbability, Prediction
 from studio.core.files import save_file

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from studio.core.arrow import pa
 from studio.core.errors import StudioError
 
 ROWS_LISTED = 100_000

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from studio.core.arrow import pa
 from studio.core.errors import StudioError
 from studio.core.events import SplitName
 from studio.core.words import listed, nearest, size

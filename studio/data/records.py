@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from studio.core.arrow import pa
 from studio.core.errors import StudioError
 
 Cell = str | None

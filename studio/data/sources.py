@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
-import pyarrow as pa
-
+from studio.core.arrow import pa
 from studio.core.errors import StudioError
 from studio.core.events import ColumnGuess
 from studio.core.words import counted, listed, nearest

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from studio.core.arrow import pa
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import ColumnGuess, SplitName

@@ -11,8 +11,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-
+from studio.core.arrow import pa
 from studio.core.errors import StudioError
 from studio.core.paths import as_typed
 from studio.data.delimited import column_names, parse_delimited
