@@ -167,6 +167,8 @@ class SetupPage(QWidget):
         waits_for = ""
         if config is None:
             waits_for = "Tokens are shown once the settings are right."
+        elif self.model.missing is not None:
+            waits_for = "Tokens are shown once the model is downloaded."
         elif self.dataset.answer is None or self.dataset.reading or self.model.obstacle():
             waits_for = "Tokens are shown once data and model are read."
         self.prompt.show_config(None if waits_for else config, self._machine()[0], waits_for)
