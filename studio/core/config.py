@@ -184,7 +184,10 @@ class TrainingConfig(_Table):
         "evaluation", description="Save what a resumed run needs at each validation, or every N steps."
     )
     keep_checkpoints: int = Field(
-        2, ge=1, description="How many of the latest checkpoints are kept to resume from, besides the best."
+        2,
+        ge=1,
+        description="How many of the latest checkpoints are kept to resume from, besides the best. "
+        "Each holds what is trained three times: the weights and the optimizer's two averages.",
     )
     early_stopping_patience: int | None = Field(
         None, ge=1, description="End after this many validations in a row without a better one; left out: never."

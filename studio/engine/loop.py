@@ -200,7 +200,8 @@ class _Pending:
             steps=steps,
             epoch=epoch,
             learning_rate=rate,
-            gradient_norm=norms[-1],
+            # The newest that says something: in fp16 one may have overflowed.
+            gradient_norm=next((norm for norm in reversed(norms) if math.isfinite(norm)), math.nan),
             tokens=self.tokens,
             memory_bytes=memory_bytes,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from studio.engine.classify import classify
 from studio.engine.devices import choose_compute
 from studio.engine.label_search import Query
 from studio.engine.loop import backward
-from studio.engine.methods import load_method_base, parameter_counts, trainable_model
+from studio.engine.methods import checkpoint_activations, load_method_base, parameter_counts, trainable_model
 from studio.engine.models import describe, load_tokenizer
 from tests.engine.conftest import EXAMPLES, LABELS
 
@@ -93,11 +94,52 @@ def test_qlora_gradients_are_the_same_before_and_after_an_evaluation(tiny_model_
     assert all(bool(gradient.abs().sum() > 0) for gradient in before.values())
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_layers_that_are_computed_again_give_the_same_gradient(folder: Path, precision: str) -> None:
+    """With dropout, in autocast, and for Gemma's sliding layers: see also test_resuming.py."""
+    compute = choose_compute(DeviceConfig(kind="cpu"), precision)  # type: ignore[arg-type]  # parametrised
+    encoder = _encoder(folder)
+    encoder.label_set(LABELS)
+    batch = make_batch([encoder.encode(example) for example in EXAMPLES], 4, compute.device, 128)
+    found = []
+    for again in (False, True):
+        bare = trainable_model(folder, MethodConfig(kind="lora", dropout=0.2), compute, seed=1)
+        if again:
+            checkpoint_activations(bare)
+        model = compute.prepare_model(bare, training=True)
+        calls: list[int] = []
+        for module in model.modules():
+            if isinstance(module, torch.nn.Linear) and module.in_features != module.out_features:
+                module.register_forward_hook(partial(_count, calls))
+        model.train()
+        torch.manual_seed(7)
+        loss = backward(model, batch)
+        gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+        found.append((len(calls), float(loss), gradients))
+    (once, loss, expected), (twice, same, gradients) = found
+    assert twice > 1.5 * once, "layers, but not the head, are computed twice"
+    assert same == loss
+    assert gradients.keys() == expected.keys()
+    assert all(torch.equal(gradient, expected[name]) for name, gradient in gradients.items())
+
+
+def test_a_model_whose_layers_cannot_be_computed_again_says_so(tiny_model_folder: Path) -> None:
+    model = trainable_model(tiny_model_folder, QLORA, choose_compute(DeviceConfig(kind="cpu"), "fp32"), seed=1)
+    model.get_base_model().supports_gradient_checkpointing = False  # type: ignore[operator, union-attr]  # peft's own
+    with pytest.raises(StudioError, match="cannot be checkpointed") as caught:
+        checkpoint_activations(model)
+    assert "activation_checkpointing" in caught.value.remedy
+
+
 def test_unknown_target_modules_are_told(tiny_model_folder: Path) -> None:
     compute = choose_compute(DeviceConfig(kind="cpu"), "fp32")
     with pytest.raises(StudioError, match="No adapter can be put") as caught:
         trainable_model(tiny_model_folder, MethodConfig(kind="lora", target_modules=["nonsense"]), compute, seed=1)
     assert "all-linear" in caught.value.remedy
+
+
+def _count(calls: list[int], *_: object) -> None:
+    calls.append(1)
 
 
 def _encoder(folder: Path) -> PromptEncoder:

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QMenu, QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.config import RunConfig
-from studio.core.events import Crashed, Event, Failed
+from studio.core.events import CheckpointSaved, Crashed, Event, Failed
 from studio.core.runs import Home, RunFolder
 from studio.ui.main_window import MainWindow
 from studio.ui.models.open_run import OpenRun
@@ -88,11 +88,15 @@ def test_a_run_at_work_can_be_paused_once(page: TrainingPage, home: Home, qtbot:
     assert_usable(page)
 
 
-def test_a_checkpoint_can_be_asked_for_again_and_again(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
-    at_work(page, home)
-    for _ in range(2):
+def test_a_checkpoint_can_be_asked_for_again_once_it_is_written(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    run, asked = at_work(page, home), button(page, "checkpointButton")
+    for number in (1, 2):
         with qtbot.waitSignal(page.checkpoint_requested):
-            qtbot.mouseClick(button(page, "checkpointButton"), Qt.MouseButton.LeftButton)
+            qtbot.mouseClick(asked, Qt.MouseButton.LeftButton)
+        assert (asked.text(), asked.isEnabled()) == ("Writing…", False)
+        run.add(CheckpointSaved(step=number, path="", best=False))
+        qtbot.waitUntil(asked.isEnabled)
+        assert asked.text() == "Checkpoint now"
     assert button(page, "pauseButton").isEnabled()
 
 

@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from studio.core.config import RunConfig
 from studio.core.events import (
     FINAL_EVENTS,
+    CheckpointSaved,
     Crashed,
     DownloadProgressed,
     Evaluated,
@@ -68,6 +69,8 @@ class OpenRun(QObject):
         self.started: RunStarted | None = None
         self.steps = StepSeries()
         self.evaluations: list[Evaluated] = []
+        self.checkpoints = 0
+        """Checkpoints that were written, those that are gone by now included."""
         self.log: deque[LogEntry] = deque(maxlen=LOG_LINES)
         self.log_count = 0
         """Lines ever written to ``log``, including those that fell out of it."""
@@ -268,6 +271,8 @@ class OpenRun(QObject):
                     self.steps.add_memory(event.elapsed, event.memory_bytes)
             case Evaluated():
                 self.evaluations.append(event)
+            case CheckpointSaved():
+                self.checkpoints += 1
             case StageChanged():
                 if self.stage is None or self.stage.stage != event.stage:
                     self._write(event, "stage", sentence(event.stage))

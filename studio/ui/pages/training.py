@@ -59,6 +59,7 @@ class TrainingPage(RunPage):
         self._problem_of: OpenRun | None = None
         self._overlays: list[Overlay] = []
         self._asked = ""
+        self._checkpoints: int | None = None
         self.plots: TrainingPlots | None = None
         """The plots; made when the page is shown first."""
         self._timer = QTimer(self)
@@ -78,7 +79,7 @@ class TrainingPage(RunPage):
         if run is not None:
             run.changed.connect(self._mark)
         if run is not self.run:
-            self._asked = ""
+            self._asked, self._checkpoints = "", None
         self._log.show_run(run)
         super().show_run(run)
 
@@ -209,6 +210,8 @@ class TrainingPage(RunPage):
 
     def _ask_checkpoint(self) -> None:
         if self.run is not None and self.run.ours:
+            self._checkpoints = self.run.checkpoints
+            self._show_controls(self.run)
             self.checkpoint_requested.emit()
 
     def _show_header(self, run: OpenRun) -> None:
@@ -232,7 +235,9 @@ class TrainingPage(RunPage):
             control.setText(asked if self._asked == asked else text)
             allow(control, busy if run.ours else _ELSEWHERE.format(text.split()[0].lower()))
         self._checkpoint.setVisible(run.active and run.ours)
-        allow(self._checkpoint, busy or ("" if run.step else "No step has been taken yet."))
+        writing = self._checkpoints == run.checkpoints
+        self._checkpoint.setText("Writing…" if writing else "Checkpoint now")
+        allow(self._checkpoint, busy or (_FINISHING if writing else "" if run.step else "No step has been taken yet."))
         step = run.resumable_step
         self._resume.setVisible(step is not None)
         if step is not None:
