@@ -133,7 +133,8 @@ class Output:
         else:
             how = "Stopped before anything was learnt. It took"
         self.say(f"\n{how} {spoken_duration(finished.seconds)}.")
-        self.scores(finished, table)
+        if finished.outcome != "paused":
+            self.scores(finished, table)
         if finished.base_accuracy is not None:
             self.say(f"Untrained base: accuracy {percent(finished.base_accuracy)}")
         if finished.peak_bytes:

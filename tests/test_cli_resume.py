@@ -70,6 +70,7 @@ def test_a_paused_run_says_how_to_go_on(terminal: Terminal) -> None:
     assert terminal.run("train", "sample") == 0
     (run,) = terminal.home.list_runs()
     assert "Paused; what was learnt is kept" in terminal.out
+    assert "predicted" not in terminal.out, "the test waits for the end"
     assert f"finetune-studio resume {run.name} --home" in terminal.out
     assert terminal.run("runs") == 0
     assert "paused" in terminal.out
