@@ -81,7 +81,7 @@ def test_live_events_reach_plots_and_header_on_the_timer(page: TrainingPage, hom
         run.add(event)
     assert page.plots.plots["loss"].shown("raw")[0].size == 0, "drawn on the timer, not per event"
     qtbot.waitUntil(lambda: page.plots.plots["loss"].shown("raw")[0].size == 4)
-    assert page._badge.text() == "running"
+    qtbot.waitUntil(lambda: page._badge.text() == "running")  # plots that have just come are drawn by themselves
     assert page._facts.text("step") == "4 of 10"
     assert page._facts.text("eta") == "0:12"
     assert page._facts.text("speed") == "300 tokens/s"
