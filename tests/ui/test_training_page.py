@@ -283,6 +283,10 @@ def test_the_legend_reads_out_what_is_under_the_pointer(page: TrainingPage, home
     qtbot.waitUntil(lambda: point() == "train 1.000")
     assert loss._where.text().startswith("step 2 · epoch 0.20 · ")
     assert loss.read_out()["validation"] == "validation", "no validation had been made by then"
+    scores = page.plots.plots["scores"]
+    assert scores._cursor.value() == loss._cursor.value() == 2, "the line is at the same step in every plot"
+    scores.pointed.emit(5.0)
+    assert loss.read_out()["raw"] == "train 0.400"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class GridModel(QAbstractTableModel):
     def show_rows(
         self, headers: Sequence[str], rows: Sequence[Sequence[str]], tones: Sequence[Sequence[str | None]] | None = None
     ) -> None:
-        """``tones``: for each cell a colour of the theme in which it is written, bold, or None."""
+        """``tones``: for each cell a colour of the theme in which it is written, bold for the accent, or None."""
         self.beginResetModel()
         self.headers = list(headers)
         self.rows = [list(row) for row in rows]
@@ -53,7 +53,7 @@ class GridModel(QAbstractTableModel):
             return plain_tooltip(text)
         if tone is not None and role == Qt.ItemDataRole.ForegroundRole:
             return theme.current().color(tone)
-        if tone is not None and role == Qt.ItemDataRole.FontRole:
+        if tone == "accent" and role == Qt.ItemDataRole.FontRole:
             font = QFont()
             font.setBold(True)
             return font

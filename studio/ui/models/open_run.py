@@ -35,9 +35,9 @@ from studio.ui.models.step_series import StepSeries
 from studio.ui.models.time_left import TimeLeft
 
 RECENT = 50
-AT_ONCE = 2000
+AT_ONCE = 1000
 """Events that are read when a run is opened; the others are read in slices between which the window lives."""
-SLICE_SECONDS = 0.02
+SLICE_SECONDS = 0.01
 FOLLOWED_MS = 1000
 """How often the file of a run that another program trains is read."""
 _SILENT = 5

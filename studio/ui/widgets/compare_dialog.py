@@ -47,7 +47,7 @@ class CompareDialog(QDialog):
         self.setWindowTitle("Compare runs")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowFlag(Qt.WindowType.WindowMaximizeButtonHint)
-        self.resize(960, 640)
+        self.resize(1000, 660)
         self.comparison: RunComparison | None = None
         self._job: Job | None = None
         first = [run.path for run in chosen]
@@ -126,7 +126,7 @@ class CompareDialog(QDialog):
         left.setMinimumWidth(20 * GRID)
         parts = split(Qt.Orientation.Horizontal, "compareSplit", left, self._tabs)
         parts.setStretchFactor(1, 1)
-        parts.setSizes([200, 760])
+        parts.setSizes([170, 830])
         outer = QVBoxLayout(self)
         outer.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
         outer.setSpacing(GRID + GRID // 2)

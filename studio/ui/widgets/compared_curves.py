@@ -63,7 +63,7 @@ class ComparedCurves(QWidget):
         self.plots = TrainingPlots()
         self.plots.changed.connect(self._redraw)
         parts = split(Qt.Orientation.Horizontal, "curvesSplit", self.plots, framed(self.plots.details))
-        parts.setSizes([460, 300])
+        parts.setSizes([440, 370])
         self._column.addWidget(parts, 1)
 
     def _redraw(self, fit: bool = False) -> None:

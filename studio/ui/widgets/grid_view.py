@@ -17,7 +17,7 @@ _LEAST = 12 * GRID
 
 
 class GridView(QTableView):
-    """The columns share the width; the first one takes two shares."""
+    """The columns share the width; the first one takes more of it."""
 
     def __init__(self, object_name: str, accessible: str, tooltip: str) -> None:
         super().__init__()
@@ -43,10 +43,10 @@ class GridView(QTableView):
 
     def _share(self) -> None:
         if number := len(self.grid.headers):
-            share = max(_LEAST, self.viewport().width() // (number + 1))
+            share = max(_LEAST, self.viewport().width() * 10 // (10 * number + 4))
             for column in range(1, number):
                 self.setColumnWidth(column, share)
-            self.setColumnWidth(0, max(2 * _LEAST, self.viewport().width() - (number - 1) * share))
+            self.setColumnWidth(0, max(_LEAST, self.viewport().width() - (number - 1) * share))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         if event.matches(QKeySequence.StandardKey.Copy):

@@ -270,11 +270,13 @@ class RunPlot(QWidget):
             self.plot.setAccessibleDescription(", ".join([self._where.text(), *self.read_out().values()]))
 
     def _move(self, position: QPointF) -> None:
-        if self.bounds() is not None:
-            self.pointed.emit(float(self._view.mapSceneToView(position).x()))
+        nearest = self._nearest(float(self._view.mapSceneToView(position).x()))
+        if nearest is not None:
+            self.pointed.emit(nearest)
 
     def _read_out(self) -> None:
-        at, bounds = self._nearest(), self.bounds()
+        bounds = self.bounds()
+        at = self._pointer if bounds is not None else None
         self._cursor.setVisible(at is not None)
         if at is not None:
             self._cursor.setPos(at)
@@ -290,11 +292,8 @@ class RunPlot(QWidget):
         """Where on the x axis that is, in words. Replaced by whoever knows more of that place."""
         return f"{self._x_name} {duration(x) if self._x_kind == 'time' else f'{x:.4g}' if x % 1 else f'{x:.0f}'}"
 
-    def _nearest(self) -> float | None:
+    def _nearest(self, pointer: float) -> float | None:
         """The x of the point nearest to the pointer."""
-        pointer = self._pointer
-        if pointer is None:
-            return None
         near = []
         for x, _y in self._sources.values():
             after = int(np.searchsorted(x.values, pointer))
