@@ -290,3 +290,35 @@ class TestRecent:
         with qtbot.waitSignal(menu.chosen) as chosen:
             menu.menu().actions()[0].trigger()
         assert chosen.args == [str(tmp_path)]
+
+
+class TestHub:
+    @pytest.mark.parametrize(
+        "typed", ["hub:mteb/banking77", "hf://datasets/mteb/banking77", "https://huggingface.co/datasets/mteb/banking77/viewer"]
+    )
+    def test_a_data_set_is_read_by_its_id(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot, typed: str) -> None:
+        ready.dataset.file.choose(typed)
+        assert reread(ready, jobs, qtbot).dataset.source == "hub:mteb/banking77"
+
+    def test_configuration_and_revision_are_asked_for_the_hub_alone(
+        self, ready: SetupPage, opened: Opened, inspected: DataInspected, jobs: FakeJobs, qtbot: QtBot
+    ) -> None:
+        assert not ready.dataset.hub_config.isVisibleTo(ready)
+        ready.dataset.file.choose("hub:mteb/massive")
+        assert ready.dataset.hub_config.isVisibleTo(ready)
+        qtbot.keyClicks(ready.dataset.hub_config, "de")
+        qtbot.keyClicks(ready.dataset.hub_revision, "v1")
+        qtbot.keyClick(ready.dataset.hub_revision, Qt.Key.Key_Return)
+        dataset = reread(ready, jobs, qtbot).dataset
+        assert (dataset.config, dataset.revision) == ("de", "v1")
+        ready.dataset.open_dataset(dataset)
+        assert reread(ready, jobs, qtbot).dataset == dataset
+        opened(inspected)
+        assert {"config", "revision"}.isdisjoint(ready.dataset.table())
+
+    def test_the_menu_lets_an_id_be_typed_and_one_that_cannot_be_is_refused(self, ready: SetupPage, qtbot: QtBot) -> None:
+        ready.dataset.menu.menu().actions()[1].trigger()
+        assert ready.dataset.file.edit.text() == "hub:"
+        qtbot.keyClick(ready.dataset.file.edit, Qt.Key.Key_Return)
+        qtbot.waitUntil(lambda: "must be hub: and the data set's id" in ready.dataset.error.message)
+        assert not ready.train_button.isEnabled()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QTemporaryDir, QTimer, Signal
-from PySide6.QtWidgets import QGridLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
+from studio.core.bases import HUB_PREFIX, hub_id
 from studio.core.commands import InspectData
-from studio.core.config import DatasetConfig
+from studio.core.config import DatasetConfig, validate_run_config
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, DataInspected, Event, Failed
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, text_label
+from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, named, text_label
 from studio.ui.widgets.data_views import DataViews
 from studio.ui.widgets.fields import decimal, describe
 from studio.ui.widgets.job_progress import JobProgress
@@ -70,6 +72,10 @@ class DatasetPicker(Card):
             if self.test_file.path:
                 table["test"] = self.test_file.path
             table |= self.reading_choices.table()
+        if hub_id(self._source) is not None:
+            for name, edit in (("config", self.hub_config), ("revision", self.hub_revision)):
+                if text := edit.text().strip():
+                    table[name] = text
         if self.validation_file.path:
             table["validation"] = self.validation_file.path
         return table | self._options
@@ -80,6 +86,8 @@ class DatasetPicker(Card):
         read = {f"dataset.{name}": choice for name, choice in self.reading_choices.all.items()}
         return read | {
             "dataset.source": self.file.edit,
+            "dataset.config": self.hub_config,
+            "dataset.revision": self.hub_revision,
             "dataset.validation": self.validation_file.edit,
             "dataset.validation_fraction": self.validation.editor,
             "dataset.test": self.test_file.edit,
@@ -90,6 +98,8 @@ class DatasetPicker(Card):
         """Read a file, or the sample."""
         self._source = source or SAMPLE
         self.reading_choices.forget()
+        self.hub_config.clear()
+        self.hub_revision.clear()
         if self._source == SAMPLE:
             self.validation_file.show_path("")
             self.test_file.show_path("")
@@ -106,6 +116,8 @@ class DatasetPicker(Card):
             self.validation_file.show_path(dataset.validation or "")
             self.test_file.show_path(dataset.test or "")
             self.reading_choices.take(dataset)
+        self.hub_config.setText(dataset.config or "")
+        self.hub_revision.setText(dataset.revision or "")
         self.read_again()
 
     def set_options(self, options: dict[str, Any]) -> None:
@@ -135,10 +147,11 @@ class DatasetPicker(Card):
         self.header.addWidget(self.sample_button)
         self.header.addWidget(self.menu)
         self.menu.chosen.connect(self.open_source)
+        self.menu.hub_wanted.connect(self._ask_for_hub_id)
         self.file = PathField(
             "datasetPath",
             "Data file",
-            "The sample is in use. Type, browse or drop a file or folder",
+            "The sample is in use. A file, a folder, or hub:org/name",
             describe("dataset.source"),
             "data",
         )
@@ -148,6 +161,10 @@ class DatasetPicker(Card):
         self.test_file = PathField("testPath", "Test file", nothing, describe("dataset.test"), "file")
         for file in (self.validation_file, self.test_file):
             file.chosen.connect(self.read_again)
+        self.hub_config = _typed("dataset.config", "Configuration", "its default")
+        self.hub_revision = _typed("dataset.revision", "Revision", "main")
+        for edit in (self.hub_config, self.hub_revision):
+            edit.editingFinished.connect(partial(self._confirm, edit))
         for choice in self.reading_choices.all.values():
             choice.chosen.connect(self.read_again)
         self.validation = decimal("dataset.validation_fraction", "Validation share", 0.01, 0.9, 0.05, 2, "share from 0 to 1")
@@ -171,12 +188,16 @@ class DatasetPicker(Card):
             _labelled("Validation file (optional)", self.validation_file): (4, 0),
             _labelled("Test file (optional)", self.test_file): (4, 2),
         }
+        self._of_the_hub = {
+            _labelled("Configuration", self.hub_config): (5, 0),
+            _labelled("Revision", self.hub_revision): (5, 2),
+        }
         grid.addWidget(_labelled("File", self.file), 0, 0, 1, 4)
         grid.addWidget(_labelled("Message column", self.text_column), 1, 0)
         grid.addWidget(_labelled("Intent column", self.label_column), 1, 1)
         grid.addWidget(self.validation, 1, 2)
         grid.addWidget(self.test_fraction, 1, 3)
-        for part, (row, place) in self._of_files.items():
+        for part, (row, place) in (self._of_files | self._of_the_hub).items():
             grid.addWidget(part, row, place, 1, 2)
         self.body.addWidget(inputs)
 
@@ -191,10 +212,10 @@ class DatasetPicker(Card):
         self.body.addStretch(0)
 
     def _read(self) -> None:
-        dataset = DatasetConfig.model_validate(self.table())
         self._rows = QTemporaryDir()
-        command = InspectData(dataset=dataset, rows_folder=self._rows.path() if self._rows.isValid() else None)
         try:
+            dataset = validate_run_config({"dataset": self.table()}).dataset
+            command = InspectData(dataset=dataset, rows_folder=self._rows.path() if self._rows.isValid() else None)
             self._job = run_job(self, command, self._succeeded, self._failed, self._hear)
         except StudioError as error:
             self._show_failure(error)
@@ -234,12 +255,30 @@ class DatasetPicker(Card):
         self.sample_button.setVisible(not sample)
         for part in self._of_files:
             part.setVisible(not sample)
+        for part in self._of_the_hub:
+            part.setVisible(hub_id(self._source) is not None)
         self._allow()
+
+    def _ask_for_hub_id(self) -> None:
+        """Let the id of a data set be typed."""
+        self.file.edit.setText(HUB_PREFIX)
+        self.file.edit.setFocus()
+
+    def _confirm(self, edit: QLineEdit) -> None:
+        if edit.isModified():
+            edit.setModified(False)
+            self.read_again()
 
     def _allow(self) -> None:
         reason = _OF_THE_SAMPLE if self._source == SAMPLE else ""
         allow(self.test_fraction.editor, reason)
         self.reading_choices.allow(reason, self.answer)
+
+
+def _typed(path: str, title: str, placeholder: str) -> QLineEdit:
+    edit = named(QLineEdit(), path.replace(".", "_"), title, describe(path))
+    edit.setPlaceholderText(placeholder)
+    return edit
 
 
 def _labelled(title: str, editor: QWidget) -> QWidget:

@@ -8,6 +8,7 @@ from typing import Literal
 from PySide6.QtCore import QUrl, Signal
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QWidget
 
+from studio.core.bases import HUB_PREFIX, typed_hub_id
 from studio.core.dropped import Dropped
 from studio.core.paths import as_typed
 from studio.ui.theme import GRID
@@ -47,10 +48,12 @@ class PathField(QWidget):
 
     @property
     def path(self) -> str:
-        """The absolute path, empty for none."""
+        """The absolute path, empty for none. Data may be hub:org/name, or the address of its page, instead."""
         text = self.edit.text().strip().strip('"').replace("\0", "")
         if text.startswith("file:"):
             text = QUrl(text).toLocalFile()
+        if self._kind == "data" and text.startswith((HUB_PREFIX, "hf://", "https://huggingface.co/datasets/")):
+            return HUB_PREFIX + typed_hub_id(text)
         return str(as_typed(text).absolute()) if text else ""
 
     def show_path(self, path: str) -> None:
