@@ -35,6 +35,7 @@ from studio.ui.widgets.questions import Work
 from studio.ui.widgets.run_page import RunPage
 from studio.ui.widgets.runs_sidebar import RunsSidebar
 from studio.ui.widgets.shell import Shell, restore_layout, save_layout
+from studio.ui.widgets.shortcuts_dialog import ShortcutsDialog
 
 if TYPE_CHECKING:
     from studio.ui.pages.chat import ChatPage
@@ -331,6 +332,7 @@ class MainWindow(QMainWindow):
                 ("&Help on this", self._shell.toggle_help, "F1"),
                 ("&Glossary", partial(self._shell.show_help, "glossary"), ""),
                 ("All &settings", partial(self._shell.show_help, "settings"), ""),
+                ("&Keyboard shortcuts", lambda: ShortcutsDialog(self).open(), "Ctrl+/"),
                 None,
                 ("&About Finetune Studio", lambda: AboutDialog(self._home, self).exec(), ""),
             ],

@@ -57,8 +57,9 @@ class HelpPanel(QWidget):
         self._text.anchorClicked.connect(self._follow)
         self._text.setFrameShape(QTextBrowser.Shape.NoFrame)
         self._build(close)
-        for keys, act in ((QKeySequence("Esc"), self.close_panel), (QKeySequence("Alt+Left"), self.go_back)):
-            QShortcut(keys, self, act, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        for keys, act, words in (("Esc", self.close_panel, "Help: close it"), ("Alt+Left", self.go_back, "Help: back")):
+            shortcut = QShortcut(QKeySequence(keys), self, act, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.setWhatsThis(words)
         theme.notifier.changed.connect(self._dress)
         self.hide()
 

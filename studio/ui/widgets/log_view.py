@@ -114,11 +114,13 @@ class LogView(QWidget):
         self._search.textChanged.connect(self._searched)
         self._search.returnPressed.connect(lambda: self.go_to("next"))
         own, all_within = Qt.ShortcutContext.WidgetShortcut, Qt.ShortcutContext.WidgetWithChildrenShortcut
-        self._shortcut("Shift+Return", self._search, own, lambda: self.go_to("previous"))
-        self._shortcut("Escape", self._search, own, self._search.clear)
-        self._shortcut(QKeySequence.StandardKey.Find, self, all_within, self.search)
-        self._shortcut(QKeySequence.StandardKey.FindNext, self, all_within, lambda: self.go_to("next"))
-        self._shortcut(QKeySequence.StandardKey.FindPrevious, self, all_within, lambda: self.go_to("previous"))
+        self._shortcut("previous line found", "Shift+Return", self._search, own, lambda: self.go_to("previous"))
+        self._shortcut("clear the search of the log", "Escape", self._search, own, self._search.clear)
+        self._shortcut("search the log", QKeySequence.StandardKey.Find, self, all_within, self.search)
+        self._shortcut("next line found", QKeySequence.StandardKey.FindNext, self, all_within, lambda: self.go_to("next"))
+        self._shortcut(
+            "previous line found", QKeySequence.StandardKey.FindPrevious, self, all_within, lambda: self.go_to("previous")
+        )
         self._found = named(
             text_label("", "small"), "logFound", "Places found", "In how many places of the lines shown the words stand"
         )
@@ -145,11 +147,17 @@ class LogView(QWidget):
         column.addWidget(self._text, 1)
 
     def _shortcut(
-        self, keys: str | QKeySequence.StandardKey, parent: QWidget, context: Qt.ShortcutContext, act: Callable[[], object]
+        self,
+        words: str,
+        keys: str | QKeySequence.StandardKey,
+        parent: QWidget,
+        context: Qt.ShortcutContext,
+        act: Callable[[], object],
     ) -> None:
         shortcut = QShortcut(QKeySequence(keys), parent)
         shortcut.setContext(context)  # as an argument beside a slot it is not heeded
         shortcut.activated.connect(act)
+        shortcut.setWhatsThis(f"Training: {words}")
 
     def _build_menu(self, parent: QWidget) -> QMenu:
         menu = QMenu(parent)

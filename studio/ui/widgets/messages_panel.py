@@ -41,7 +41,8 @@ class MessagesPanel(QWidget):
         escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self._search)
         escape.setContext(Qt.ShortcutContext.WidgetShortcut)
         escape.activated.connect(self._search.clear)
-        QShortcut(QKeySequence.StandardKey.Find, self, self.search)
+        escape.setWhatsThis("Results: clear the search")
+        QShortcut(QKeySequence.StandardKey.Find, self, self.search).setWhatsThis("Results: search the messages")
         self._search.textChanged.connect(self._apply)
         self._wrong_only = named(
             QCheckBox("Misclassified only"),
