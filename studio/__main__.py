@@ -38,6 +38,9 @@ def _open_window(given_home: str | None) -> int:
         home = Home.locate(given_home)
     except StudioError as error:
         print(f"{error.message}\n{error.remedy}", file=sys.stderr)
+        from studio.ui.application import refuse_start
+
+        refuse_start(error)  # who started it with the mouse sees no terminal
         return 1
 
     from studio.ui.application import run_window

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,22 @@ def test_a_full_disk_after_the_work_is_told(terminal: Terminal, monkeypatch: pyt
     assert terminal.run("evaluate", terminal.a_run().name) == 1
     assert "No space left on device (confusion.csv)" in terminal.err
     assert "Traceback" not in terminal.err
+
+
+def test_a_full_disk_refuses_a_new_run_in_words(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("studio.core.runs.write_atomically", refuse)
+    assert terminal.run("train", "sample") == 1
+    assert "No space left on device" in terminal.err
+    assert "Traceback" not in terminal.err
+    assert list(terminal.home.runs.iterdir()) == []
+
+
+def test_a_run_that_was_deleted_meanwhile_is_named(terminal: Terminal) -> None:
+    run = terminal.a_run()
+    shutil.rmtree(run.path)
+    assert terminal.run("evaluate", run.name) == 1
+    assert "There is no run" in terminal.err
+    assert not run.path.exists()

@@ -13,6 +13,16 @@ from studio.core.words import REPORT
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
 # CPU torch and MPS report exhausted memory as a plain RuntimeError; only its words tell.
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+# CUDA's words for it: unplugged or fallen off the bus, taken by a reset, the driver gone.
+_LOST_DEVICE_WORDS = (
+    "no cuda-capable device",
+    "gpu is lost",
+    "device(s) is/are busy or unavailable",
+    "device unavailable",
+    "unspecified launch failure",
+    "driver shutting down",
+    "unknown error",
+)
 
 
 def explain(error: Exception) -> Failed:
@@ -34,6 +44,13 @@ def explain(error: Exception) -> Failed:
             remedy="Free some disk space or mend the permissions, then start the job again.",
             detail=detail,
         )
+    if is_lost_device(error):
+        return Failed(
+            kind="device_lost",
+            message=f"The graphics card stopped answering: {_first_line(error)}",
+            remedy="Check its power, its cable and its driver, restart the computer if need be, and train again.",
+            detail=detail,
+        )
     return Failed(
         kind="bug",
         message=f"An error in the program ended the job: {_first_line(error)}",
@@ -50,6 +67,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY_WORDS)
+
+
+def is_lost_device(error: BaseException) -> bool:
+    """True when a graphics card that was there is gone: unplugged, reset, or its driver is."""
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _LOST_DEVICE_WORDS)
 
 
 def _first_line(error: BaseException) -> str:

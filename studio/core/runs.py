@@ -7,6 +7,7 @@ Nothing in it is ever executed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -84,18 +85,20 @@ class Home:
         prefix = f"{stem[:40]}-{config.method.kind}"
         for number in range(1, 100_000):
             folder = self.runs / f"{prefix}-{number}"
+            run = RunFolder(folder)
             try:
                 folder.mkdir()
+                run.write_config(config)
             except FileExistsError:
                 continue
             except OSError as error:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
                 raise StudioError(
                     f"No run folder can be made in {self.runs}: {error.strerror or error}.",
                     "Free some space or choose another folder with --home DIR.",
                     kind="unwritable_home",
                 ) from error
-            run = RunFolder(folder)
-            run.write_config(config)
             return run
         raise StudioError(f"{self.runs} is full of runs named {prefix}.", "Delete some of them.")
 
@@ -198,6 +201,8 @@ class RunFolder:
         return FileLock(self.path / ".lock")
 
     def is_running(self) -> bool:
+        if not self.path.is_dir():  # the lock would make a folder that was deleted anew
+            return False
         lock = self.lock()
         try:
             lock.acquire(timeout=0)
@@ -317,4 +322,7 @@ def _is_best(manifest: Path) -> bool:
 
 
 def _created(folder: Path) -> float:
-    return (folder / "run.toml").stat().st_mtime
+    try:
+        return (folder / "run.toml").stat().st_mtime
+    except OSError:  # deleted since it was found
+        return 0.0

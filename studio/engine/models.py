@@ -44,7 +44,11 @@ def base_folder(model: ModelConfig, home: Home, progress: Progress) -> Path:
     else:
         folder = as_typed(model.base)
     if not folder.is_dir():
-        raise StudioError(f"The model folder {folder} does not exist.", "Choose a folder that holds a Hugging Face model.")
+        raise StudioError(
+            f"The model folder {folder} does not exist.",
+            "Choose a folder that holds a Hugging Face model. For a run that came from another computer, put its model there, "
+            "or write where it is as `base` into the run's run.toml.",
+        )
     told_as = hub_id(model.base) or str(folder)
     check_names((path.name for path in folder.iterdir() if path.is_file()), told_as)
     check_settings(folder, told_as)

@@ -13,10 +13,11 @@ from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 
-from PySide6.QtCore import QObject, QSettings, Signal
+from PySide6.QtCore import QObject, QSettings, Qt, Signal
 from PySide6.QtGui import QIcon
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QMessageBox
 
+from studio.core.errors import StudioError
 from studio.core.runs import Home
 from studio.supervise.threads import WorkerThread
 from studio.ui import theme
@@ -80,6 +81,20 @@ def make_application(home: Home) -> QApplication:
 def window_settings(home: Home) -> QSettings:
     """What the window remembers, in a file of the home folder."""
     return QSettings(str(home.path / "window.ini"), QSettings.Format.IniFormat)
+
+
+def refuse_start(problem: StudioError) -> None:
+    """Say in a box of its own why there is no window, and wait until it was read."""
+    application = QApplication.instance() or QApplication(sys.argv[:1])
+    box = QMessageBox()
+    box.setObjectName("refusedStart")
+    box.setWindowTitle("Finetune Studio")
+    box.setIcon(QMessageBox.Icon.Warning)
+    box.setTextFormat(Qt.TextFormat.PlainText)
+    box.setText(problem.message)
+    box.setInformativeText(problem.remedy)
+    box.exec()
+    del application
 
 
 def run_window(home: Home) -> int:

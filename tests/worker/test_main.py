@@ -14,7 +14,7 @@ import pytest
 from studio.core.commands import Command, CompareRuns, InspectData, Stop, Train
 from studio.core.config import DatasetConfig, RunConfig
 from studio.core.events import DataInspected, Event, Failed, Hello, LogLine, RunsCompared
-from studio.core.failures import is_out_of_memory
+from studio.core.failures import explain, is_out_of_memory
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import decode_command, decode_event, encode
 
@@ -132,6 +132,12 @@ def test_every_exception_becomes_a_last_word(raised: str, kind: str, words: str)
     assert ended.returncode == 0
     assert b"Traceback" in ended.stderr
     assert ("Traceback" in last.detail) is (kind != "bad_input")
+
+
+def test_a_lost_graphics_card_is_told_apart_from_a_bug() -> None:
+    lost = explain(RuntimeError("CUDA error: the GPU is lost. Reboot the system to recover this GPU"))
+    assert (lost.kind, "cable" in lost.remedy) == ("device_lost", True)
+    assert explain(RuntimeError("shapes do not fit")).kind == "bug"
 
 
 def test_torchs_own_memory_error_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
