@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,3 +57,26 @@ def test_damaged_predictions_are_told(tmp_path: Path, content: bytes | None) -> 
         path.write_bytes(content)
     with pytest.raises(StudioError, match=r"predictions\.parquet cannot be read"):
         read_predictions(path)
+
+
+def test_reading_searching_and_sorting_load_no_pandas(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    write_predictions(path, ["b", "a"], [prediction("a", "b"), prediction("b", "b")])
+    code = """
+import sys
+import subprocess
+import sys
+from pathlib import Path
+from studio.core.predictions import read_predictions
+from studio.ui.models.messages_model import EVERYTHING, MessageFilter, MessagesModel
+table = read_predictions(Path(sys.argv[1]))
+messages = MessagesModel()
+shown = MessageFilter(messages)
+messages.show_table(table)
+shown.show_only(EVERYTHING, True, "😀 a")
+for column in range(shown.columnCount()):
+    shown.sort(column)
+print(len(shown.shown()), table.confusion().sum(), "pandas" in sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["1", "2", "False"]

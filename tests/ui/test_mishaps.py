@@ -149,7 +149,7 @@ class TestARunFromAnotherComputer:
         jobs.asked.clear()
         window.actions_of_runs.repeat(foreign)
         assert window.setup.dataset.source == "/elsewhere/rows.csv"
-        assert window.setup.model.base == "/elsewhere/model"
+        assert window.setup.config().model.base == "/elsewhere/model"
         qtbot.waitUntil(lambda: bool(jobs.open(InspectData) and jobs.open(DescribeModel)))
         missing = Failed(kind="bad_input", message="The model folder /elsewhere/model does not exist.", remedy="Choose another.")
         jobs.open(DescribeModel)[0].answer(missing, failed=True)
