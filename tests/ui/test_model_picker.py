@@ -9,7 +9,7 @@ from PySide6.QtCore import QCoreApplication, QEvent, Qt
 from PySide6.QtWidgets import QFileDialog, QLabel
 from pytestqt.qtbot import QtBot
 
-from studio.core.commands import DescribeModel, DownloadModel, InspectTokens, ListModels
+from studio.core.commands import DescribeModel, DownloadModel, ListModels
 from studio.core.config import ModelConfig, RunConfig
 from studio.core.events import CachedModel, DownloadProgressed, Failed, MissingFiles, ModelDescribed, ModelsListed
 from studio.core.memory import ModelDescription
@@ -127,7 +127,6 @@ def test_the_size_is_shown_and_forecast_before_the_download(
     assert "Download the model first (4.0 MB)" in ready.train_button.toolTip()
     assert offered.description == description
     assert "Tokens are shown once the model is downloaded." in {label.text() for label in ready.findChildren(QLabel)}
-    assert not jobs.open(InspectTokens)
 
 
 def test_a_download_tells_its_way_and_then_the_run_can_start(
