@@ -9,16 +9,29 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from studio.core.commands import Export
+from studio.core.commands import Export, VerifyExport
 from studio.core.config import DeviceConfig, MethodConfig
-from studio.core.events import Exported, StageChanged
+from studio.core.events import Exported, Prediction, StageChanged
 from studio.core.runs import Home, RunFolder
 from studio.engine import exactness, methods
+from studio.engine.devices import choose_compute
+from studio.engine.exports import load_export
 from studio.worker import exporting
 from tests.tiny import save_tiny
 from tests.worker.jobs import Trained, config_for, train_here, work_here
 
 pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(autouse=True)
+def checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second process only costs seconds of importing here; test_exporting.py has it."""
+
+    def check(command: VerifyExport, _channel: object) -> list[Prediction]:
+        predictor = load_export(Path(command.folder), Path(command.base), choose_compute(command.device, command.precision))
+        return [row.prediction for row in predictor.classify(command.texts)]
+
+    monkeypatch.setattr(exporting, "_in_clean_process", check)
 
 
 def merged(run: Trained, folder: Path) -> Exported:
