@@ -71,7 +71,8 @@ class Field(QWidget):
         self._label = text_label(title, "field")
         self._label.setBuddy(editor)
         self._label.setToolTip(plain_tooltip(tooltip))
-        self._label.setHidden(isinstance(editor, QCheckBox))
+        if isinstance(editor, QCheckBox):  # setHidden(False) would show it, as a window of its own while it has no parent
+            self._label.hide()
         self.help = text_label(describe(path), "small", wrap=True)
         self.help.hide()
         self._grid = QGridLayout(self)
