@@ -29,7 +29,7 @@ from studio.core.runs import RunFolder
 from studio.core.words import counted, percent
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID, OVERLAYS
-from studio.ui.widgets.basics import ErrorPanel, button, named, text_label
+from studio.ui.widgets.basics import ErrorPanel, allow, button, named, text_label
 from studio.ui.widgets.compared_curves import ComparedCurves
 from studio.ui.widgets.frames import split
 from studio.ui.widgets.grid_view import GridView
@@ -169,7 +169,7 @@ class CompareDialog(QDialog):
         self.comparison = None
         runs = self.chosen
         self._tabs.setEnabled(len(runs) > 1)
-        self._save_button.setEnabled(False)
+        allow(self._save_button, "Nothing has been compared yet.")
         if len(runs) < 2:
             self._state.setText("Check two runs or more at the left.")
             return
@@ -196,7 +196,7 @@ class CompareDialog(QDialog):
             return
         self._problem.clear()
         self.comparison = comparison = answer.comparison
-        self._save_button.setEnabled(True)
+        allow(self._save_button)
         titles = [run.title for run in comparison.runs]
         self._state.setText(f"{counted(len(titles), 'run')}, held against {titles[0]}")
         self._figures.show_rows(["Figure", *titles], [[name, *values] for name, values in figure_rows(comparison.runs)])
