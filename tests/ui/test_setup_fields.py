@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QLineEdit, QWidget
+from PySide6.QtWidgets import QDoubleSpinBox, QLabel, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.config import ModelConfig, RunConfig, validate_run_config
@@ -20,19 +20,20 @@ from tests.ui.conftest import FakeJobs
 from tests.ui.staging import editor, reread
 from tests.ui.widget_walker import press
 
-# A run in which no setting is what it would be by itself.
+# A run in which no setting is what it would be by itself, and none is round.
 OTHER = {
     "dataset": {
-        "source": "/a.csv", "validation": "/v.csv", "validation_fraction": 0.3, "test": "/t.csv", "test_fraction": 0.4,
+        "source": "/a.csv", "validation": "/v.csv", "validation_fraction": 0.0333, "test": "/t.csv", "test_fraction": 0.995,
         "text_column": "said", "label_column": "meant", "label_name_column": "name", "encoding": "latin-1", "delimiter": ";",
         "labels": ["a, b", "c"], "limit": 50, "seed": 7,
     },
     "model": {"base": "hub:org/name", "revision": "abc"},
-    "method": {"kind": "qlora", "rank": 5, "alpha": 7.5, "dropout": 0.25, "target_modules": ["q_proj", "v_proj"]},
-    "prompt": {"template": "{text}\n=>", "use_chat_template": False, "max_length": 77},
+    "method": {"kind": "qlora", "rank": 5, "alpha": 5000.25, "dropout": 0.97, "target_modules": ["q_proj", "v_proj"]},
+    "prompt": {"template": "{text}\n=>", "use_chat_template": False, "max_length": 200_000},
     "training": {
-        "epochs": 2.5, "max_steps": 99, "batch_size": 12, "micro_batch": 3, "learning_rate": 0.001, "scheduler": "linear",
-        "warmup_ratio": 0.25, "weight_decay": 0.125, "max_grad_norm": 0.5, "precision": "fp32", "seed": 8, "evaluate_every": 10,
+        "epochs": 0.05, "max_steps": 99, "batch_size": 70_000, "micro_batch": 3, "learning_rate": 0.001, "scheduler": "linear",
+        "warmup_ratio": 0.123456, "weight_decay": 0.00005, "max_grad_norm": 0.001,
+        "precision": "fp32", "seed": 8, "evaluate_every": 10,
         "evaluate_base": False, "log_every": 4, "threads": 2, "checkpoint_every": 20,
         "keep_checkpoints": 3, "early_stopping_patience": 5, "activation_checkpointing": True,
     },
@@ -205,3 +206,15 @@ def test_every_preset_leaves_a_run_that_can_start(ready: SetupPage, name: str) -
     press(ready.settings.presets.buttons[name])
     ready.refresh()
     assert not [words for words in ready.missing() if "wrong" in words]
+
+
+def test_a_number_is_shown_with_the_digits_that_it_has(ready: SetupPage, qtbot: QtBot) -> None:
+    field = ready.settings.fields["method.dropout"]
+    spin = field.editor
+    assert isinstance(spin, QDoubleSpinBox)
+    for value, text in ((0.05, "0.05"), (0.1, "0.10"), (0.125, "0.125"), (0.3, "0.30")):
+        field.set_value(value)
+        assert (spin.text(), ready.config().method.dropout) == (text, value)
+    spin.selectAll()
+    qtbot.keyClicks(spin, "0.0725")
+    assert ready.config().method.dropout == 0.0725

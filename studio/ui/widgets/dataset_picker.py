@@ -167,8 +167,8 @@ class DatasetPicker(Card):
             edit.editingFinished.connect(partial(self._confirm, edit))
         for choice in self.reading_choices.all.values():
             choice.chosen.connect(self.read_again)
-        self.validation = decimal("dataset.validation_fraction", "Validation share", 0.01, 0.9, 0.05, 2, "share from 0 to 1")
-        self.test_fraction = decimal("dataset.test_fraction", "Test share", 0.01, 0.9, 0.05, 2, "share from 0 to 1")
+        self.validation = decimal("dataset.validation_fraction", "Validation share", 0.001, 0.999, 0.05, 2, "share from 0 to 1")
+        self.test_fraction = decimal("dataset.test_fraction", "Test share", 0.001, 0.999, 0.05, 2, "share from 0 to 1")
         for field in (self.validation, self.test_fraction):
             field.changed.connect(self.read_again)
         inputs = QWidget()

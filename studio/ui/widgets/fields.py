@@ -25,6 +25,7 @@ from studio.ui.widgets.basics import guard_wheel, named, text_label
 from studio.ui.words import plain_tooltip
 
 LARGEST_INTEGER = 2**31 - 1
+_MOST_PLACES = 10
 
 
 def describe(path: str) -> str:
@@ -220,10 +221,22 @@ def whole(path: str, title: str, smallest: int, largest: int = LARGEST_INTEGER, 
     return _spin_field(path, title, editor, unit)
 
 
+class _DecimalBox(QDoubleSpinBox):
+    """Keeps every digit that it is given: Qt's own rounds a value to the places that it shows."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        super().__init__()
+        self.setDecimals(_MOST_PLACES)
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802
+        short = f"{value:.{self._places}f}"
+        return short if float(short) == value else f"{value:.{_MOST_PLACES}f}".rstrip("0")
+
+
 def decimal(path: str, title: str, smallest: float, largest: float, step: float, places: int, unit: str = "") -> Field:
-    """A setting that is a number with decimals."""
-    editor = QDoubleSpinBox()
-    editor.setDecimals(places)
+    """A setting that is a number with decimals, of which at least ``places`` are shown."""
+    editor = _DecimalBox(places)
     editor.setRange(smallest, largest)
     editor.setSingleStep(step)
     editor.setValue(default_of(path))

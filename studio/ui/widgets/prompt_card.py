@@ -33,7 +33,7 @@ class PromptCard(Card):
         self.fields: list[Field] = [
             self._template,
             self._chat,
-            whole("prompt.max_length", "Longest prompt", 16, 131072, 16, "tokens"),
+            whole("prompt.max_length", "Longest prompt", 16, 10_000_000, 16, "tokens"),
         ]
         self.tokens = TokenInspector(home)
         self._model: ModelDescription | None = None

@@ -35,8 +35,8 @@ class SettingsForm(Card):
     def __init__(self, elsewhere: Sequence[Field] = (), controlled: Sequence[str] = ("method.kind",)) -> None:
         super().__init__("Training", "settingsForm")
         main = [
-            decimal("training.epochs", "Epochs", 0.1, 1000, 1, 1, "passes over the training data"),
-            whole("training.batch_size", "Batch size", 1, 65536, 1, "messages"),
+            decimal("training.epochs", "Epochs", 0.001, 100_000, 1, 1, "passes over the training data"),
+            whole("training.batch_size", "Batch size", 1, 1_000_000, 1, "messages"),
             optional_number("training.learning_rate", "Learning rate", "", "per step"),
             whole("method.rank", "Rank", 1, 1024, 1, "directions"),
         ]
