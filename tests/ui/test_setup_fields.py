@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDoubleSpinBox, QLabel, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
+from studio.core.commands import InspectData
 from studio.core.config import ModelConfig, RunConfig, validate_run_config
 from studio.core.memory import LinearShape, ModelDescription, adapter_parameters
 from studio.core.presets import PRESETS, load_presets
@@ -66,12 +67,33 @@ def config_paths(config: RunConfig) -> set[str]:
 
 def test_what_the_controls_say_is_the_run(page: SetupPage) -> None:
     config = validate_run_config(OTHER)
-    only = {"training.optimizer"}  # has one value so far
+    # The one has a single value so far, the others are for data of the hub.
+    only = {"training.optimizer", "dataset.revision", "dataset.config"}
     assert config_paths(config) ^ set(every_path()) == only, "the run above names every setting"
     page.show_config(config)
     assert page.config() == config
     page.show_config(RunConfig())
     assert page.config() == RunConfig(), "nothing of the other run is left"
+
+
+def test_data_of_the_hub_keep_their_revision(page: SetupPage) -> None:
+    dataset = {"source": "hub:org/data", "revision": "abc", "config": "small"}
+    config = validate_run_config({"dataset": dataset})
+    page.show_config(config)
+    assert page.config() == config
+    page.dataset.open_source("/some.csv")
+    assert page.config().dataset.model_dump(exclude_defaults=True) == {"source": "/some.csv"}
+
+
+def test_what_data_cannot_be_read_with_is_told_and_not_tried(ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
+    for path, value in (("dataset.limit", 0), ("dataset.limit", "few"), ("dataset.revision", "abc")):
+        ready.settings.fields[path].set_value(value)
+        qtbot.wait(300)
+        assert jobs.open(InspectData) == []
+        assert any("wrong" in words for words in ready.missing()), path
+        ready.settings.fields[path].set_value(None)
+    ready.refresh()
+    assert not [words for words in ready.missing() if "wrong" in words]
 
 
 def test_a_setting_that_was_cleared_is_left_out(ready: SetupPage) -> None:

@@ -20,6 +20,7 @@ from studio.supervise.gauges import MemorySample
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import allow, button, primary_button, text_label
 from studio.ui.widgets.dataset_picker import SAMPLE, DatasetPicker
+from studio.ui.widgets.fields import default_of
 from studio.ui.widgets.method_selector import KINDS, MethodSelector
 from studio.ui.widgets.model_picker import ModelPicker
 from studio.ui.widgets.prompt_card import PromptCard
@@ -29,6 +30,7 @@ from studio.ui.widgets.source_menu import RecentSources
 
 TWO_COLUMNS_FROM = 1180
 _DELAY_MS = 120
+_OF_ANY_DATA = ("dataset.limit", "dataset.seed")
 _HIGHEST_DATASET = 96 * GRID
 
 
@@ -220,8 +222,10 @@ class SetupPage(QWidget):
         return kind, sample.host_total - sample.host_used + sample.ours_host
 
     def _source_opened(self) -> None:
-        """The sample comes with settings of its own, a file takes the defaults. Intents to keep are those of the data before."""
-        self.settings.fields["dataset.labels"].set_value(None)
+        """The sample comes with settings of its own, a file takes the defaults. What names a part of the data before goes."""
+        for path, field in self.settings.fields.items():
+            if path.startswith("dataset.") and path not in _OF_ANY_DATA:
+                field.set_value(default_of(path))
         before, self._preset = self._preset, sample_run_config() if self.dataset.source == SAMPLE else RunConfig()
         self.settings.replace_preset(before, self._preset)
 
@@ -230,10 +234,7 @@ class SetupPage(QWidget):
         self.refresh()
 
     def _settings_changed(self) -> None:
-        options = self.settings.values("dataset")
-        limit = options.get("limit")
-        if limit is None or (isinstance(limit, int) and limit >= 1):
-            self.dataset.set_options(options)
+        self.dataset.set_options(self.settings.values("dataset"))
         self._delay.start()
 
     def _build(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from pydantic import ValidationError
 from PySide6.QtCore import QTemporaryDir, QTimer, Signal
 from PySide6.QtWidgets import QGridLayout, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
@@ -121,10 +122,19 @@ class DatasetPicker(Card):
         self.read_again()
 
     def set_options(self, options: dict[str, Any]) -> None:
-        """Settings of [dataset] that have their controls elsewhere: how many rows, which intents, which seed."""
-        if options != self._options:
-            self._options = dict(options)
-            self.read_again()
+        """Settings of [dataset] that have their controls elsewhere: how many rows, which intents, which seed.
+
+        What no data can be read with is left to the check of the whole run.
+        """
+        if options == self._options:
+            return
+        before, self._options = self._options, dict(options)
+        try:
+            DatasetConfig.model_validate(self.table())
+        except ValidationError:
+            self._options = before
+            return
+        self.read_again()
 
     def read_again(self) -> None:
         """Read soon; several changes in a row are read once."""
