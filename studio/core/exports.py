@@ -48,7 +48,7 @@ def merged_into(method: MethodKind, precision: str) -> str:
     if method == "qlora":
         return (
             "The adapter is added, in fp32, to the base as QLoRA held it while training: rounded to 4 bits (NF4) and back. "
-            "So it answers as the run does; merged into the unrounded base it would answer a little otherwise."
+            "So it answers as the run does; merged into the unrounded base it would answer otherwise."
         )
     # fp16 is for CUDA; a merged model is made on the CPU, where such a run is used in fp32.
     rounded = " as it was held while training, in bf16" if precision == "bf16" else " in fp32"
