@@ -31,7 +31,6 @@ from studio.ui.widgets.source_menu import RecentSources
 TWO_COLUMNS_FROM = 1180
 _DELAY_MS = 120
 _OF_ANY_DATA = ("dataset.limit", "dataset.seed")
-_HIGHEST_DATASET = 96 * GRID
 
 
 class SetupPage(QWidget):
@@ -239,9 +238,8 @@ class SetupPage(QWidget):
 
     def _build(self) -> None:
         self._left, self._right = QVBoxLayout(), QVBoxLayout()
-        # The tables take the room that the other column leaves, up to a point.
-        self.dataset.setMaximumHeight(_HIGHEST_DATASET)
-        self._left.addWidget(self.dataset, 1000)
+        # As high as it needs: what is listed of problems comes and goes.
+        self._left.addWidget(self.dataset)
         self._left.addWidget(self.prompt)
         self._left.addStretch(1)
         for card in (self.model, self.method, self.settings):

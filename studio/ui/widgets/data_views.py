@@ -14,7 +14,7 @@ from studio.ui.widgets.basics import named, text_label
 from studio.ui.widgets.intent_bars import SPLIT_COLOURS, IntentBars
 from studio.ui.widgets.problem_list import ProblemList
 
-_VIEW_HEIGHT = 19 * GRID
+_VIEW_HEIGHT = 24 * GRID
 
 
 class DataViews(QWidget):

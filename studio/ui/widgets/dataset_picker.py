@@ -192,23 +192,23 @@ class DatasetPicker(Card):
         choices = self.reading_choices
         # The sample comes with all of this.
         self._of_files = {
-            _labelled("Names of intents", choices.names): (2, 0),
-            _labelled("Encoding", choices.encoding): (2, 2),
-            _labelled("Delimiter", choices.delimiter): (3, 0),
-            _labelled("Validation file (optional)", self.validation_file): (4, 0),
-            _labelled("Test file (optional)", self.test_file): (4, 2),
+            _labelled("Names of intents", choices.names): (2, 0, 1),
+            _labelled("Encoding", choices.encoding): (2, 1, 2),
+            _labelled("Delimiter", choices.delimiter): (2, 3, 1),
+            _labelled("Validation file (optional)", self.validation_file): (3, 0, 2),
+            _labelled("Test file (optional)", self.test_file): (3, 2, 2),
         }
         self._of_the_hub = {
-            _labelled("Configuration", self.hub_config): (5, 0),
-            _labelled("Revision", self.hub_revision): (5, 2),
+            _labelled("Configuration", self.hub_config): (4, 0, 2),
+            _labelled("Revision", self.hub_revision): (4, 2, 2),
         }
         grid.addWidget(_labelled("File", self.file), 0, 0, 1, 4)
         grid.addWidget(_labelled("Message column", self.text_column), 1, 0)
         grid.addWidget(_labelled("Intent column", self.label_column), 1, 1)
         grid.addWidget(self.validation, 1, 2)
         grid.addWidget(self.test_fraction, 1, 3)
-        for part, (row, place) in (self._of_files | self._of_the_hub).items():
-            grid.addWidget(part, row, place, 1, 2)
+        for part, (row, place, width) in (self._of_files | self._of_the_hub).items():
+            grid.addWidget(part, row, place, 1, width)
         self.body.addWidget(inputs)
 
     def _build_views(self) -> None:

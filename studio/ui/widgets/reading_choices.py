@@ -211,5 +211,7 @@ class ReadingChoices:
             allow(self.delimiter, no_cuts)
 
     def _offer_texts(self, answer: DataInspected | None) -> None:
+        if answer is None:
+            self.names.offer({}, None)
         self.encoding.offer(ENCODINGS, answer.encoding if answer is not None else None)
         self.delimiter.offer(DELIMITERS, answer.delimiter if answer is not None else None)
