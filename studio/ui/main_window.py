@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -26,6 +24,7 @@ from studio.ui.menus import Entry, add_themes, fill_menu_bar
 from studio.ui.models.open_run import OpenRun
 from studio.ui.overlays import Overlays
 from studio.ui.pages.setup import SetupPage
+from studio.ui.plotting import load_plots
 from studio.ui.run_actions import RESUME, Act, RunActions
 from studio.ui.widgets.about import AboutDialog
 from studio.ui.widgets.bottom_bar import BottomBar
@@ -312,8 +311,7 @@ class MainWindow(QMainWindow):
         self._watch("evaluation", self.results.evaluation.event_received, self.results.evaluation.worker_ended)
         self._watch("chat", self.chat.session.event_received, self.chat.session.unloaded)
         self._watch("export", self.export.event_received, self.export.worker_ended)
-        # Ready before it is wanted, and beside the window: this import alone takes most of a second.
-        threading.Thread(target=import_module, args=("studio.ui.widgets.run_plot",), name="import-plots", daemon=True).start()
+        load_plots()  # ready before they are wanted
 
     def _menus(self) -> dict[str, list[Entry | None]]:
         return {

@@ -191,6 +191,8 @@ def _refresh(application: QApplication) -> None:
     if theme is notifier.theme and application.styleSheet():
         return
     notifier.theme = theme
+    # A sheet in the place of another costs four times what none and then one do (PySide6 6.11.3, 1,300 widgets: 660 and 150 ms).
+    application.setStyleSheet("")
     application.setPalette(_palette(theme))
     application.setStyleSheet(_stylesheet(theme))
     notifier.changed.emit()

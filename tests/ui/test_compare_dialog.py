@@ -109,6 +109,7 @@ def test_the_curves_are_those_of_the_training_page(dialog: CompareDialog, qtbot:
     tabs = dialog.findChild(QTabWidget, "compareTabs")
     assert tabs is not None
     tabs.setCurrentWidget(dialog._curves)
+    qtbot.waitUntil(lambda: dialog._curves.plots is not None)
     plots = dialog._curves.plots
     assert plots is not None
     loss = plots.plots["loss"]

@@ -13,6 +13,7 @@ from studio.core.starter import base_name
 from studio.core.words import METHOD_TITLES
 from studio.ui.models.open_run import OpenRun
 from studio.ui.overlays import Overlay
+from studio.ui.plotting import with_plots
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import Badge, ErrorPanel, Tone, allow, button, named, primary_button
 from studio.ui.widgets.frames import ElidedLabel, framed, split
@@ -116,7 +117,7 @@ class TrainingPage(RunPage):
         super().showEvent(event)
         self._timer.start()
         if self.plots is None:
-            QTimer.singleShot(0, self, self._load_plots)
+            with_plots(self, self._make_plots)
         self.refresh()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
@@ -166,7 +167,7 @@ class TrainingPage(RunPage):
         self._body = split(Qt.Orientation.Horizontal, "trainingSplit", self._right)
         return self._body
 
-    def _load_plots(self) -> None:
+    def _make_plots(self) -> None:
         from studio.ui.widgets.training_plots import TrainingPlots
 
         if self.plots is not None:

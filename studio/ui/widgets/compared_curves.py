@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from studio.core.runs import RunFolder
 from studio.ui.overlays import Overlays
+from studio.ui.plotting import with_plots
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import ErrorPanel, text_label
 from studio.ui.widgets.frames import framed, split
@@ -46,7 +47,7 @@ class ComparedCurves(QWidget):
         self._runs = list(runs)
         self._problem.clear()
         if self.plots is None:
-            self._build()
+            with_plots(self, self._build)
         self._front.setText(f"In front: {self._runs[0][0]}" if runs else "")
         self._overlays.show_runs([folder.path for _name, folder in runs])
         self._redrawing.start()
@@ -57,14 +58,16 @@ class ComparedCurves(QWidget):
         self._redraw()
 
     def _build(self) -> None:
-        # Plotting takes most of a second to import.
         from studio.ui.widgets.training_plots import TrainingPlots
 
+        if self.plots is not None:
+            return
         self.plots = TrainingPlots()
         self.plots.changed.connect(self._redraw)
         parts = split(Qt.Orientation.Horizontal, "curvesSplit", self.plots, framed(self.plots.details))
         parts.setSizes([440, 370])
         self._column.addWidget(parts, 1)
+        self._redraw(fit=True)
 
     def _redraw(self, fit: bool = False) -> None:
         if self.plots is None or not self._overlays.shown:

@@ -67,12 +67,11 @@ class RunPlot(QWidget):
         self._settled = True
         axes = {"bottom": make_axis("bottom"), "left": make_axis("left")}
         set_axis_kind(axes["left"], y_axis)
-        self.plot: Any = pg.PlotWidget(axisItems=axes)
+        self.plot: Any = pg.PlotWidget(axisItems=axes, enableMenu=False)
         named(self.plot, object_name, title, f"{tooltip} {_KEYS_TIP}")
         self._cursor: Any = pg.InfiniteLine(angle=90, movable=False)
         self._cursor.hide()
         self.plot.addItem(self._cursor, ignoreBounds=True)
-        self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         self.plot.setMinimumHeight(9 * GRID)
         self.plot.getAxis("left").setWidth(6 * GRID)
