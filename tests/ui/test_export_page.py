@@ -207,6 +207,16 @@ def test_a_run_is_offered_once_it_has_ended(page: ExportPage, home: Home) -> Non
     assert button(page, "exportButton").isVisible()
 
 
+def test_a_run_seen_while_it_trained_is_offered_with_a_choice_made(qtbot: QtBot, home: Home) -> None:
+    page = ExportPage(home)
+    qtbot.addWidget(page)
+    run = OpenRun(make_run(home, []), ours=True)
+    page.show_run(run)
+    run.add(started(run.name))
+    run.add(finished())
+    assert [choice.text() for choice in page.findChildren(QRadioButton) if choice.isChecked()] == ["Adapter"]
+
+
 def test_another_run_cancels_an_export(page: ExportPage, stage: Stage, home: Home, qtbot: QtBot) -> None:
     stage.script = "hang"
     click(page, qtbot, "exportButton")

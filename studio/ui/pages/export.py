@@ -80,7 +80,7 @@ class ExportPage(RunPage):
         fitting = export_kinds(run.config.method.kind)
         for kind, choice in self._kinds.items():
             choice.setVisible(kind in fitting)
-        if another or self._kind() not in fitting:
+        if another or not any(self._kinds[kind].isChecked() for kind in fitting):
             self._kinds[fitting[0]].setChecked(True)
         config, kind = run.config, self._kind()
         explanation = _EXPLANATIONS[kind].format(base=base_name(config.model.base))
