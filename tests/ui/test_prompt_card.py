@@ -11,6 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.events import Failed
 from studio.core.memory import ModelDescription
+from studio.core.words import size
 from studio.ui.main_window import MainWindow
 from studio.ui.pages.setup import SetupPage
 from tests.ui.conftest import FakeTokens
@@ -184,12 +185,13 @@ class TestTokens:
         ready.refresh()
         asks_again(tokens, qtbot)
 
-    def test_the_forecast_knows_the_real_lengths(self, ready: SetupPage, tokens: FakeTokens) -> None:
-        before = ready.method.forecasts["lora"].activations
+    def test_the_forecast_knows_the_real_lengths_as_soon_as_they_are_counted(self, ready: SetupPage, tokens: FakeTokens) -> None:
+        before, words = ready.method.forecasts["lora"].activations, ready._status.text()
         tokens.answer(longest=250)
-        ready.refresh()
         longer = ready.method.forecasts["lora"].activations
         assert longer > 2 * before
+        assert ready._status.text() != words
+        assert size(ready.method.forecasts["lora"].total) in ready._status.text()
         ready.settings.fields["prompt.template"].set_value("{text} =>")
         ready.refresh()
         assert ready.method.forecasts["lora"].activations < longer

@@ -60,6 +60,8 @@ class SetupPage(QWidget):
         self.dataset.source_opened.connect(self._source_opened)
         self.method.kind_changed.connect(self._method_changed)
         self.settings.changed.connect(self._settings_changed)
+        # Not all of refresh(): that would ask again what has just failed.
+        self.prompt.tokens.answered.connect(lambda _answer: self._show_forecasts())
 
     @property
     def controls(self) -> dict[str, QWidget]:
@@ -144,12 +146,9 @@ class SetupPage(QWidget):
         self.prompt.show_data(self.dataset.answer)
         self.prompt.show_model(self.model.description)
         self._inspect_tokens(config)
-        self._show_forecasts()
-        missing = self.missing()
-        allow(self.train_button, "\n".join(missing))
         allow(self.run_file_button, "" if config is not None else "Some settings are wrong; they are marked in red.")
         self.train_button.setText("Training…" if self._running is not None else "Train")
-        self._status.setText(missing[0] if missing else self._ready_words())
+        self._show_forecasts()
 
     def open_run_file(self, path: Path) -> None:
         """Set everything up as a run.toml says. Raises StudioError."""
@@ -181,6 +180,13 @@ class SetupPage(QWidget):
         return f"Ready: about {size(found.total)} of memory at its peak (estimate), {size(found.output_bytes)} on disk afterwards."
 
     def _show_forecasts(self) -> None:
+        """Forecast all three methods, and say beside Train what is missing or what the run will take."""
+        self._forecast_methods()
+        missing = self.missing()
+        allow(self.train_button, "\n".join(missing))
+        self._status.setText(missing[0] if missing else self._ready_words())
+
+    def _forecast_methods(self) -> None:
         description, answer = self.model.description, self.dataset.answer
         config, _problem = self._checked()
         if description is None or answer is None or config is None:
