@@ -348,6 +348,18 @@ class TestMessages:
         assert (search.text(), box.isChecked()) == ("", False)
         assert page._messages._count.text() == "15 of 15 messages"
 
+    def test_what_was_chosen_stays_when_the_rest_of_a_long_history_has_been_read(self, page: ResultsPage) -> None:
+        assert page.run is not None
+        page.choose(Scope(true=1))
+        search = page.findChild(QLineEdit, "messagesSearch")
+        assert search is not None
+        search.setText("message 3")
+        page._messages.table.selectRow(0)
+        page.run.loaded.emit()
+        assert page._messages._count.text() == "1 of 20 messages"
+        assert page._messages.detail.shown is not None
+        assert search.text() == "message 3"
+
     def test_misclassified_only(self, page: ResultsPage, qtbot: QtBot) -> None:
         box = page.findChild(QCheckBox, "misclassifiedOnly")
         assert box is not None

@@ -104,12 +104,13 @@ class ResultsPage(RunPage):
 
     def _show_table(self, run: OpenRun, table: PredictionTable) -> None:
         counts = table.confusion()
-        self._predictions = table
-        self._save.name = run.name
-        self._saved.hide()
-        self._messages.show_table(table)
-        self._views.show_counts(table.labels, counts)
-        self.choose(EVERYTHING)
+        if table is not self._predictions:  # else what was searched and chosen in it stays
+            self._save.name = run.name
+            self._saved.hide()
+            self._messages.show_table(table)
+            self._views.show_counts(table.labels, counts)
+            self.choose(EVERYTHING)
+            self._predictions = table
         rows, hits = int(counts.sum()), int(np.trace(counts))
         low, high = wilson_interval(hits, rows)
         share = accuracy(counts)
