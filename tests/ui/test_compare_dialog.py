@@ -137,7 +137,34 @@ def test_a_failure_is_told(dialog: CompareDialog, jobs: FakeJobs, qtbot: QtBot) 
     panel = dialog.findChild(ErrorPanel, "compareError")
     assert panel is not None
     assert panel.message == "It broke."
-    assert not dialog.findChild(QPushButton, "compareSave").isEnabled()
+    for name in ("compareSave", "compareCopy"):
+        assert not dialog.findChild(QPushButton, name).isEnabled()
+    assert not dialog._tabs.isEnabled(), "they are about the runs before"
+    assert "could not be compared" in dialog._tabs.toolTip()
+    dialog._list.item(2).setCheckState(Qt.CheckState.Unchecked)
+    qtbot.waitUntil(lambda: bool(jobs.open(CompareRuns)))
+    answer(jobs)
+    assert dialog._tabs.isEnabled()
+    assert panel.isHidden()
+
+
+def test_more_runs_than_can_be_compared_are_refused_in_words(home: Home, jobs: FakeJobs, qtbot: QtBot) -> None:
+    runs = [make_run(home, final=finished()) for _ in range(len(OVERLAYS) + 1)]
+    dialog = CompareDialog([(run.name, run) for run in runs], runs)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+    qtbot.addWidget(dialog)
+    assert answer(jobs) == [run.name for run in runs[: len(OVERLAYS)]]
+    dialog._list.item(len(OVERLAYS)).setCheckState(Qt.CheckState.Checked)
+    qtbot.waitUntil(lambda: not dialog._tabs.isEnabled())
+    assert not jobs.open(CompareRuns)
+    assert "At most 5 runs" in dialog._state.text()
+
+
+def test_curves_are_those_of_the_runs_they_are_named_after(dialog: CompareDialog, runs: list[RunFolder]) -> None:
+    dialog._list.item(0).setCheckState(Qt.CheckState.Unchecked)
+    dialog._list.item(2).setCheckState(Qt.CheckState.Checked)  # has not been asked about yet
+    dialog._tabs.setCurrentWidget(dialog._curves)
+    assert dialog._curves._runs == [(run.name, run) for run in runs[:2]]
 
 
 def test_closing_ends_the_question(dialog: CompareDialog, jobs: FakeJobs, qtbot: QtBot) -> None:
@@ -161,12 +188,13 @@ def test_the_menu_compares_the_open_run_with_those_laid_over(
     assert isinstance(menu, QMenu)
     (compare,) = [action for action in menu.actions() if action.text().startswith("Compare with")]
     assert isinstance(compare, QAction)
+    newest_other = next(run.name for _name, run in window.sidebar.model.runs() if run != runs[1])
     for laid in ([], [runs[2].path, runs[0].path]):
         window.sidebar.overlay(laid)
         compare.trigger()
         compared = answer(jobs)
         assert compared[0] == runs[1].name
-        assert compared[1:] == [Path(path).name for path in laid] or len(compared) == 2
+        assert compared[1:] == ([Path(path).name for path in laid] or [newest_other])
         dialog = window.findChild(CompareDialog)
         assert dialog is not None
         with qtbot.waitSignal(dialog.destroyed):

@@ -50,7 +50,9 @@ class CompareDialog(QDialog):
         self.resize(1000, 660)
         self.comparison: RunComparison | None = None
         self._job: Job | None = None
-        first = [run.path for run in chosen]
+        self._asked: list[RunFolder] = []
+        """The runs that the comparison is of, or will be."""
+        first = [run.path for run in chosen][:_MOST]
         ordered = sorted(runs, key=lambda entry: first.index(entry[1].path) if entry[1].path in first else len(first))
         self._asking = QTimer(self, singleShot=True, interval=150)
         self._asking.timeout.connect(self._ask)
@@ -74,7 +76,7 @@ class CompareDialog(QDialog):
     def chosen(self) -> list[RunFolder]:
         """The runs that are checked, from above."""
         items = [self._list.item(row) for row in range(self._list.count())]
-        return [item.data(Qt.ItemDataRole.UserRole) for item in items if item.checkState() == Qt.CheckState.Checked][:_MOST]
+        return [item.data(Qt.ItemDataRole.UserRole) for item in items if item.checkState() == Qt.CheckState.Checked]
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         self._cancel()
@@ -109,12 +111,12 @@ class CompareDialog(QDialog):
             self._tabs.addTab(page, title)
         self._tabs.currentChanged.connect(lambda _number: self._show_curves())
         self._save_button = button("Save as CSV…", "compareSave", "Save figures, settings and messages as one table", self.save)
-        copy = button("Copy table", "compareCopy", "Put the table in sight on the clipboard, to paste into a sheet", self.copy)
+        self._copy_button = button("Copy table", "compareCopy", "Put the table in sight on the clipboard, to paste into a sheet", self.copy)
         close = button("Close", "compareClose", "Close the comparison (Escape)", self.close)
         buttons = QHBoxLayout()
         buttons.setSpacing(GRID)
         buttons.addWidget(self._state, 1)
-        for control in (copy, self._save_button, close):
+        for control in (self._copy_button, self._save_button, close):
             control.setAutoDefault(False)
             buttons.addWidget(control)
         left = QWidget()
@@ -166,18 +168,30 @@ class CompareDialog(QDialog):
 
     def _ask(self) -> None:
         self._cancel()
+        self._problem.clear()
         self.comparison = None
-        runs = self.chosen
-        self._tabs.setEnabled(len(runs) > 1)
-        allow(self._save_button, "Nothing has been compared yet.")
+        self._asked = runs = self.chosen
         if len(runs) < 2:
-            self._state.setText("Check two runs or more at the left.")
+            self._close_tabs("Check two runs or more at the left.")
             return
-        self._state.setText("Reading the runs…")
+        if len(runs) > _MOST:
+            self._close_tabs(f"At most {_MOST} runs can be held against each other; {len(runs)} are checked at the left.")
+            return
+        self._close_tabs("Reading the runs…")
         try:
             self._job = run_job(self, CompareRuns(runs=[str(run.path) for run in runs]), self._show, self._fail)
         except StudioError as error:
-            self._problem.show_problem(error)
+            self._show_problem(error)
+
+    def _close_tabs(self, reason: str) -> None:
+        """What the tabs hold is not of the runs that are checked now, for this reason."""
+        self._state.setText(reason)
+        for part in (self._tabs, self._copy_button, self._save_button):
+            allow(part, reason)
+
+    def _show_problem(self, problem: StudioError | Failed | Crashed) -> None:
+        self._close_tabs("These runs could not be compared.")
+        self._problem.show_problem(problem)
 
     def _cancel(self) -> None:
         job, self._job = self._job, None
@@ -186,17 +200,16 @@ class CompareDialog(QDialog):
 
     def _fail(self, problem: Event) -> None:
         self._job = None
-        self._state.clear()
         if isinstance(problem, Failed | Crashed):
-            self._problem.show_problem(problem)
+            self._show_problem(problem)
 
     def _show(self, answer: Event) -> None:
         self._job = None
         if not isinstance(answer, RunsCompared):
             return
-        self._problem.clear()
         self.comparison = comparison = answer.comparison
-        allow(self._save_button)
+        for part in (self._tabs, self._copy_button, self._save_button):
+            allow(part)
         titles = [run.title for run in comparison.runs]
         self._state.setText(f"{counted(len(titles), 'run')}, held against {titles[0]}")
         self._figures.show_rows(["Figure", *titles], [[name, *values] for name, values in figure_rows(comparison.runs)])
@@ -242,7 +255,7 @@ class CompareDialog(QDialog):
     def _show_curves(self) -> None:
         """The curves are read and drawn only when they are looked at."""
         if self._tabs.currentWidget() is self._curves and self.comparison is not None:
-            self._curves.show_runs([(run.title, folder) for run, folder in zip(self.comparison.runs, self.chosen, strict=False)])
+            self._curves.show_runs([(run.title, folder) for run, folder in zip(self.comparison.runs, self._asked, strict=True)])
 
     def _searched(self, words: str) -> None:
         self._messages.found.search(words)
