@@ -121,6 +121,22 @@ class TestReading:
         opened(text_file)
         assert ready.config().dataset.model_dump(exclude_defaults=True, exclude={"source"}) == {}
 
+    def test_another_source_comes_without_the_files_and_the_rows_of_the_one_before(
+        self, ready: SetupPage, opened: Opened, inspected: DataInspected, jobs: FakeJobs, qtbot: QtBot
+    ) -> None:
+        opened(inspected)
+        for file in (ready.dataset.validation_file, ready.dataset.test_file):
+            file.choose("/held out.csv")
+        reread(ready, jobs, qtbot)
+        jobs.open(InspectData)[0].answer(inspected)
+        assert ready.dataset.views.isVisibleTo(ready)
+        ready.dataset.file.choose("/other.csv")
+        assert not ready.dataset.views.isVisibleTo(ready), "these are the rows of other data"
+        command = reread(ready, jobs, qtbot)
+        assert (command.dataset.validation, command.dataset.test) == (None, None)
+        ready.refresh()
+        assert "card_arrival" not in ready.prompt.preview.toPlainText()
+
     def test_names_of_numbered_intents_are_what_is_shown(self, ready: SetupPage, opened: Opened, inspected: DataInspected) -> None:
         guess = ColumnGuess(
             columns=["text", "label", "label_text"], text_column="text", label_column="label", label_name_column="label_text"
@@ -179,6 +195,14 @@ class TestProblems:
         assert isinstance(command, InspectData)
         assert command.rows_folder
         assert Path(command.rows_folder).is_dir()
+
+    def test_the_rows_shown_stay_until_others_have_been_read(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
+        shown = Path(ready.dataset._rows.path())
+        ready.settings.fields["dataset.seed"].set_value(5)
+        written = Path(str(reread(ready, jobs, qtbot).rows_folder))
+        assert shown.is_dir()
+        assert written.is_dir()
+        assert written != shown
 
     def test_search_and_copy(self, ready: SetupPage, tmp_path: Path, qtbot: QtBot) -> None:
         dialog = ProblemRowsDialog(problem_with(tmp_path, 30), tmp_path / "0.arrow", ready)

@@ -49,8 +49,8 @@ class DatasetPicker(Card):
         self._options: dict[str, Any] = {}
         self._source = SAMPLE
         self._job: Job | None = None
-        self._rows = QTemporaryDir()
-        """Where the worker writes the rows behind the problems; goes with its reading."""
+        self._rows, self._next_rows = QTemporaryDir(), QTemporaryDir()
+        """Where the rows behind the problems shown are, and where the worker writes those that it finds now."""
         self._timer = QTimer(self, interval=_DELAY_MS, singleShot=True)
         self._timer.timeout.connect(self._read)
         self._build_inputs()
@@ -96,14 +96,15 @@ class DatasetPicker(Card):
         }
 
     def open_source(self, source: str) -> None:
-        """Read a file, or the sample."""
+        """Read a file, or the sample. Nothing that was chosen for the data before, or read of it, is kept."""
         self._source = source or SAMPLE
+        self.answer = None
+        self.views.show_answer(None)
         self.reading_choices.forget()
         self.hub_config.clear()
         self.hub_revision.clear()
-        if self._source == SAMPLE:
-            self.validation_file.show_path("")
-            self.test_file.show_path("")
+        for file in (self.validation_file, self.test_file):
+            file.show_path("")
         self._show_source()
         self.source_opened.emit()
         self.read_again()
@@ -222,10 +223,10 @@ class DatasetPicker(Card):
         self.body.addStretch(0)
 
     def _read(self) -> None:
-        self._rows = QTemporaryDir()
+        self._next_rows = rows = QTemporaryDir()
         try:
             dataset = validate_run_config({"dataset": self.table()}).dataset
-            command = InspectData(dataset=dataset, rows_folder=self._rows.path() if self._rows.isValid() else None)
+            command = InspectData(dataset=dataset, rows_folder=rows.path() if rows.isValid() else None)
             self._job = run_job(self, command, self._succeeded, self._failed, self._hear)
         except StudioError as error:
             self._show_failure(error)
@@ -237,6 +238,7 @@ class DatasetPicker(Card):
     def _succeeded(self, event: Event) -> None:
         assert isinstance(event, DataInspected)
         self.answer = event
+        self._rows = self._next_rows
         self.busy.hide()
         self.error.clear()
         self.reading_choices.show_answer(event)
