@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLineEdit, QPushButton
 from pytestqt.qtbot import QtBot
 
-from studio.core.events import Failed
+from studio.core.events import Failed, StageChanged
 from studio.core.memory import ModelDescription
 from studio.core.words import size
 from studio.ui.main_window import MainWindow
@@ -26,6 +26,11 @@ def preview(page: SetupPage) -> str:
 def asks_again(tokens: FakeTokens, qtbot: QtBot) -> None:
     asked = len(tokens.asked)
     qtbot.waitUntil(lambda: len(tokens.asked) == asked + 1)
+
+
+def nothing_is_delayed(page: SetupPage, qtbot: QtBot) -> None:
+    """What was put off has been done."""
+    qtbot.waitUntil(lambda: not page._delay.isActive() and not page.prompt.tokens._delay.isActive())
 
 
 class TestPreview:
@@ -70,6 +75,15 @@ class TestPreview:
         ready.settings.fields["prompt.use_chat_template"].set_value(False)
         assert preview(ready) == "Message: where is my card, 1?\nIntent: card_arrival"
 
+    def test_an_answer_to_the_template_before_is_not_taken_for_the_new_one(
+        self, ready: SetupPage, tokens: FakeTokens, description: ModelDescription
+    ) -> None:
+        ready.model.description = description.model_copy(update={"chat_template": True})
+        ready.refresh()
+        ready.settings.fields["prompt.template"].set_value("A customer wrote: {text}\n")
+        tokens.answer(chat=True, prompt="<user>Message: {text}\nIntent:<end>\n<model>\n")
+        assert preview(ready).startswith("A customer wrote: where is my card, 1?")
+
 
 class TestTokens:
     def test_they_are_asked_for_once_data_and_model_are_read(self, ready: SetupPage, tokens: FakeTokens) -> None:
@@ -93,7 +107,7 @@ class TestTokens:
         tokens.answer()
         ready.settings.fields["training.learning_rate"].set_value(1e-3)
         ready.settings.fields["method.rank"].set_value(8)
-        qtbot.wait(700)
+        nothing_is_delayed(ready, qtbot)
         assert len(tokens.asked) == 1
         for path, value in (("prompt.template", "{text} =>"), ("prompt.max_length", 64), ("prompt.use_chat_template", False)):
             ready.settings.fields[path].set_value(value)
@@ -105,7 +119,7 @@ class TestTokens:
         template = editor(ready, "prompt.template")
         qtbot.keyClicks(template, "Please read: ")
         asks_again(tokens, qtbot)
-        qtbot.wait(600)
+        nothing_is_delayed(ready, qtbot)
         assert len(tokens.asked) == 2
         assert tokens.asked[-1].config.prompt.template.startswith("Please read: ")
 
@@ -152,6 +166,7 @@ class TestTokens:
         press(inspector.own)
         assert inspector.text.text() == "where is my card, 1?"
         assert not inspector.number.isEnabled()
+        assert "own message" in inspector.number.toolTip()
         inspector.text.setText("my purse is gone")
         inspector.label.setCurrentText("lost_card")
         asks_again(tokens, qtbot)
@@ -161,6 +176,22 @@ class TestTokens:
         assert tokens.answer().row is None
         inspector.own.setChecked(False)
         assert tokens.asked[-1].message is None
+
+    def test_while_settings_are_wrong_old_tokens_say_nothing(self, ready: SetupPage, tokens: FakeTokens) -> None:
+        tokens.answer()
+        inspector = ready.prompt.tokens
+        field = ready.settings.fields["training.learning_rate"]
+        field.set_value("fast")
+        ready.refresh()
+        assert not inspector.view.isEnabled()
+        inspector.view.choose(3)
+        tokens.progressed.emit(StageChanged(stage="reading the data"))
+        tokens.answer()
+        assert inspector._state.text() == "Tokens are shown once the settings are right."
+        field.set_value(1e-3)
+        ready.refresh()
+        assert inspector.view.isEnabled()
+        assert "12 tokens, 4 graded" in inspector._state.text()
 
     def test_a_failure_is_told_in_place_and_goes_with_the_next_answer(
         self, ready: SetupPage, tokens: FakeTokens, qtbot: QtBot

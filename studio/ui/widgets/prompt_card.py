@@ -113,7 +113,10 @@ class PromptCard(Card):
     def _answered(self, answer: TokensInspected | None) -> None:
         if answer is not None:
             self._row = (answer.text, answer.label)
-            self._frame = (self._settings(), answer.prompt) if answer.chat else None
+            asked = self.tokens.answered_for.prompt if self.tokens.answered_for is not None else None
+            # Of a template that was typed since nothing is known yet.
+            current = asked is not None and (asked.template, asked.use_chat_template) == (self._template.value(), self._chat.value())
+            self._frame = (self._settings(), answer.prompt) if answer.chat and current else None
         self._render()
 
     def _settings(self) -> object:

@@ -25,7 +25,7 @@ from studio.core.runs import Home
 from studio.core.words import counted, percent, sentence
 from studio.supervise.tokens import TokenSession
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import ErrorPanel, button, guard_wheel, named, text_label
+from studio.ui.widgets.basics import ErrorPanel, allow, button, guard_wheel, named, text_label
 from studio.ui.widgets.token_view import TokenLegend, TokenView, token_words
 
 _DELAY_MS = 400
@@ -48,7 +48,8 @@ class TokenInspector(QWidget):
         self._config: RunConfig | None = None
         self._device: DeviceName = "cpu"
         self._asked: InspectTokens | None = None
-        self._answered: RunConfig | None = None
+        self.answered_for: RunConfig | None = None
+        """The run that ``answer`` is about."""
         self._delay = QTimer(self, interval=_DELAY_MS, singleShot=True)
         self._delay.timeout.connect(self._ask)
         self.session.answered.connect(self._show_answer)
@@ -58,16 +59,20 @@ class TokenInspector(QWidget):
 
     def show_config(self, config: RunConfig | None, device: DeviceName, waits_for: str = "") -> None:
         """Inspect the tokens of another run soon. None while there is none yet, for the reason ``waits_for``."""
+        waited = self._config is None
         self._config, self._device = config, device
+        self.view.setEnabled(config is not None)
         if config is None:
             self._delay.stop()
             self._state.setText(waits_for)
             return
+        if waited:
+            self._show_token(self.view.current)
         self._ask_soon()
 
     def totals_of(self, config: RunConfig) -> TokenTotals | None:
         """What was counted, if it holds for this run's data, model and prompt."""
-        if self.answer is None or self._answered is None or _texts_of(self._answered) != _texts_of(config):
+        if self.answer is None or self.answered_for is None or _texts_of(self.answered_for) != _texts_of(config):
             return None
         return self.answer.totals
 
@@ -173,7 +178,7 @@ class TokenInspector(QWidget):
     def _toggle_own(self, own: bool) -> None:
         self._own_row.setVisible(own)
         for part in (*self._steps, self.number):
-            part.setEnabled(not own)
+            allow(part, "Your own message is shown." if own else "")
         if own and not self.text.text() and self.answer is not None:
             self.text.setText(self.answer.text)
             self.label.setCurrentText(self.answer.label)
@@ -209,12 +214,14 @@ class TokenInspector(QWidget):
         self.session.ask(question)
 
     def _show_stage(self, event: StageChanged) -> None:
+        if self._config is None:  # what is waited for stands there
+            return
         amount = f" ({event.done / event.total:.0%})" if event.total else ""
         self._state.setText(f"{sentence(event.stage)}{amount}…")
 
     def _show_answer(self, answer: TokensInspected) -> None:
         self.answer = answer
-        self._answered = self._asked.config if self._asked is not None else None
+        self.answered_for = self._asked.config if self._asked is not None else None
         self.error.clear()
         self.number.blockSignals(True)
         self.number.setRange(1, answer.totals.rows)
@@ -241,7 +248,7 @@ class TokenInspector(QWidget):
         self.answered.emit(answer)
 
     def _show_problem(self, problem: StudioError | Failed | Crashed) -> None:
-        self.answer = self._asked = self._answered = None
+        self.answer = self._asked = self.answered_for = None
         self.view.show_tokens([])
         self._state.setText("")
         self.totals.setText("")
@@ -252,6 +259,8 @@ class TokenInspector(QWidget):
 
     def _show_token(self, number: int) -> None:
         tokens = self.view.tokens
+        if self._config is None:
+            return
         if number >= 0:
             self._state.setText(token_words(tokens[number], number, len(tokens)))
             place = self.view.chip_rect(number)

@@ -19,6 +19,8 @@ _GAP = 4
 _ROW = _CHIP_HEIGHT + _GAP
 _PADDING = 5
 _UNDERLINE = 3
+_FAINT = 0.4
+"""Opacity of tokens that are not those of what is chosen now."""
 _LONGEST = 40
 """Characters that a chip shows at most."""
 # What cannot be seen is drawn as a sign of its own; the tooltip has the text as it is.
@@ -129,6 +131,7 @@ class TokenView(QWidget):
         colours = theme.current()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setOpacity(1.0 if self.isEnabled() else _FAINT)
         bold = QFont(self._font)
         bold.setWeight(QFont.Weight.DemiBold)
         for number, (token, chip) in enumerate(zip(self.tokens, self._chips, strict=True)):
