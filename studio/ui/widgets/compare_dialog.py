@@ -111,7 +111,9 @@ class CompareDialog(QDialog):
             self._tabs.addTab(page, title)
         self._tabs.currentChanged.connect(lambda _number: self._show_curves())
         self._save_button = button("Save as CSV…", "compareSave", "Save figures, settings and messages as one table", self.save)
-        self._copy_button = button("Copy table", "compareCopy", "Put the table in sight on the clipboard, to paste into a sheet", self.copy)
+        self._copy_button = button(
+            "Copy table", "compareCopy", "Put the table in sight on the clipboard, to paste into a sheet", self.copy
+        )
         close = button("Close", "compareClose", "Close the comparison (Escape)", self.close)
         buttons = QHBoxLayout()
         buttons.setSpacing(GRID)

@@ -115,7 +115,8 @@ class PromptCard(Card):
             self._row = (answer.text, answer.label)
             asked = self.tokens.answered_for.prompt if self.tokens.answered_for is not None else None
             # Of a template that was typed since nothing is known yet.
-            current = asked is not None and (asked.template, asked.use_chat_template) == (self._template.value(), self._chat.value())
+            typed = (self._template.value(), self._chat.value())
+            current = asked is not None and (asked.template, asked.use_chat_template) == typed
             self._frame = (self._settings(), answer.prompt) if answer.chat and current else None
         self._render()
 
