@@ -287,12 +287,12 @@ def validate_run_config(table: dict[str, Any]) -> RunConfig:
         return RunConfig.model_validate(table)
     except ValidationError as error:
         problems = _explain(error)
-        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise StudioError(
-            f"The run settings have {count}: {'; '.join(problems)}.",
-            "Correct them and try again.",
-            detail="\n".join(problems),
-        ) from error
+    # Raised out here, without the ValidationError: that refers to the frames of all callers, which may hold this StudioError, and
+    # the garbage collector cannot look into it (pydantic-core 2.50), so that the circle would stay in memory for ever.
+    count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+    raise StudioError(
+        f"The run settings have {count}: {'; '.join(problems)}.", "Correct them and try again.", detail="\n".join(problems)
+    )
 
 
 def dump_run_config(config: RunConfig) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import tomllib
+import weakref
 from pathlib import Path
 
 import pytest
@@ -191,3 +193,22 @@ def test_which_runs_can_share_a_loaded_base() -> None:
     assert not any(run().shares_base(run(**{table: value})) for table, value in others.items())
     assert not run("lora").shares_base(run("qlora"))
     assert not run("full").shares_base(run("full"))
+
+
+def test_a_caller_that_keeps_the_problem_does_not_stay_in_memory() -> None:
+    class Held:
+        """Something of the caller's."""
+
+    def ask() -> tuple[weakref.ref[Held], StudioError | None]:
+        held, problem = Held(), None
+        try:
+            validate_run_config({"prompt": {"template": "no place for the message"}})
+        except StudioError as error:
+            problem = error
+        return weakref.ref(held), problem
+
+    left, problem = ask()
+    assert problem is not None
+    del problem
+    gc.collect()
+    assert left() is None
