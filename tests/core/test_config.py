@@ -91,7 +91,7 @@ def test_all_problems_are_told_at_once() -> None:
     assert "dataset.validation_fraction: input should be less than 1 (given: 1.5)" in told
     assert "method.kind: " in told
     assert "(given: 'lorra')" in told
-    assert "prompt.template: must contain {text} exactly once (given: 'no slot')" in told
+    assert "prompt.template: must contain {text} exactly once: " in told
     assert "training.micro_batch: must be 1 or more (given: 0)" in told
 
 
