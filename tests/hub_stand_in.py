@@ -110,6 +110,8 @@ class HubStandIn:
         """The next files break off after so many bytes, one entry each."""
         self.failing: int | None = None
         """An HTTP status, such as 503, with which every request is answered."""
+        self.page: bytes | None = None
+        """What answers in the hub's place, as networks do that want a login first."""
         self._closing = threading.Event()
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="hub stand-in")
@@ -196,6 +198,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(Request(self.command, unquote(url.path), self.token, self.headers.get("Range")))
         if self.hub.failing is not None:
             self._refuse(self.hub.failing, "", "The hub is out of order.")
+            return
+        if self.hub.page is not None:
+            self._head(200, {"Content-Type": "text/html", "Content-Length": str(len(self.hub.page))})
+            if self.command != "HEAD":
+                self.wfile.write(self.hub.page)
             return
         parts = [unquote(part) for part in url.path.strip("/").split("/")]
         if parts[0] == "large":

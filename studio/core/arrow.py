@@ -10,11 +10,15 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-__all__ = ["pa"]
+from studio.core.files import write_atomically
+
+__all__ = ["pa", "write_parquet"]
 
 
 class _NoPandas(MetaPathFinder):
@@ -36,3 +40,10 @@ def _settle() -> None:
 
 
 _settle()
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """The file is either as before or complete, whoever else writes it meanwhile. Raises OSError."""
+    content = pa.BufferOutputStream()
+    pq.write_table(table, content)
+    write_atomically(path, content.getvalue().to_pybytes())

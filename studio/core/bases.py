@@ -8,7 +8,8 @@ HUB_PREFIX = "hub:"
 """How run.toml marks a base that comes from the hub: ``hub:org/name``."""
 GGUF_SUFFIX = ".gguf"
 COMMIT = re.compile(r"[0-9a-f]{40}")
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
+# huggingface_hub raises for any other: see its validate_repo_id.
+_ID = re.compile(r"([A-Za-z0-9]([\w.-]*\w)?/)?\w([\w.-]{0,94}\w)?", re.ASCII)
 
 
 def hub_id(base: str) -> str | None:
@@ -23,7 +24,7 @@ def is_gguf(base: str) -> bool:
 
 def is_hub_id(text: str) -> bool:
     """Whether this could name a repository of the hub: ``org/name``, or ``name`` as the oldest models are called."""
-    return _ID.fullmatch(text) is not None and "--" not in text and ".." not in text and not text.endswith((".git", "-", "."))
+    return _ID.fullmatch(text) is not None and "--" not in text and ".." not in text and not text.endswith(".git")
 
 
 def typed_hub_id(text: str) -> str:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from studio.core.arrow import pa
+from studio.core.arrow import pa, write_parquet
 from studio.core.errors import StudioError
 from studio.core.events import LabelProbability, Prediction
 from studio.core.files import save_file
@@ -139,9 +139,7 @@ class PredictionTable:
 def write_predictions(path: Path, labels: Sequence[str], predictions: Sequence[Prediction]) -> None:
     """Write all rows at once; the file appears complete or not at all."""
     table = PredictionTable.of(labels, predictions)
-    scratch = path.with_name(f".{path.name}.partial")
-    pq.write_table(table.columns.replace_schema_metadata({_LABELS_KEY: json.dumps(table.labels).encode()}), scratch)
-    scratch.replace(path)
+    write_parquet(path, table.columns.replace_schema_metadata({_LABELS_KEY: json.dumps(table.labels).encode()}))
 
 
 def write_messages(path: Path, predictions: Sequence[Prediction]) -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +35,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # exported wi
 from studio.core.errors import InterruptedByUserError, StudioError
 from studio.core.events import SPARE_BYTES, MissingFiles
 from studio.core.words import size
-from studio.data.hub_refusals import told
+from studio.data.hub_refusals import told, told_stranger
 
 Kind = Literal["model", "dataset"]
 OFFLINE_BY_CHOICE = "FINETUNE_STUDIO_HUB_OFFLINE"
@@ -43,6 +45,7 @@ TIMEOUT = 10.0
 ATTEMPTS = 5
 """How often in a row a file may bring nothing before the download gives up."""
 _PAUSE = 1.0
+_ETAG = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 Report = Callable[[str, int], None]
 """Told the file that is coming, and how many bytes of it are there."""
@@ -101,22 +104,22 @@ def look_up(id: str, kind: Kind = "model", revision: str | None = None) -> Repos
     """What the hub has under this id. Raises StudioError when it has nothing, or does not show it."""
     with reaching_the_hub(id, kind, revision):
         info: ModelInfo | DatasetInfo
-        if kind == "model":
-            info = HfApi().model_info(id, revision=revision, files_metadata=True, timeout=TIMEOUT)
-        else:
-            info = HfApi().dataset_info(id, revision=revision, files_metadata=True, timeout=TIMEOUT)
+        try:
+            if kind == "model":
+                info = HfApi().model_info(id, revision=revision, files_metadata=True, timeout=TIMEOUT)
+            else:
+                info = HfApi().dataset_info(id, revision=revision, files_metadata=True, timeout=TIMEOUT)
+        except (JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise told_stranger(error) from error
     licence = info.card_data.get("license") if info.card_data is not None else None
-    return Repository(
-        id=id,
-        kind=kind,
-        revision=revision,
-        commit=info.sha or "",
-        files=[
-            HubFile(entry.rfilename, entry.size or 0, entry.lfs.sha256 if entry.lfs is not None else entry.blob_id or "")
-            for entry in info.siblings or []
-        ],
-        licence=licence if isinstance(licence, str) else None,
-    )
+    files = [
+        HubFile(entry.rfilename, entry.size or 0, entry.lfs.sha256 if entry.lfs is not None else entry.blob_id or "")
+        for entry in info.siblings or []
+    ]
+    # They become names of files in the cache.
+    if odd := [file.name for file in files if _ETAG.fullmatch(file.etag) is None]:
+        raise told_stranger(ValueError(f"no hash of {odd[0]!r}"))
+    return Repository(id, kind, revision, info.sha or "", files, licence if isinstance(licence, str) else None)
 
 
 def cached_snapshot(id: str, marker: str, kind: Kind = "model", revision: str | None = None) -> Path | None:
@@ -185,6 +188,9 @@ def _fetch_file(repository: Repository, file: HubFile, report: Report, should_st
             f"{repository.id} is being downloaded by another process.", "Wait until it is done, then look again.", kind="busy"
         ) from None
     try:
+        if blob.exists():  # the other process is done
+            report(file.name, file.size)
+            return
         failures = 0
         while (have := _here(blob, file)) < file.size:
             try:
@@ -205,8 +211,10 @@ def _fetch_file(repository: Repository, file: HubFile, report: Report, should_st
         partial.replace(blob)
         report(file.name, file.size)
     finally:
+        with contextlib.suppress(OSError):  # Windows keeps what is open
+            # While it is held: whoever gets it afterwards would hold a lock that nobody else finds.
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _stream(
@@ -232,6 +240,8 @@ def _stream(
                 if out.tell() > file.size:
                     raise httpx2.RemoteProtocolError("more bytes than the hub announced")
                 report(file.name, out.tell())
+            if out.tell() < file.size:  # the page of a network that wants a login, for one
+                raise httpx2.RemoteProtocolError("fewer bytes than the hub announced")
 
 
 def _pause(should_stop: Callable[[], bool]) -> None:

@@ -77,6 +77,16 @@ def told(error: Exception, id: str, kind: Literal["model", "dataset"], revision:
     )
 
 
+def told_stranger(error: Exception) -> StudioError:
+    """What answers in the hub's place, such as the page of a network that wants a login, as a person reads it."""
+    return StudioError(
+        f"What answers at {constants.ENDPOINT} is not the Hugging Face hub.",
+        "Some networks want a login first: open any page in a browser, then try again. Behind a mirror, check HF_ENDPOINT.",
+        f"{type(error).__name__}: {error}",
+        "no_network",
+    )
+
+
 def _status(status: int, id: str, page: str, detail: str) -> StudioError:
     if status == 401:
         return StudioError(

@@ -7,43 +7,46 @@ read by ``tables``, because that library turns the labels None, NA and 001 into 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from studio.core.arrow import pa
+from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import SplitName
+from studio.core.files import write_atomically
 from studio.core.words import listed, nearest, size
 from studio.data.folders import SPLIT_WORDS
 from studio.data.hub import Repository, cached_snapshot, fetch, look_up
 from studio.data.origins import Progress
+from studio.data.records import class_names
 from studio.data.tables import KINDS, SourceTable, kind_of, load_table
 
 _LARGEST = 2 * 2**30
 _DESCRIPTIONS = ("README.md", "dataset_infos.json", ".huggingface.yaml")
+_WHOLE = ".finetune-studio-whole"
+"""Beside the files in the cache once all of them are there: other programs fetch a part of a data set into the same folder."""
 _REPORT_SECONDS = 0.25
 _CONVERTED = "refs/convert/parquet"
 """The branch in which the hub keeps a Parquet copy of data that a script would have to make."""
 
 
 def open_hub_dataset(
-    id: str,
-    config: str | None,
-    revision: str | None,
-    wanted: Sequence[SplitName],
-    progress: Progress,
-    should_stop: Callable[[], bool],
+    id: str, dataset: DatasetConfig, wanted: Sequence[SplitName], progress: Progress, should_stop: Callable[[], bool]
 ) -> dict[SplitName, list[SourceTable]]:
     """The tables of the splits, "train" always. What is in the cache is taken from there, without a network.
 
     Raises StudioError when there is no such data set, configuration or training split, when the hub cannot be reached or
     does not show it, and for files that cannot be read; InterruptedByUserError when asked to stop.
     """
-    folder = _cached(id, revision) or _download(id, revision, progress, should_stop)
+    folder, problems = _bring(id, dataset.revision, progress, should_stop)
     progress("reading the data", 0, 0)
-    files, names = _described(id, folder, config)
+    files, names = _described(id, folder, dataset.config)
     splits: dict[SplitName, list[Path]] = {}
     for split, paths in files.items():
         if (known := SPLIT_WORDS.get(split.casefold())) in wanted and known is not None:
@@ -53,11 +56,30 @@ def open_hub_dataset(
             f"The data set {id} has no training split; its splits are {listed(files)}.",
             "Choose another data set, or download the file that you want to train on and open that.",
         )
-    return {split: [_named(load_table(path), names) for path in paths] for split, paths in splits.items()}
+    tables = {
+        split: [_named(path, load_table(path, dataset.encoding, dataset.delimiter), names) for path in paths]
+        for split, paths in splits.items()
+    }
+    tables["train"][0].problems.extend(problems)
+    return tables
+
+
+def _bring(id: str, revision: str | None, progress: Progress, should_stop: Callable[[], bool]) -> tuple[Path, list[str]]:
+    """The folder in the cache, downloaded if it is not all there, and what is to be told of it."""
+    if (whole := cached_snapshot(id, _WHOLE, "dataset", revision)) is not None:
+        return whole, []
+    try:
+        return _download(id, revision, progress, should_stop), []
+    except StudioError as error:
+        if error.kind not in ("no_network", "offline") or (folder := _cached(id, revision)) is None:
+            raise
+    return folder, [
+        f"Another program has put {id} on this computer, perhaps not all of it, and the Hugging Face hub cannot be asked."
+    ]
 
 
 def _cached(id: str, revision: str | None) -> Path | None:
-    """The folder in the cache, if it holds what was fetched for this purpose: a description, or a table."""
+    """The folder in the cache, if it holds a description and a table: all that another program wanted of the data set."""
     for marker in _DESCRIPTIONS:
         if (folder := cached_snapshot(id, marker, "dataset", revision)) is not None and _tables(folder):
             return folder
@@ -83,7 +105,9 @@ def _download(id: str, revision: str | None, progress: Progress, should_stop: Ca
             f"The data set {id} takes {size(chosen.total)}, which is more than the {size(_LARGEST)} that are read.",
             "Download the part that you want to train on, and open that file or folder.",
         )
-    return fetch(chosen, _Meter(chosen, progress).report, should_stop)
+    folder = fetch(chosen, _Meter(chosen, progress).report, should_stop)
+    write_atomically(folder / _WHOLE, "")
+    return folder
 
 
 class _Meter:
@@ -127,6 +151,7 @@ def _described(id: str, folder: Path, config: str | None) -> tuple[dict[str, lis
         features: Any = builder.info.features or {}
         found = {str(split): [Path(path) for path in paths] for split, paths in files.items()}
         names = {column: list(kind.names) for column, kind in features.items() if isinstance(kind, ClassLabel)}
+        _refuse_files_elsewhere(id, folder, [path for paths in found.values() for path in paths])
     except StudioError:
         raise
     except Exception as error:  # a foreign description can be wrong in any way
@@ -138,11 +163,26 @@ def _described(id: str, folder: Path, config: str | None) -> tuple[dict[str, lis
     return found, names
 
 
-def _named(source: SourceTable, names: dict[str, list[str]]) -> SourceTable:
+def _refuse_files_elsewhere(id: str, folder: Path, paths: Sequence[Path]) -> None:
+    """A description may name any file of this computer, or an address. Only the repository's own files are read."""
+    # Without following links: the cache's own lead out of this folder.
+    own = os.path.normpath(folder.absolute())
+    for path in paths:
+        if not Path(os.path.normpath(Path(own) / path)).is_relative_to(own):
+            raise StudioError(
+                f"The data set {id} names a file as its own that is not in its repository: {path}.",
+                "Choose another data set; this one may want to read what is none of its business.",
+                kind="foreign_file",
+            )
+
+
+def _named(path: Path, source: SourceTable, names: dict[str, list[str]]) -> SourceTable:
     """The table with the names of its integer labels. The library writes -1 for a row without a label."""
     table = source.table
+    # Those that a Parquet file names itself are names already, and a name such as "1" is a number once more.
+    named = class_names(pq.read_schema(path)) if kind_of(path) == ".parquet" else {}
     for column, known in names.items():
-        if column not in table.column_names:
+        if column not in table.column_names or column in named:
             continue
         by_number: dict[str | None, str | None] = {"-1": None, **{str(number): name for number, name in enumerate(known)}}
         values = [by_number.get(value, value) for value in table.column(column).to_pylist()]

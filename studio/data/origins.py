@@ -45,7 +45,7 @@ def open_dataset(dataset: DatasetConfig, progress: Progress = silent, should_sto
     if (id := hub_id(dataset.source)) is not None:
         from studio.data.hub_sets import open_hub_dataset  # a file's preview does not wait for the hub's libraries
 
-        found = open_hub_dataset(id, dataset.config, dataset.revision, wanted, progress, should_stop)
+        found = open_hub_dataset(id, dataset, wanted, progress, should_stop)
         _refuse_same_file(named)
         return found | _load(named, dataset)
     progress("reading the data", 0, 0)

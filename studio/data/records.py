@@ -66,7 +66,7 @@ def parse_parquet(name: str, raw: bytes) -> Columns:
     """A Parquet table; integer labels that the ``datasets`` library stored become their names. Raises StudioError."""
     try:
         table = pq.read_table(io.BytesIO(raw))
-        names = _class_names(table.schema)
+        names = class_names(table.schema)
         columns = [_written(table.column(column).to_pylist(), names.get(column, [])) for column in table.column_names]
     except (pa.ArrowException, OSError, ValueError, IndexError, KeyError) as error:
         raise StudioError(f"{name} cannot be read as Parquet: {error}.", "Save it again, or as CSV.") from error
@@ -117,7 +117,7 @@ def _columns(rows: Sequence[dict[str, Cell]]) -> Columns:
     return header, [[row.get(key) for row in rows] for key in header]
 
 
-def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+def class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """The names behind integer labels, by column, as the ``datasets`` library leaves them in the file."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]

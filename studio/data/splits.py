@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
-from studio.core.arrow import pa
+from studio.core.arrow import pa, write_parquet
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import ColumnGuess, SplitName
@@ -96,9 +96,7 @@ def write_splits(run: RunFolder, splits: Splits) -> None:
         table = pa.Table.from_arrays(
             [pa.array([row.text for row in rows], pa.string()), pa.array([row.label for row in rows], pa.string())], schema=_SCHEMA
         )
-        scratch = path.with_name(f".{path.name}.partial")
-        pq.write_table(table, scratch)
-        scratch.replace(path)
+        write_parquet(path, table)
 
 
 def read_split(run: RunFolder, name: SplitName) -> list[Example]:

@@ -28,6 +28,7 @@ from studio.engine.exactness import prepare_for_prediction
 from studio.engine.methods import merged_model
 from studio.engine.models import describe, load_tokenizer, quantization
 from studio.engine.predictor import Predictor, kept_checkpoint
+from studio.engine.training_state import is_training_file
 
 VERIFICATION = "verification.json"
 
@@ -54,7 +55,7 @@ def export_bytes(run: RunFolder, kind: ExportKind, base: Path) -> int:
     if kind == "merged":
         weights = describe(base, run.config().model.base).parameters * FP32_BYTES
     else:
-        weights = sum(path.stat().st_size for path in kept_checkpoint(run).iterdir() if path.name != MANIFEST)
+        weights = sum(path.stat().st_size for path in _exported_files(kept_checkpoint(run)))
     return weights + sum(path.stat().st_size for path in base.glob("tokenizer*"))
 
 
@@ -103,7 +104,8 @@ def write_export(
     if kind == "merged":
         merged_model(base, checkpoint, config.method, compute).save_pretrained(scratch)
     else:
-        shutil.copytree(checkpoint, scratch, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
+        for path in _exported_files(checkpoint):
+            shutil.copy(path, scratch)
     tokenizer = load_tokenizer(base)
     tokenizer.save_pretrained(scratch)
     write_json(scratch / LABELS, list(labels.names))
@@ -114,6 +116,11 @@ def write_export(
     if kind == "adapter":
         _name_base(scratch, config, base)
     return program
+
+
+def _exported_files(checkpoint: Path) -> list[Path]:
+    """What of a checkpoint is of use to others: a run that can be resumed keeps the optimizer's state beside the weights."""
+    return [path for path in checkpoint.iterdir() if path.name != MANIFEST and not is_training_file(path.name)]
 
 
 def load_export(folder: Path, base: Path, compute: Compute) -> Predictor:

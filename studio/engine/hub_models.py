@@ -78,7 +78,9 @@ def cached_base(model: ModelConfig) -> Path:
 def is_whole(folder: Path) -> bool:
     """Whether weights and tokenizer are there, none of their files missing."""
     names = {path.name for path in folder.iterdir() if path.is_file()}
-    return any(map(WEIGHTS.fullmatch, names)) and not missing_shards(folder) and any(map(_TOKENIZER.fullmatch, names))
+    # Without the index nothing tells how many shards there are.
+    weights = "model.safetensors" in names or (INDEX in names and any(map(WEIGHTS.fullmatch, names)))
+    return weights and not missing_shards(folder) and any(map(_TOKENIZER.fullmatch, names))
 
 
 def missing_shards(folder: Path) -> list[str]:

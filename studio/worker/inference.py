@@ -85,7 +85,8 @@ def _labelled(run: RunFolder, command: Evaluate, data: str, channel: Channel) ->
 
 
 def _known(examples: list[Example], labels: list[str], channel: Channel) -> list[Example]:
-    known = [example for example in examples if example.label in labels]
+    own = set(labels)
+    known = [example for example in examples if example.label in own]
     unknown = sorted({example.label for example in examples}.difference(labels))
     if not known:
         raise StudioError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from studio.core.bases import hub_id, is_gguf, is_hub_id, typed_hub_id
 from studio.core.config import ModelConfig, parse_run_config
@@ -22,6 +24,18 @@ def test_a_base_says_where_it_comes_from() -> None:
 def test_an_id_is_taken(id: str) -> None:
     assert is_hub_id(id)
     assert ModelConfig(base=f"hub:{id}").base == f"hub:{id}"
+
+
+@pytest.mark.parametrize(
+    "id", ["google/gemma-3-270m", "gpt2", "a-/b", "a./b", "a/b-", "-a/b", "a/" + "b" * 96, "a/" + "b" * 97, "b" * 97]
+)
+def test_what_the_hub_s_library_refuses_is_refused_before(id: str) -> None:
+    try:
+        validate_repo_id(id)
+    except HFValidationError:
+        assert not is_hub_id(id)
+    else:
+        assert is_hub_id(id)
 
 
 @pytest.mark.parametrize("id", ["", "a/b/c", "/a", "a/", "a b/c", "a/../b", "a/b--c", "a/b.git", "https://x/y"])

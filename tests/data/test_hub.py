@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from studio.core.errors import InterruptedByUserError, StudioError
 from studio.data import hub as our_hub
 from studio.data.hub import Repository, cached_snapshot, fetch, look_up, missing_files
-from tests.hub_stand_in import TOKEN, HubStandIn, hub
+from tests.hub_stand_in import TOKEN, File, HubStandIn, hub
 
 __all__ = ["hub"]
 
@@ -147,6 +147,41 @@ def test_what_arrives_damaged_is_thrown_away(hub: HubStandIn, files: Path, tmp_p
     assert (whole(repository) / "model.safetensors").read_bytes() == WEIGHTS
 
 
+def test_a_file_that_keeps_ending_early_is_given_up(hub: HubStandIn, files: Path) -> None:
+    hub.add_model(ID, files)
+    repository = look_up(ID)
+    hub.page = b"<html>Please log in.</html>"
+    with pytest.raises(StudioError, match="cannot be reached"):
+        whole(repository)
+    assert len(hub.fetched()) <= our_hub.ATTEMPTS + 1
+
+
+def test_who_waited_for_another_process_finds_the_file(
+    hub: HubStandIn, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add_model(ID, files)
+    repository = look_up(ID).choose(["model.safetensors"])
+    blob = tmp_path / "hf" / "hub" / "models--people--tiny" / "blobs" / repository.files[0].etag
+
+    class Lock(our_hub.FileLock):
+        def acquire(self, *args: Any, **kwargs: Any) -> Any:
+            blob.write_bytes(WEIGHTS)  # the other process is done in this moment
+            return super().acquire(*args, **kwargs)
+
+    monkeypatch.setattr(our_hub, "FileLock", Lock)
+    assert (whole(repository) / "model.safetensors").read_bytes() == WEIGHTS
+    assert not hub.fetched()
+    assert [path.name for path in blob.parent.iterdir()] == [blob.name]
+
+
+@pytest.mark.parametrize("etag", ["", "../../../../escaped", "0" * 39])
+def test_a_hash_that_is_none_names_no_file(hub: HubStandIn, files: Path, monkeypatch: pytest.MonkeyPatch, etag: str) -> None:
+    hub.add_model(ID, files)
+    monkeypatch.setattr(File, "oid", etag)
+    with pytest.raises(StudioError, match="is not the Hugging Face hub"):
+        look_up(ID)
+
+
 def test_a_disk_that_is_too_small_is_told_before_anything_comes(
     hub: HubStandIn, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +227,10 @@ def fail_with(status: int) -> Callable[[HubStandIn, Path, pytest.MonkeyPatch], o
     return lambda hub, _files, _monkeypatch: setattr(hub, "failing", status)
 
 
+def want_a_login(hub: HubStandIn, _files: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.page = b"<html>Please log in.</html>"
+
+
 def as_it_is(_hub: HubStandIn, _files: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is changed."""
 
@@ -206,6 +245,7 @@ REFUSED = {
     "gated, a stranger": Refused(bear(TOKEN), "people/refused", None, "gated", "has not, or waits", "with that account"),
     "a bad token": Refused(bear("hf_old"), "people/secret", None, "bad_token", "does not accept the token", "hf auth login"),
     "no network": Refused(close, ID, None, "no_network", "cannot be reached", "works without a network"),
+    "a login page": Refused(want_a_login, ID, None, "no_network", "is not the Hugging Face hub", "want a login first"),
     "no network wanted": Refused(stay_offline, ID, None, "offline", "HF_HUB_OFFLINE", "Unset it"),
     "out of order": Refused(fail_with(503), ID, None, "hub_down", "status 503", "Try again later"),
     "asked too often": Refused(fail_with(429), ID, None, "hub_busy", "too often", "Wait"),

@@ -114,6 +114,69 @@ def test_tables_are_read_as_text(hub: HubStandIn, tmp_path: Path) -> None:
     assert load("someone/labels").labels == ["001", "NA", "true"]
 
 
+def test_names_that_are_digits_are_given_once(hub: HubStandIn, tmp_path: Path) -> None:
+    folder = parquet(tmp_path / "set")
+    names = ["1", "2", "3"]
+    card = CARD.replace("card_arrival", "'1'").replace("'1': None", "'1': '2'").replace("'001'", "'3'")
+    (folder / "README.md").write_text(card, "utf-8")
+    told = json.dumps({"info": {"features": {"label": {"_type": "ClassLabel", "names": names}}}})
+    for path in (folder / "data").iterdir():
+        pq.write_table(pq.read_table(path).replace_schema_metadata({"huggingface": told}), path)
+    hub.add_dataset("mteb/banking77", folder)
+    assert [row.label for row in load().test] == names * 2
+
+
+def test_letters_and_delimiter_are_read_as_they_are_set(hub: HubStandIn, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for split in ("train", "test"):
+        rows = "".join(f"{split} {n}^{('käse', 'süß')[n % 2]}\n" for n in range(30))
+        (folder / f"{split}.csv").write_text(f"text^label\n{rows}", "cp850")
+    (folder / "README.md").write_text("", "utf-8")
+    hub.add_dataset("someone/labels", folder)
+    assert load("someone/labels", encoding="cp850", delimiter="^").labels == ["käse", "süß"]
+
+
+@pytest.mark.parametrize("name", ["{own}", "../../../../../own.csv"])
+def test_a_description_names_no_file_outside_its_repository(hub: HubStandIn, tmp_path: Path, name: str) -> None:
+    (tmp_path / "own.csv").write_text("text,label\n" + "".join(f"private {n},{'ab'[n % 2]}\n" for n in range(30)), "utf-8")
+    folder = lines(tmp_path / "set")
+    path = name.replace("{own}", str(tmp_path / "own.csv"))
+    card = f"---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: {path}\n---\n"
+    (folder / "README.md").write_text(card, "utf-8")
+    hub.add_dataset("mteb/banking77", folder)
+    assert "names a file as its own that is not in its repository" in refusal().message
+
+
+def test_the_cache_may_lie_behind_a_link(hub: HubStandIn, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "hf").symlink_to(tmp_path / "elsewhere")
+    hub.add_dataset("mteb/banking77", lines(tmp_path / "set"))
+    assert load().labels == sorted(NAMES)
+
+
+def test_what_another_program_left_in_the_cache_is_made_whole(hub: HubStandIn, tmp_path: Path) -> None:
+    from huggingface_hub import hf_hub_download
+
+    hub.add_dataset("mteb/banking77", parquet(tmp_path / "set"))
+    for name in ("README.md", "data/train-00000-of-00002.parquet", "data/test-00000-of-00001.parquet"):
+        hf_hub_download("mteb/banking77", name, repo_type="dataset")
+    splits = load()
+    assert len(splits.train) + len(splits.validation) == 60
+    assert not hub.fetched("train-00000-of-00002.parquet"), "what is there is not fetched again"
+
+
+def test_what_another_program_left_is_used_without_a_network_and_said(hub: HubStandIn, tmp_path: Path) -> None:
+    from huggingface_hub import snapshot_download
+
+    hub.add_dataset("mteb/banking77", parquet(tmp_path / "set"))
+    snapshot_download("mteb/banking77", repo_type="dataset")
+    hub.close()
+    splits = load()
+    assert len(splits.train) + len(splits.validation) == 60
+    assert "perhaps not all of it" in splits.problems[0].sentence
+
+
 def test_what_was_downloaded_works_without_a_network(hub: HubStandIn, tmp_path: Path) -> None:
     hub.add_dataset("mteb/banking77", parquet(tmp_path / "set"))
     first = load()

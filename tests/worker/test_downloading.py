@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import snapshot_download
+from safetensors.torch import load_file, save_file
 
 from studio.core.commands import Command, DescribeModel, DownloadModel, Export, Forecast, ListModels, Predict
 from studio.core.config import ModelConfig, RunConfig
@@ -139,6 +140,26 @@ def test_a_download_brings_what_is_used_and_nothing_that_could_run(hub: HubStand
     assert isinstance(again, ModelDescribed)
     assert again.description == described.description
     assert isinstance(work_here(download(home))[-1], ModelDescribed)
+
+
+def test_a_shard_without_the_index_is_not_the_whole_model(hub: HubStandIn, published: Path, home: Home) -> None:
+    weights = load_file(published / "model.safetensors")
+    (published / "model.safetensors").unlink()
+    halves = {f"model-0000{number}-of-00002.safetensors": dict(list(weights.items())[number - 1 :: 2]) for number in (1, 2)}
+    for name, part in halves.items():
+        save_file(part, published / name, metadata={"format": "pt"})
+    places = {key: name for name, part in halves.items() for key in part}
+    (published / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    hub.add_model(ID, published)
+    first, second = halves
+    # Another program was interrupted.
+    snapshot_download(ID, ignore_patterns=[second, "*.index.json", *NEVER_FETCHED])
+    seen = last(work_here(describe(home, HUB_BASE, online=True)), ModelDescribed)
+    assert isinstance(seen, ModelDescribed)
+    assert seen.missing is not None
+    assert seen.missing.missing > 0
+    assert isinstance(work_here(download(home))[-1], ModelDescribed)
+    assert first not in hub.fetched()
 
 
 def test_a_cancelled_download_goes_on_later(hub: HubStandIn, model: Repository, home: Home, tmp_path: Path) -> None:

@@ -8,20 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.commands import Evaluate, Stop, Train
+from studio.core.commands import Evaluate, Export, Stop, Train
 from studio.core.config import RunConfig
 from studio.core.events import (
     CheckpointSaved,
     Crashed,
     Evaluated,
     Event,
+    Exported,
     Failed,
     Finished,
     Hello,
     ProtocolError,
     RunStarted,
+    StageChanged,
     StepsCompleted,
 )
+from studio.core.exports import export_kinds
 from studio.core.runs import Home
 from studio.data.splits import read_split
 from studio.engine.checkpoints import verify_checkpoint
@@ -104,6 +107,20 @@ def test_a_paused_run_can_be_evaluated_meanwhile(cut_short: dict[str, Trained], 
     events = work_here(Evaluate(run=str(run.run.path), home=run.home_name, out=str(tmp_path / "later.parquet")))
     assert isinstance(events[-1], Finished)
     assert events[-1].rows == 12
+
+
+def test_an_export_leaves_out_what_only_resuming_needs(cut_short: dict[str, Trained], tmp_path: Path) -> None:
+    run = cut_short["pause"]
+    (kind, *_) = export_kinds(run.run.config().method.kind)
+    events = work_here(Export(run=str(run.run.path), home=run.home_name, folder=str(tmp_path / "export"), kind=kind))
+    exported, checkpoint = events[-1], run.run.checkpoint()
+    assert isinstance(exported, Exported), exported
+    assert checkpoint is not None
+    state = {path.name for path in checkpoint.iterdir() if path.name.startswith("training.")}
+    assert len(state) == 2
+    assert not state & set(exported.files)
+    written = [event for event in events if isinstance(event, StageChanged) and event.unit == "bytes"]
+    assert written[0].total < sum(path.stat().st_size for path in checkpoint.iterdir())
 
 
 def test_two_processes_cannot_train_one_run_and_a_killed_one_is_told_as_crashed(home: Home, endless: RunConfig) -> None:
