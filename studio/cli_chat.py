@@ -14,9 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from studio.cli_output import DONE, FAILED, INTERRUPTED, Output, plain, to_json
+from studio.core.answers import ModelLoaded, NoAnswer, Predicted, TokenGenerated
 from studio.core.chat_history import SPEAKER_NAMES
 from studio.core.commands import Ask, Cancel, Generate, LoadModel
-from studio.core.events import Crashed, Event, Failed, ModelLoaded, NoAnswer, Predicted, TokenGenerated
+from studio.core.events import Crashed, Event, Failed
 from studio.core.generation import GenerationSettings, Speaker, written_facts
 from studio.core.runs import Home
 from studio.core.words import percent

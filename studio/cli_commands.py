@@ -14,12 +14,13 @@ from studio import doctor
 from studio.cli_chat import chat
 from studio.cli_comparison import show_comparison
 from studio.cli_output import DONE, FAILED, INTERRUPTED, PROGRAM, Output, plain, to_json
+from studio.core.answers import Exported, Forecasted, ModelDescribed, Predicted
 from studio.core.bases import HUB_PREFIX, typed_hub_id
 from studio.core.commands import Command, DownloadModel, Evaluate, Export, Forecast, Predict
 from studio.core.compare_runs import compare_runs
 from studio.core.config import RunConfig, load_run_config, sample_run_config, validate_run_config
 from studio.core.errors import StudioError
-from studio.core.events import Event, Exported, Finished, Forecasted, ModelDescribed, Predicted
+from studio.core.events import Event, Finished
 from studio.core.exports import ExportKind, check_export_kind, export_kinds
 from studio.core.files import save_file
 from studio.core.paths import as_typed

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from studio.cli_progress import TerminalProgress, start_progress
-from studio.core.events import Crashed, Event, Exported, Failed, Finished, Forecasted, LogLine, Prediction
+from studio.core.answers import Exported, Forecasted, Prediction
+from studio.core.events import Crashed, Event, Failed, Finished, LogLine
 from studio.core.memory import ModelDescription, verdict
 from studio.core.predictions import PredictionTable
 from studio.core.runs import RunFolder, RunSummary

@@ -21,16 +21,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from studio.core.events import (
-    DownloadProgressed,
-    Evaluated,
-    Event,
-    LogLine,
-    ProtocolError,
-    RunStarted,
-    StageChanged,
-    StepsCompleted,
-)
+from studio.core.answers import DownloadProgressed
+from studio.core.events import Evaluated, Event, LogLine, ProtocolError, RunStarted, StageChanged, StepsCompleted
 from studio.core.words import percent, sentence, size, spoken_duration
 
 _LINE_SECONDS = 10.0

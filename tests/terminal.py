@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from studio import cli
+from studio.core.answers import LabelProbability, Prediction
 from studio.core.config import MethodConfig, RunConfig
-from studio.core.events import LabelProbability, Prediction
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
 from tests.fake_workers import write_worker

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from studio.cli_progress import start_progress
-from studio.core.events import DownloadProgressed
+from studio.core.answers import DownloadProgressed
 from tests.terminal import FINISHED, STARTED, Terminal
 
 PROGRESS = """

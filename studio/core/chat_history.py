@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from studio.core.answers import Predicted
 from studio.core.errors import StudioError
-from studio.core.events import Predicted
 from studio.core.generation import GenerationEnd, GenerationSettings, Speaker
 from studio.core.words import percent
 

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from studio.core.answers import LabelProbability, Prediction
 from studio.core.arrow import pa, write_parquet
 from studio.core.errors import StudioError
-from studio.core.events import LabelProbability, Prediction
 from studio.core.files import save_file
 from studio.core.metrics import confusion_counts
 

@@ -13,8 +13,9 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.core.answers import Prediction
 from studio.core.config import RunConfig, dump_run_config
-from studio.core.events import Evaluated, Finished, Prediction, RunStarted, StepsCompleted
+from studio.core.events import Evaluated, Finished, RunStarted, StepsCompleted
 from studio.core.metrics import accuracy, confused_pairs, label_scores, macro_f1, wilson_interval
 from studio.core.predictions import PredictionTable, read_predictions
 from studio.core.resuming import still_standing

@@ -32,8 +32,8 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # exported wi
     hf_raise_for_status,
 )
 
+from studio.core.answers import SPARE_BYTES, MissingFiles
 from studio.core.errors import InterruptedByUserError, StudioError
-from studio.core.events import SPARE_BYTES, MissingFiles
 from studio.core.words import size
 from studio.data.hub_refusals import told, told_stranger
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
+from studio.core.answers import ColumnGuess
 from studio.core.arrow import pa
 from studio.core.errors import StudioError
-from studio.core.events import ColumnGuess
 from studio.core.words import counted, listed, nearest
 from studio.data.examples import Example, Problem
 from studio.data.tables import SourceTable, load_table, read_table

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
+from studio.core.answers import ColumnGuess
 from studio.core.arrow import pa, write_parquet
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
-from studio.core.events import ColumnGuess, SplitName
+from studio.core.events import SplitName
 from studio.core.runs import RunFolder
 from studio.core.words import counted, listed, nearest
 from studio.data.checks import check_examples, check_overlap, check_sizes

@@ -13,10 +13,10 @@ from huggingface_hub import constants, scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from studio.core.answers import CachedModel
 from studio.core.bases import COMMIT, HUB_PREFIX, hub_id
 from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
-from studio.core.events import CachedModel
 from studio.data.hub import Repository, cached_snapshot, look_up, read_file
 
 CONFIG = "config.json"

@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from studio.core.answers import LabelProbability, Prediction
 from studio.core.errors import StudioError
-from studio.core.events import LabelProbability, Prediction
 from studio.core.labels import LabelSet, TrieNode
 
 UNEXPLORED = 1e-5

@@ -12,7 +12,8 @@ import psutil
 import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
-from studio.core.events import Crashed, Event, Heartbeat, ModelLoaded, RunStarted
+from studio.core.answers import ModelLoaded
+from studio.core.events import Crashed, Event, Heartbeat, RunStarted
 from studio.core.machine import device_kind
 from studio.core.memory import DeviceName
 from studio.supervise.process import LAST_WORDS

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Signal, Slot
 
+from studio.core.answers import ModelLoaded, NoAnswer, Predicted, TokenGenerated
 from studio.core.commands import Ask, Cancel, Command, Generate, LoadModel
 from studio.core.config import RunConfig
-from studio.core.events import Crashed, Event, Failed, ModelLoaded, NoAnswer, Predicted, StageChanged, TokenGenerated
+from studio.core.events import Crashed, Event, Failed, StageChanged
 from studio.core.generation import GenerationSettings, Speaker
 from studio.core.runs import Home, RunFolder
 from studio.supervise.process import start_job

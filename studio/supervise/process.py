@@ -18,16 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from studio.core.commands import Checkpoint, Command, Export, Pause, Resume, Stop, Train
-from studio.core.config import RunConfig
-from studio.core.errors import StudioError
-from studio.core.events import (
-    Crashed,
+from studio.core.answers import (
     DataInspected,
-    Event,
     Exported,
-    Failed,
-    Finished,
     Forecasted,
     ModelDescribed,
     ModelLoaded,
@@ -38,6 +31,10 @@ from studio.core.events import (
     TokenGenerated,
     TokensInspected,
 )
+from studio.core.commands import Checkpoint, Command, Export, Pause, Resume, Stop, Train
+from studio.core.config import RunConfig
+from studio.core.errors import StudioError
+from studio.core.events import Crashed, Event, Failed, Finished
 from studio.core.exports import export_folder, partial_folder
 from studio.core.resuming import already_training, check_resumable
 from studio.core.runs import Home, RunFolder

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
+from studio.core.answers import TokensInspected
 from studio.core.commands import InspectTokens
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Event, Failed, StageChanged, TokensInspected
+from studio.core.events import Crashed, Event, Failed, StageChanged
 from studio.supervise.process import start_job
 from studio.supervise.threads import WorkerThread
 

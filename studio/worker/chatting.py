@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from studio.core.answers import ModelLoaded, NoAnswer, Predicted, TokenGenerated
 from studio.core.commands import Ask, Command, Generate, LoadModel
 from studio.core.errors import InterruptedByUserError
-from studio.core.events import ModelLoaded, NoAnswer, Predicted, TokenGenerated
 from studio.core.failures import explain
 from studio.core.runs import Home, RunFolder
 from studio.engine.chat_models import ChatModels

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from studio.core.answers import RunsCompared
 from studio.core.commands import Command, CompareRuns
 from studio.core.compare_runs import compare_runs
-from studio.core.events import RunsCompared, StageChanged
+from studio.core.events import StageChanged
 from studio.core.runs import RunFolder
 from studio.worker.channel import Channel
 

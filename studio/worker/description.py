@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from studio.core.answers import Forecasted, MissingFiles, ModelDescribed
 from studio.core.commands import Command, DescribeModel, Forecast
 from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
-from studio.core.events import Forecasted, MissingFiles, ModelDescribed
 from studio.core.memory import ModelDescription
 from studio.core.runs import Home
 from studio.data.hub import missing_files

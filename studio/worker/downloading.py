@@ -6,11 +6,11 @@ import time
 from collections import deque
 from pathlib import Path
 
+from studio.core.answers import DownloadProgressed, ModelDescribed, ModelsListed
 from studio.core.bases import hub_id
 from studio.core.commands import Command, DownloadModel
 from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
-from studio.core.events import DownloadProgressed, ModelDescribed, ModelsListed
 from studio.core.runs import Home
 from studio.data.hub import Repository, fetch
 from studio.engine.hub_models import cached_base, check_settings, list_cached, look_up_model, settings_alone

@@ -12,10 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypedDict
 
+from studio.core.answers import ComparedMessage, Exported, Predicted, Prediction
 from studio.core.commands import Command, Export, VerifyExport
 from studio.core.config import DeviceConfig
 from studio.core.errors import StudioError
-from studio.core.events import ComparedMessage, Exported, Failed, Finished, Predicted, Prediction, StageChanged
+from studio.core.events import Failed, Finished, StageChanged
 from studio.core.exports import TOLERANCE, check_export_kind, export_folder
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import WORKER_COMMAND, decode_event, encode

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from studio.core.answers import Predicted, Prediction
 from studio.core.commands import Command, Evaluate, Predict
 from studio.core.errors import StudioError
-from studio.core.events import Finished, Predicted, Prediction
+from studio.core.events import Finished
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
 from studio.data.sources import Example, read_examples, read_texts

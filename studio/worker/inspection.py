@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from studio.core.answers import DataInspected
 from studio.core.commands import InspectData
 from studio.core.data_problems import DataProblem
 from studio.core.errors import StudioError
-from studio.core.events import DataInspected
 from studio.core.problem_rows import ROWS_LISTED, ProblemRow, write_problem_rows
 from studio.data.examples import Example, Problem
 from studio.data.origins import open_dataset

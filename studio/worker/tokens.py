@@ -9,9 +9,9 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+from studio.core.answers import InspectedToken, TokensInspected, TokenTotals
 from studio.core.commands import Command, InspectTokens
 from studio.core.config import RunConfig
-from studio.core.events import InspectedToken, TokensInspected, TokenTotals
 from studio.core.memory import DeviceName, micro_batch_for
 from studio.core.runs import Home
 from studio.data.prompts import Encoded, PromptEncoder

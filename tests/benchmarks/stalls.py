@@ -28,8 +28,8 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit
 
+from studio.core.answers import LabelProbability, Prediction
 from studio.core.config import RunConfig
-from studio.core.events import LabelProbability, Prediction
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import WORKER_COMMAND

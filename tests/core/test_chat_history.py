@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from studio.core import chat_history
+from studio.core.answers import LabelProbability, Predicted, Prediction
 from studio.core.chat_history import CHAT, ChatAnswer, Exchange, append_exchange, clear_history, read_history
 from studio.core.errors import StudioError
-from studio.core.events import LabelProbability, Predicted, Prediction
 from studio.core.generation import GenerationEnd, GenerationSettings
 
 

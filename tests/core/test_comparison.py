@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from studio.core.answers import LabelProbability, Prediction
 from studio.core.compare_runs import compare_runs
 from studio.core.comparison import PairCounts, common_rows, comparison_csv, figure_rows, flattened, mcnemar_exact
 from studio.core.config import validate_run_config
 from studio.core.errors import StudioError
-from studio.core.events import LabelProbability, Prediction
 from studio.core.notes import RunNotes
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
@@ -147,7 +147,7 @@ def test_nothing_in_common_and_damage_are_told(home: Home) -> None:
 
 
 def test_it_crosses_the_wire_whole(home: Home) -> None:
-    from studio.core.events import RunsCompared
+    from studio.core.answers import RunsCompared
 
     found = compare_runs([run_that_says(home, [("a", "card", "card")]), run_that_says(home, [("a", "card", "cash")])])
     event = decode_event(encode(RunsCompared(comparison=found)))

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from studio.core.answers import LabelProbability, Prediction
 from studio.core.errors import StudioError
-from studio.core.events import LabelProbability, Prediction
 from studio.core.predictions import read_predictions, write_predictions
 
 

@@ -10,24 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from studio.core.answers import ColumnGuess, DataInspected, LabelProbability, Predicted, Prediction
 from studio.core.commands import Ask, Checkpoint, Command, Generate, InspectData, Pause, Resume, Stop, Train
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
-from studio.core.events import (
-    ColumnGuess,
-    DataInspected,
-    Evaluated,
-    Event,
-    Finished,
-    Heartbeat,
-    Hello,
-    LabelProbability,
-    LogLine,
-    Predicted,
-    Prediction,
-    ProtocolError,
-    StepsCompleted,
-)
+from studio.core.events import Evaluated, Event, Finished, Heartbeat, Hello, LogLine, ProtocolError, StepsCompleted
 from studio.core.wire import decode_command, decode_event, encode
 
 STEPS = StepsCompleted(

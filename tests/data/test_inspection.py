@@ -7,10 +7,11 @@ from typing import cast
 
 import pytest
 
+from studio.core.answers import DataInspected
 from studio.core.commands import InspectData
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
-from studio.core.events import DataInspected, Event, StageChanged
+from studio.core.events import Event, StageChanged
 from studio.core.wire import decode_event, encode
 from studio.worker.channel import Channel
 from studio.worker.inspection import inspect_data

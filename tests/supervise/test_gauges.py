@@ -9,7 +9,8 @@ import pynvml
 import pytest
 from pytestqt.qtbot import QtBot
 
-from studio.core.events import Crashed, Exported, Finished, Heartbeat, RunStarted
+from studio.core.answers import Exported
+from studio.core.events import Crashed, Finished, Heartbeat, RunStarted
 from studio.supervise import gauges
 from studio.supervise.gauges import MemoryGauge
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from studio.core.answers import DataInspected
 from studio.core.commands import InspectData
 from studio.core.config import DatasetConfig, RunConfig
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, DataInspected, Event, Failed
+from studio.core.events import Crashed, Event, Failed
 from studio.core.runs import Home
 from studio.supervise.process import Patience, WorkerProcess, start_job, start_training
 

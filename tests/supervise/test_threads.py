@@ -13,10 +13,11 @@ import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QObject
 from pytestqt.qtbot import QtBot
 
+from studio.core.answers import DataInspected, ModelLoaded, Predicted
 from studio.core.commands import InspectData
 from studio.core.config import DatasetConfig, MethodConfig, RunConfig
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, DataInspected, Event, Failed, Finished, LogLine, ModelLoaded, Predicted
+from studio.core.events import Crashed, Event, Failed, Finished, LogLine
 from studio.core.generation import GenerationSettings
 from studio.core.runs import Home, RunFolder
 from studio.supervise.jobs import ChatSession, run_job

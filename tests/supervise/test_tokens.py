@@ -8,10 +8,11 @@ import pytest
 from PySide6.QtCore import QCoreApplication
 from pytestqt.qtbot import QtBot
 
+from studio.core.answers import TokensInspected
 from studio.core.commands import InspectTokens
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Event, Failed, TokensInspected
+from studio.core.events import Crashed, Event, Failed
 from studio.supervise.threads import WorkerThread
 from studio.supervise.tokens import TokenSession
 

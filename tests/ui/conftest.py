@@ -11,9 +11,10 @@ from PySide6.QtCore import QCoreApplication, QEvent, QObject, Signal
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from studio.core.answers import ColumnGuess, DataInspected, ModelDescribed, TokensInspected
 from studio.core.commands import Command, DescribeModel, InspectData, InspectTokens
 from studio.core.data_problems import DataProblem
-from studio.core.events import ColumnGuess, DataInspected, Event, ModelDescribed, TokensInspected
+from studio.core.events import Event
 from studio.core.memory import LinearShape, ModelDescription
 from studio.core.runs import Home
 from studio.supervise.gauges import MemorySample

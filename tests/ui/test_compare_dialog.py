@@ -12,9 +12,10 @@ from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QLabel, QLineEdit, QListWidget, QMenu, QPushButton, QTabWidget
 from pytestqt.qtbot import QtBot
 
+from studio.core.answers import RunsCompared
 from studio.core.commands import CompareRuns
 from studio.core.compare_runs import compare_runs
-from studio.core.events import Failed, RunsCompared
+from studio.core.events import Failed
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
 from studio.ui.main_window import MainWindow

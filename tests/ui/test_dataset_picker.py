@@ -11,10 +11,11 @@ from PySide6.QtGui import QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
+from studio.core.answers import ColumnGuess, DataInspected
 from studio.core.commands import InspectData
 from studio.core.config import DatasetConfig, RunConfig
 from studio.core.data_problems import DataProblem
-from studio.core.events import ColumnGuess, DataInspected, Failed
+from studio.core.events import Failed
 from studio.core.problem_rows import ProblemRow, ProblemRows, write_problem_rows
 from studio.ui.pages.setup import SetupPage
 from studio.ui.widgets.problem_rows_dialog import ProblemRowsDialog

@@ -9,9 +9,10 @@ from PySide6.QtCore import QCoreApplication, QEvent, Qt
 from PySide6.QtWidgets import QFileDialog, QLabel
 from pytestqt.qtbot import QtBot
 
+from studio.core.answers import CachedModel, DownloadProgressed, MissingFiles, ModelDescribed, ModelsListed
 from studio.core.commands import DescribeModel, DownloadModel, ListModels
 from studio.core.config import ModelConfig, RunConfig
-from studio.core.events import CachedModel, DownloadProgressed, Failed, MissingFiles, ModelDescribed, ModelsListed
+from studio.core.events import Failed
 from studio.core.memory import ModelDescription
 from studio.core.runs import Home
 from studio.supervise.threads import WorkerThread

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytestqt.qtbot import QtBot
 
+from studio.core.answers import DownloadProgressed
 from studio.core.config import RunConfig
-from studio.core.events import Crashed, DownloadProgressed, Event, Failed, Finished, Heartbeat, Hello, LogLine, StageChanged
+from studio.core.events import Crashed, Event, Failed, Finished, Heartbeat, Hello, LogLine, StageChanged
 from studio.core.runs import Home
 from studio.core.wire import encode
 from studio.ui.models.open_run import OpenRun

@@ -9,9 +9,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLabel, QLineEdit, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
+from studio.core.answers import DataInspected
 from studio.core.commands import DescribeModel, InspectData
 from studio.core.config import ModelConfig, RunConfig, sample_run_config
-from studio.core.events import DataInspected, Failed, StageChanged
+from studio.core.events import Failed, StageChanged
 from studio.ui.pages.setup import SetupPage
 from studio.ui.widgets.fields import Field
 from tests.ui.conftest import FakeJobs

@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from studio.core.events import InspectedToken
+from studio.core.answers import InspectedToken
 from studio.ui import theme
 from studio.ui.widgets.token_view import TokenView, token_words, visible
 

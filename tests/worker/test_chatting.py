@@ -11,10 +11,11 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+from studio.core.answers import ModelLoaded, NoAnswer, Predicted, Prediction, TokenGenerated
 from studio.core.commands import Ask, Cancel, Command, Evaluate, Generate, LoadModel
 from studio.core.config import PromptConfig
 from studio.core.errors import StudioError
-from studio.core.events import Event, LogLine, ModelLoaded, NoAnswer, Predicted, Prediction, StageChanged, TokenGenerated
+from studio.core.events import Event, LogLine, StageChanged
 from studio.core.generation import GenerationSettings, Speaker
 from studio.core.predictions import read_predictions
 from studio.core.runs import Home

@@ -12,19 +12,10 @@ import pytest
 from huggingface_hub import snapshot_download
 from safetensors.torch import load_file, save_file
 
+from studio.core.answers import DownloadProgressed, Exported, Forecasted, ModelDescribed, ModelsListed, Predicted
 from studio.core.commands import Command, DescribeModel, DownloadModel, Export, Forecast, ListModels, Predict
 from studio.core.config import ModelConfig, RunConfig
-from studio.core.events import (
-    DownloadProgressed,
-    Event,
-    Exported,
-    Failed,
-    Finished,
-    Forecasted,
-    ModelDescribed,
-    ModelsListed,
-    Predicted,
-)
+from studio.core.events import Event, Failed, Finished
 from studio.core.runs import Home
 from studio.supervise.process import WorkerProcess
 from studio.worker import main as worker_main

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.core.answers import Exported
 from studio.core.commands import Evaluate, Export, Stop, Train
 from studio.core.config import RunConfig
 from studio.core.events import (
@@ -15,7 +16,6 @@ from studio.core.events import (
     Crashed,
     Evaluated,
     Event,
-    Exported,
     Failed,
     Finished,
     Hello,

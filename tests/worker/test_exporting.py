@@ -22,9 +22,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
+from studio.core.answers import Exported, LabelProbability, Predicted, Prediction
 from studio.core.commands import Export, VerifyExport
 from studio.core.errors import StudioError
-from studio.core.events import Event, Exported, Failed, Finished, LabelProbability, Predicted, Prediction, StageChanged
+from studio.core.events import Event, Failed, Finished, StageChanged
 from studio.core.predictions import read_predictions
 from studio.core.runs import RunFolder
 from studio.engine.exports import _set_end_token

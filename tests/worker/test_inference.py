@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from studio.core.answers import ModelLoaded, Predicted
 from studio.core.commands import Ask, Command, Evaluate, Export, LoadModel, Predict, Stop
 from studio.core.config import DeviceConfig
-from studio.core.events import Event, Failed, Finished, LogLine, ModelLoaded, Predicted, StageChanged
+from studio.core.events import Event, Failed, Finished, LogLine, StageChanged
 from studio.core.predictions import read_predictions
 from studio.core.runs import Home, RunFolder
 from studio.data.splits import read_split

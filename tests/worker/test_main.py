@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from studio.core.answers import DataInspected, RunsCompared
 from studio.core.commands import Command, CompareRuns, InspectData, Stop, Train
 from studio.core.config import DatasetConfig, RunConfig
-from studio.core.events import DataInspected, Event, Failed, Hello, LogLine, RunsCompared
+from studio.core.events import Event, Failed, Hello, LogLine
 from studio.core.failures import explain, is_out_of_memory
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import decode_command, decode_event, encode

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from studio.core.answers import Exported, Prediction
 from studio.core.commands import Export, VerifyExport
 from studio.core.config import DeviceConfig, MethodConfig
-from studio.core.events import Exported, Prediction, StageChanged
+from studio.core.events import StageChanged
 from studio.core.runs import Home, RunFolder
 from studio.engine import exactness, methods
 from studio.engine.devices import choose_compute

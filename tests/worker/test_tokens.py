@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from studio.core.answers import TokensInspected
 from studio.core.commands import Ask, Command, InspectTokens, LabelledMessage
 from studio.core.config import PromptConfig, RunConfig
-from studio.core.events import Event, Failed, LogLine, StageChanged, TokensInspected
+from studio.core.events import Event, Failed, LogLine, StageChanged
 from studio.core.runs import Home
 from studio.data.prompts import PromptEncoder
 from studio.data.sources import Example

@@ -8,7 +8,7 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt
 from PySide6.QtGui import QColor
 
-from studio.core.events import ComparedMessage
+from studio.core.answers import ComparedMessage
 from studio.core.words import percent, short_number
 from studio.ui import theme
 from studio.ui.words import plain_tooltip

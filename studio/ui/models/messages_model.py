@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QColor
 
-from studio.core.events import Prediction
+from studio.core.answers import Prediction
 from studio.core.predictions import PredictionTable
 from studio.core.words import percent
 from studio.ui import theme

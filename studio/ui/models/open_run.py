@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from studio.core.answers import DownloadProgressed
 from studio.core.config import RunConfig
 from studio.core.events import (
     FINAL_EVENTS,
     CheckpointSaved,
     Crashed,
-    DownloadProgressed,
     Evaluated,
     Event,
     Failed,

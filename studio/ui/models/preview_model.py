@@ -8,7 +8,7 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 from PySide6.QtGui import QFont
 
-from studio.core.events import ColumnGuess, DataInspected
+from studio.core.answers import ColumnGuess, DataInspected
 from studio.ui.words import plain_tooltip
 
 Index = QModelIndex | QPersistentModelIndex

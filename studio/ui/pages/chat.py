@@ -5,9 +5,10 @@ from __future__ import annotations
 from PySide6.QtGui import QGuiApplication, QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from studio.core.answers import ModelLoaded, NoAnswer, Predicted, TokenGenerated
 from studio.core.chat_history import ChatAnswer, Exchange, History, append_exchange, clear_history, read_history
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Event, Failed, Heartbeat, ModelLoaded, NoAnswer, Predicted, TokenGenerated
+from studio.core.events import Crashed, Event, Failed, Heartbeat
 from studio.core.generation import GenerationSettings, Speaker
 from studio.core.runs import Home, RunFolder
 from studio.supervise.jobs import ChatSession

@@ -8,9 +8,10 @@ from pathlib import Path
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QRadioButton, QScrollArea, QVBoxLayout, QWidget
 
+from studio.core.answers import Exported
 from studio.core.commands import Export
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Event, Exported, Failed
+from studio.core.events import Crashed, Event, Failed
 from studio.core.exports import (
     FP32_BYTES,
     KIND_TITLES,

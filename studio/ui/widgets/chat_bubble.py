@@ -9,8 +9,8 @@ from PySide6.QtCore import QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from studio.core.answers import Predicted
 from studio.core.chat_history import SPEAKER_NAMES, ChatAnswer, Exchange
-from studio.core.events import Predicted
 from studio.core.generation import GenerationSettings, written_facts
 from studio.core.words import percent
 from studio.ui import theme

@@ -20,10 +20,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from studio.core.answers import RunsCompared
 from studio.core.commands import CompareRuns
 from studio.core.comparison import Disagreement, RunComparison, comparison_csv, figure_rows
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Event, Failed, RunsCompared
+from studio.core.events import Crashed, Event, Failed
 from studio.core.files import save_file
 from studio.core.runs import RunFolder
 from studio.core.words import counted, percent

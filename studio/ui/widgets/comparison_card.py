@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QLineEdit, QTableView
 
-from studio.core.events import Exported
+from studio.core.answers import Exported
 from studio.core.words import short_number
 from studio.ui.models.compared_model import (
     DIFFERENCE,

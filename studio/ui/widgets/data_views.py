@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractItemView, QBoxLayout, QHeaderView, QLabel, QTableView, QVBoxLayout, QWidget
 
-from studio.core.events import DataInspected
+from studio.core.answers import DataInspected
 from studio.core.words import counted
 from studio.ui import theme
 from studio.ui.models.preview_model import PreviewModel

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from studio.core.events import Exported
+from studio.core.answers import Exported
 from studio.core.words import REPORT, short_number, size
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Badge, Card, button, named, text_label

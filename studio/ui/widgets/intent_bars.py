@@ -8,7 +8,7 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTableView
 
-from studio.core.events import DataInspected
+from studio.core.answers import DataInspected
 from studio.ui import theme
 from studio.ui.models.preview_model import COUNT_ROLE, LARGEST_ROLE, IntentCount, IntentsModel
 from studio.ui.widgets.basics import named

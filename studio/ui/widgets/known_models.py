@@ -9,11 +9,12 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QPushButton
 
+from studio.core.answers import CachedModel, ModelsListed
 from studio.core.bases import hub_id
 from studio.core.commands import ListModels
 from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
-from studio.core.events import CachedModel, Event, Failed, ModelsListed
+from studio.core.events import Event, Failed
 from studio.core.starter import STARTER, base_name
 from studio.core.words import size
 from studio.supervise.jobs import Job, run_job

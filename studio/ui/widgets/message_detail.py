@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
-from studio.core.events import Prediction
+from studio.core.answers import Prediction
 from studio.core.words import percent
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import button, named

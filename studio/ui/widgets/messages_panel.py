@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from studio.core.events import Prediction
+from studio.core.answers import Prediction
 from studio.core.predictions import PredictionTable
 from studio.ui.models.confusion_model import EVERYTHING, Scope
 from studio.ui.models.messages_model import MessageFilter, MessagesModel

@@ -6,7 +6,7 @@ from PySide6.QtCore import QModelIndex, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QTableView, QWidget
 
-from studio.core.events import Prediction
+from studio.core.answers import Prediction
 from studio.ui.models.confusion_model import Scope
 from studio.ui.models.messages_model import PREDICTED, PROBABILITY, RIGHT, TEXT, TRUE, MessageFilter
 from studio.ui.theme import GRID

@@ -5,7 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
-from studio.core.events import SPARE_BYTES, DownloadProgressed, Event, MissingFiles, StageChanged
+from studio.core.answers import SPARE_BYTES, DownloadProgressed, MissingFiles
+from studio.core.events import Event, StageChanged
 from studio.core.words import sentence, size, spoken_duration
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import allow, button, named, primary_button, text_label

@@ -5,10 +5,11 @@ from __future__ import annotations
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QProgressBar, QWidget
 
+from studio.core.answers import MissingFiles, ModelDescribed
 from studio.core.commands import Command, DescribeModel, DownloadModel
 from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Event, Failed, MissingFiles, ModelDescribed, StageChanged
+from studio.core.events import Crashed, Event, Failed, StageChanged
 from studio.core.memory import ModelDescription
 from studio.core.runs import Home
 from studio.core.words import sentence, size

@@ -8,7 +8,7 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from studio.core.events import LabelProbability
+from studio.core.answers import LabelProbability
 from studio.core.words import percent
 from studio.ui import theme
 from studio.ui.theme import GRID

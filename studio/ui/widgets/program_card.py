@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtGui import QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import QPlainTextEdit
 
-from studio.core.events import Exported
+from studio.core.answers import Exported
 from studio.core.exports import ExportKind
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, button, named, text_label

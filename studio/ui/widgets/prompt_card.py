@@ -5,8 +5,8 @@ from __future__ import annotations
 from PySide6.QtGui import QColor, QFontDatabase, QResizeEvent, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QPlainTextEdit, QTextEdit, QVBoxLayout
 
+from studio.core.answers import DataInspected, TokensInspected
 from studio.core.config import SLOT, RunConfig
-from studio.core.events import DataInspected, TokensInspected
 from studio.core.memory import DeviceName, Lengths, ModelDescription, micro_batch_for
 from studio.core.runs import Home
 from studio.ui import theme

@@ -8,8 +8,8 @@ from functools import partial
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QLineEdit, QSizePolicy
 
+from studio.core.answers import DataInspected
 from studio.core.config import DatasetConfig
-from studio.core.events import DataInspected
 from studio.ui.widgets.basics import allow, guard_wheel, named
 from studio.ui.widgets.fields import describe
 

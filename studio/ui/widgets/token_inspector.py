@@ -16,10 +16,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from studio.core.answers import TokensInspected, TokenTotals
 from studio.core.commands import InspectTokens, LabelledMessage
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Failed, StageChanged, TokensInspected, TokenTotals
+from studio.core.events import Crashed, Failed, StageChanged
 from studio.core.memory import DeviceName
 from studio.core.runs import Home
 from studio.core.words import counted, percent, sentence

@@ -8,7 +8,7 @@ from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QFontDatabase, QFontMetrics, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QLabel, QSizePolicy, QToolTip, QWidget
 
-from studio.core.events import InspectedToken
+from studio.core.answers import InspectedToken
 from studio.ui import theme
 from studio.ui.theme import GRID
 from studio.ui.words import plain_tooltip
