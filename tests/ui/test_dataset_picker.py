@@ -22,6 +22,7 @@ from studio.ui.widgets.problem_rows_dialog import ProblemRowsDialog
 from studio.ui.widgets.source_menu import RecentSources, SourceMenu
 from tests.ui.conftest import FakeJobs
 from tests.ui.staging import reread
+from tests.ui.widget_walker import cut_texts
 
 Opened = Callable[[DataInspected], None]
 
@@ -58,6 +59,15 @@ class TestReading:
         assert choices.names.currentText() == "Guess: none"
         assert choices.encoding.isEnabled()
         assert not {"encoding", "delimiter", "label_name_column"} & set(ready.dataset.table())
+
+    @pytest.mark.parametrize("width", [824, 1200])
+    def test_the_guesses_are_not_cut(
+        self, ready: SetupPage, opened: Opened, text_file: DataInspected, qtbot: QtBot, width: int
+    ) -> None:
+        ready.resize(width, 700)
+        opened(text_file)
+        qtbot.wait(20)
+        assert cut_texts(ready.dataset) == []
 
     def test_another_choice_is_read_again(
         self, ready: SetupPage, opened: Opened, text_file: DataInspected, jobs: FakeJobs, qtbot: QtBot

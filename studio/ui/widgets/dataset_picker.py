@@ -28,6 +28,7 @@ from studio.ui.widgets.source_menu import RecentSources, SourceMenu
 SAMPLE = "sample"
 _OF_THE_SAMPLE = "The sample has its own columns and test messages. Choose a file to decide."
 _DELAY_MS = 250
+_COLUMNS = 12
 
 
 class DatasetPicker(Card):
@@ -189,26 +190,26 @@ class DatasetPicker(Card):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(2 * GRID)
         grid.setVerticalSpacing(GRID)
-        for column in range(4):
+        for column in range(_COLUMNS):
             grid.setColumnStretch(column, 1)
-        choices = self.reading_choices
+        choices, third, half = self.reading_choices, _COLUMNS // 3, _COLUMNS // 2
         # The sample comes with all of this.
         self._of_files = {
-            _labelled("Names of intents", choices.names): (2, 0, 1),
-            _labelled("Encoding", choices.encoding): (2, 1, 2),
-            _labelled("Delimiter", choices.delimiter): (2, 3, 1),
-            _labelled("Validation file (optional)", self.validation_file): (3, 0, 2),
-            _labelled("Test file (optional)", self.test_file): (3, 2, 2),
+            _labelled("Encoding", choices.encoding): (2, 0, half + 1),
+            _labelled("Delimiter", choices.delimiter): (2, half + 1, half - 1),
+            _labelled("Validation file (optional)", self.validation_file): (4, 0, half),
+            _labelled("Test file (optional)", self.test_file): (4, half, half),
         }
         self._of_the_hub = {
-            _labelled("Configuration", self.hub_config): (4, 0, 2),
-            _labelled("Revision", self.hub_revision): (4, 2, 2),
+            _labelled("Configuration", self.hub_config): (5, 0, half),
+            _labelled("Revision", self.hub_revision): (5, half, half),
         }
-        grid.addWidget(_labelled("File", self.file), 0, 0, 1, 4)
-        grid.addWidget(_labelled("Message column", self.text_column), 1, 0)
-        grid.addWidget(_labelled("Intent column", self.label_column), 1, 1)
-        grid.addWidget(self.validation, 1, 2)
-        grid.addWidget(self.test_fraction, 1, 3)
+        grid.addWidget(_labelled("File", self.file), 0, 0, 1, _COLUMNS)
+        grid.addWidget(_labelled("Message column", self.text_column), 1, 0, 1, third)
+        grid.addWidget(_labelled("Intent column", self.label_column), 1, third, 1, third)
+        grid.addWidget(_labelled("Names of intents", choices.names), 1, 2 * third, 1, third)
+        grid.addWidget(self.validation, 3, 0, 1, half)
+        grid.addWidget(self.test_fraction, 3, half, 1, half)
         for part, (row, place, width) in (self._of_files | self._of_the_hub).items():
             grid.addWidget(part, row, place, 1, width)
         self.body.addWidget(inputs)
