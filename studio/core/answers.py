@@ -281,3 +281,10 @@ class RunsCompared(EventBase):
 
     event: Literal["runs_compared"] = "runs_compared"
     comparison: RunComparison
+
+
+class ReportWritten(EventBase):
+    """Answer to ``WriteReport``."""
+
+    event: Literal["report_written"] = "report_written"
+    path: str

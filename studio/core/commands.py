@@ -216,6 +216,14 @@ class CompareRuns(_Command):
     runs: list[str]
 
 
+class WriteReport(_Command):
+    """Write the report of a run as one HTML page to the file ``out``; answered by ``ReportWritten``."""
+
+    command: Literal["write_report"] = "write_report"
+    run: str
+    out: str
+
+
 Command = Annotated[
     InspectData
     | DescribeModel
@@ -236,7 +244,8 @@ Command = Annotated[
     | Cancel
     | Export
     | VerifyExport
-    | CompareRuns,
+    | CompareRuns
+    | WriteReport,
     Field(discriminator="command"),
 ]
 command_adapter: TypeAdapter[Command] = TypeAdapter(Command)

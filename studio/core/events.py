@@ -20,6 +20,7 @@ from studio.core.answers import (
     ModelsListed,
     NoAnswer,
     Predicted,
+    ReportWritten,
     RunsCompared,
     TokenGenerated,
     TokensInspected,
@@ -195,6 +196,7 @@ Event = Annotated[
     | ModelLoaded
     | Exported
     | RunsCompared
+    | ReportWritten
     | ProtocolError
     | Crashed,
     Field(discriminator="event"),

@@ -38,6 +38,7 @@ JOBS = {
     "export": "studio.worker.exporting:export",
     "verify_export": "studio.worker.exporting:verify_export",
     "compare_runs": "studio.worker.comparing:compare",
+    "write_report": "studio.worker.reporting:write_report",
 }
 _LAUNCHER_VARIABLES = (
     *("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"),

@@ -136,7 +136,7 @@ class FakeTokens(QObject):
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> FakeJobs:
     fake = FakeJobs()
-    for module in ("dataset_picker", "model_picker", "known_models", "evaluate_now", "compare_dialog"):
+    for module in ("dataset_picker", "model_picker", "known_models", "evaluate_now", "compare_dialog", "save_menu"):
         monkeypatch.setattr(f"studio.ui.widgets.{module}.run_job", fake.run_job)
     monkeypatch.setattr("studio.ui.widgets.token_inspector.TokenSession", FakeTokens)
     return fake

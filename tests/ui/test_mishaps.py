@@ -12,9 +12,12 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox
 from pytestqt.qtbot import QtBot
 
 from studio import __main__ as door
-from studio.core.commands import DescribeModel, InspectData
+from studio.core.commands import DescribeModel, InspectData, WriteReport
 from studio.core.config import RunConfig, validate_run_config
+from studio.core.errors import StudioError
 from studio.core.events import Failed
+from studio.core.failures import explain
+from studio.core.report import report_html
 from studio.core.runs import Home, RunFolder
 from studio.ui.main_window import TABS, MainWindow
 from studio.ui.models.runs_model import SUMMARY_ROLE
@@ -103,14 +106,21 @@ class TestARunFolderIsDeletedWhileItIsOpen:
         opened.open_folder(run)
         assert "cannot be read" in opened.error.message
 
-    def test_its_report_is_refused_in_words(self, opened: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_its_report_is_refused_in_words(
+        self, opened: MainWindow, jobs: FakeJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_arguments: (str(tmp_path / "report.html"), ""))
         opened.show_tab("Results")
         assert opened.results is not None
         for action in opened.results._save._menu.actions():
             if "Report" in action.text():
                 action.trigger()
-        assert "report" in opened.results._problem.message.lower() or "cannot be read" in opened.results._problem.message
+        (job,) = jobs.open(WriteReport)
+        assert isinstance(job.command, WriteReport)
+        with pytest.raises(StudioError, match="cannot be read") as refused:
+            report_html(RunFolder(Path(job.command.run)))
+        job.answer(explain(refused.value), failed=True)
+        assert "cannot be read" in opened.results._problem.message
         assert not (tmp_path / "report.html").exists()
 
     def test_training_goes_on_to_its_end_in_words(

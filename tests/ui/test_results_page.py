@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QPushButton
 from pytestqt.qtbot import QtBot
 from sklearn.metrics import f1_score
 
+from studio.core.commands import WriteReport
 from studio.core.events import Failed
 from studio.core.predictions import read_predictions
 from studio.core.runs import Home
@@ -25,6 +26,7 @@ from studio.ui.pages.results import ResultsPage
 from studio.ui.theme import GRID
 from studio.ui.widgets.confusion_view import ConfusionView, readable_on
 from studio.ui.widgets.scores_table import ScoresTable
+from tests.ui.conftest import FakeJobs
 from tests.ui.sample_runs import GB, assert_usable, finished, labels, make_run, started
 
 FEW, MANY, PER_LABEL = 4, 77, 5
@@ -302,16 +304,29 @@ class TestSaving:
         drawing = save("Matrix (SVG)", "m.svg").read_text("utf-8")
         assert all(f">{name}</text>" in drawing for name in labels(MANY))
 
-    def test_a_report_and_a_name_without_a_suffix(self, page: ResultsPage, save: Callable[[str, str], Path]) -> None:
+    def test_a_worker_writes_the_report_to_a_name_without_a_suffix(
+        self, page: ResultsPage, save: Callable[[str, str], Path], qtbot: QtBot
+    ) -> None:
         path = save("Report", "report").with_suffix(".html")
+        assert page._saved.text() == f"Writing {path}"
+        qtbot.waitUntil(lambda: page._saved.text() == f"Saved {path}", timeout=20_000)
         assert page.run is not None
         assert page.run.name in path.read_text("utf-8")
 
-    def test_a_file_that_cannot_be_written_is_told(self, page: ResultsPage, save: Callable[[str, str], Path]) -> None:
+    def test_a_report_that_cannot_be_written_is_told(
+        self, page: ResultsPage, save: Callable[[str, str], Path], jobs: FakeJobs
+    ) -> None:
         save("Report", "missing/report.html")
+        (job,) = jobs.open(WriteReport)
+        job.answer(Failed(kind="unwritable", message="It cannot be written.", remedy="Choose another."), failed=True)
+        assert page._problem.message == "It cannot be written."
+        assert not page._saved.isVisible()
+
+    def test_a_file_that_cannot_be_written_is_told(self, page: ResultsPage, save: Callable[[str, str], Path]) -> None:
+        save("Matrix (SVG)", "missing/matrix.svg")
         assert "cannot be written" in page._problem.message
         assert page._body.isVisible()
-        save("Report", "report.html")
+        save("Matrix (SVG)", "matrix.svg")
         assert not page._problem.isVisible()
 
 

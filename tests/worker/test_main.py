@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.answers import DataInspected, RunsCompared
-from studio.core.commands import Command, CompareRuns, InspectData, Stop, Train
+from studio.core.answers import DataInspected, ReportWritten, RunsCompared
+from studio.core.commands import Command, CompareRuns, InspectData, Stop, Train, WriteReport
 from studio.core.config import DatasetConfig, RunConfig
 from studio.core.events import Event, Failed, Hello, LogLine
 from studio.core.failures import explain, is_out_of_memory
+from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import decode_command, decode_event, encode
 
@@ -46,6 +47,18 @@ def test_runs_are_put_side_by_side(tmp_path: Path) -> None:
     comparison = events[-1].comparison
     assert [run.name for run in comparison.runs] == [run.name for run in runs]
     assert [setting.key for setting in comparison.settings if setting.differs] == ["training.learning_rate"]
+
+
+def test_a_report_is_written(tmp_path: Path) -> None:
+    run = Home.locate(tmp_path).create_run(RunConfig())
+    write_predictions(run.predictions_path, ["card"], [])
+    page = tmp_path / "page.html"
+    events, _ended = converse(WriteReport(run=str(run.path), out=str(page)))
+    assert events[-1] == ReportWritten(path=str(page), time=events[-1].time, elapsed=events[-1].elapsed)
+    assert run.name in page.read_text("utf-8")
+    nowhere, _ended = converse(WriteReport(run=str(run.path), out=str(tmp_path / "missing" / "page.html")))
+    assert isinstance(nowhere[-1], Failed)
+    assert "cannot be written" in nowhere[-1].message
 
 
 def test_a_problem_in_a_file_is_a_failed_with_a_remedy(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from studio.core.commands import WriteReport
 from studio.core.errors import StudioError
-from studio.core.events import Finished
+from studio.core.events import Crashed, Failed, Finished
 from studio.core.metrics import accuracy, macro_f1, wilson_interval
 from studio.core.predictions import PredictionTable, write_confusion, write_messages
-from studio.core.report import report_html
 from studio.core.runs import Home
 from studio.core.words import UNKNOWN, duration, percent, points, size
 from studio.ui.models.confusion_model import EVERYTHING, Scope
@@ -172,8 +172,9 @@ class ResultsPage(RunPage):
             content = partial(matrix_picture, self._views.confusion, kind)
             menu.add_content(f"Matrix ({kind.upper()})…", picture + tip, f"-confusion.{kind}", content)
         tip = "Figures, curves, matrix, scores, mistakes and settings as one page for any browser"
-        menu.add_content("Report (HTML)…", tip, "-report.html", self._report)
+        menu.add_job("Report (HTML)…", tip, "-report.html", self._report)
         menu.failed.connect(self._problem_saving)
+        menu.saving.connect(lambda path: self._show_saved(path, "Writing"))
         menu.saved.connect(self._show_saved)
         return menu
 
@@ -184,16 +185,17 @@ class ResultsPage(RunPage):
         if self._predictions is not None:
             write_confusion(path, self._predictions)
 
-    def _report(self) -> str:
-        return report_html(self.run.folder) if self.run is not None else ""
+    def _report(self, path: Path) -> WriteReport:
+        assert self.run is not None
+        return WriteReport(run=str(self.run.folder.path), out=str(path))
 
-    def _problem_saving(self, problem: StudioError) -> None:
+    def _problem_saving(self, problem: StudioError | Failed | Crashed) -> None:
         self._saved.hide()
         self._problem.show_problem(problem)
 
-    def _show_saved(self, path: str) -> None:
+    def _show_saved(self, path: str, done: str = "Saved") -> None:
         self._problem.clear()
-        self._saved.show_text(f"Saved {path}")
+        self._saved.show_text(f"{done} {path}")
         self._saved.show()
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton
 
+from studio.core.commands import Command
 from studio.core.errors import StudioError
 from studio.core.files import save_file
+from studio.supervise.jobs import run_job
 from studio.ui.widgets.basics import named
 from studio.ui.words import plain_tooltip
 
@@ -21,7 +23,9 @@ class SaveMenu(QPushButton):
     """A button whose menu asks for a file and writes it."""
 
     failed = Signal(object)
-    """Emitted with the StudioError of a file that could not be written."""
+    """Emitted with the StudioError, Failed or Crashed of a file that could not be written."""
+    saving = Signal(str)
+    """Emitted with the path of a file that a worker writes; ``saved`` or ``failed`` follows."""
     saved = Signal(str)
     """Emitted with the path of a file that was written."""
 
@@ -38,15 +42,30 @@ class SaveMenu(QPushButton):
 
     def add(self, text: str, tooltip: str, suffix: str, write: Writer) -> None:
         """An entry that writes a file with this suffix: ``write`` is called with its path."""
-        action = self._menu.addAction(text)
-        action.setToolTip(plain_tooltip(tooltip))
-        action.triggered.connect(partial(self._save, text, suffix, write))
+        self._add(text, tooltip, suffix, partial(self._write, write))
 
     def add_content(self, text: str, tooltip: str, suffix: str, content: Callable[[], str | bytes]) -> None:
         """An entry that saves what ``content`` gives."""
         self.add(text, tooltip, suffix, lambda path: save_file(path, content()))
 
-    def _save(self, title: str, suffix: str, write: Writer, _checked: bool = False) -> None:
+    def add_job(self, text: str, tooltip: str, suffix: str, command: Callable[[Path], Command]) -> None:
+        """An entry that has a worker write the file: ``command`` is called with its path. For what takes long."""
+        self._add(text, tooltip, suffix, lambda path: self._have_written(path, command(path)))
+
+    def _add(self, text: str, tooltip: str, suffix: str, act: Writer) -> None:
+        action = self._menu.addAction(text)
+        action.setToolTip(plain_tooltip(tooltip))
+        action.triggered.connect(partial(self._save, text, suffix, act))
+
+    def _write(self, write: Writer, path: Path) -> None:
+        write(path)
+        self.saved.emit(str(path))
+
+    def _have_written(self, path: Path, command: Command) -> None:
+        run_job(self, command, lambda _answer: self.saved.emit(str(path)), self.failed.emit)
+        self.saving.emit(str(path))
+
+    def _save(self, title: str, suffix: str, act: Writer, _checked: bool = False) -> None:
         kind = suffix.rpartition(".")[2]
         start = str(self.folder / f"{self.name}{suffix}")
         chosen, _ = QFileDialog.getSaveFileName(self, title.replace("…", ""), start, f"{kind.upper()} (*.{kind})")
@@ -55,8 +74,6 @@ class SaveMenu(QPushButton):
         path = Path(chosen) if Path(chosen).suffix else Path(chosen).with_suffix(f".{kind}")
         self.folder = path.parent
         try:
-            write(path)
+            act(path)
         except StudioError as error:
             self.failed.emit(error)
-            return
-        self.saved.emit(str(path))
