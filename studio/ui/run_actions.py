@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from PySide6.QtCore import QFile, QObject, QPoint, Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import QFile, QObject, QPoint, Qt, Signal
 from PySide6.QtWidgets import QDialog, QMenu, QWidget
 
 from studio.core.errors import StudioError
 from studio.core.resuming import resumable_step
 from studio.core.runs import RunFolder
 from studio.supervise.threads import TrainingSession
+from studio.ui.file_manager import show_folder
 from studio.ui.widgets.basics import named
 from studio.ui.widgets.questions import may_delete
 from studio.ui.widgets.run_notes_dialog import RunNotesDialog
@@ -83,7 +83,10 @@ class RunActions(QObject):
             self.failed.emit(error)
 
     def show_folder(self, run: RunFolder) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(run.path)))
+        try:
+            show_folder(run.path)
+        except StudioError as error:
+            self.failed.emit(error)
 
     def delete(self, run: RunFolder) -> None:
         ours = self._session.run if self._session.active else None  # its worker may not have taken the lock yet

@@ -116,8 +116,10 @@ def test_the_folder_can_be_opened(page: ExportPage, qtbot: QtBot, tmp_path: Path
     page._folder.edit.setText(str(target))
     click(page, qtbot, "exportButton")
     qtbot.waitUntil(page._result.isVisible)
+    click(page, qtbot, "exportOpenFolder")
+    assert f"The folder {target} is not there any more." in page._problem.message
     opened: list[str] = []
-    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()) or True)
     target.mkdir()
     click(page, qtbot, "exportOpenFolder")
     assert opened == [str(target)]

@@ -144,7 +144,7 @@ def test_of_a_long_log_the_newest_lines_are_held(
     assert view._held.isVisible()
     assert f"of {LOG_LINES + 30:,} lines" in view._held.text()
     opened: list[str] = []
-    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()) or True)
     action("logFile").trigger()
     assert opened == [str(run.folder.path)]
 

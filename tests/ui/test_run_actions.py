@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,9 +137,25 @@ def test_a_run_in_progress_is_not_deleted(
 
 def test_its_folder_is_opened(window: MainWindow, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()) or True)
     entry(window, "Open its folder").trigger()
     assert opened == [str(run.path)]
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda _url: False)
+    entry(window, "Open its folder").trigger()
+    assert "no file manager" in window.error.message
+    assert str(run.path) in window.error.accessibleDescription()
+
+
+def test_a_folder_that_is_gone_is_told(window: MainWindow, run: RunFolder) -> None:
+    shutil.rmtree(run.path)
+    entry(window, "Open its folder").trigger()
+    assert "is not there any more" in window.error.message
+    window.error.clear()
+    assert window.training is not None
+    action = window.training.findChild(QAction, "logFile")
+    assert action is not None
+    action.trigger()
+    assert "is not there any more" in window.error.message
 
 
 def test_repeating_sets_everything_up_as_it_was(

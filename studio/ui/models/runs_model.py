@@ -27,7 +27,7 @@ OVERLAY_ROLE = int(Role.UserRole) + 2
 STATE_WORDS: dict[RunState, str] = {
     "new": "not started",
     "running": "running",
-    "completed": "done",
+    "completed": "completed",
     "stopped": "stopped",
     "paused": "paused",
     "failed": "failed",

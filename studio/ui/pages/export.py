@@ -130,6 +130,7 @@ class ExportPage(RunPage):
         column.addWidget(self._build_choices())
         column.addWidget(self._problem)
         self._result, self._program, self._comparison = ExportResult(), ProgramCard(), ComparisonCard()
+        self._result.failed.connect(self._problem.show_problem)
         for card in (self._result, self._program, self._comparison):
             column.addWidget(card)
         column.addStretch(1)

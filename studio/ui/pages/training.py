@@ -9,9 +9,11 @@ from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from studio.core.events import Crashed, Failed
+from studio.core.runs import RunState
 from studio.core.starter import base_name
 from studio.core.words import METHOD_TITLES
 from studio.ui.models.open_run import OpenRun
+from studio.ui.models.runs_model import STATE_WORDS
 from studio.ui.overlays import Overlay
 from studio.ui.plotting import with_plots
 from studio.ui.theme import GRID, restyle
@@ -33,16 +35,7 @@ _CHECKPOINT_TIP = "Write a checkpoint after this step and go on, so that nothing
 _STOP_TIP = "Finish this step, keep what was learnt, and predict the test messages with it"
 _ELSEWHERE = "This run is trained by another program, such as the command line; {} it there."
 _FINISHING = "The step in progress is finished first."
-_STATES: dict[str, tuple[str, Tone]] = {
-    "new": ("not started", "neutral"),
-    "running": ("running", "neutral"),
-    "completed": ("completed", "good"),
-    "stopped": ("stopped", "neutral"),
-    "paused": ("paused", "neutral"),
-    "failed": ("failed", "bad"),
-    "crashed": ("crashed", "bad"),
-    "interrupted": ("interrupted", "warning"),
-}
+_TONES: dict[RunState, Tone] = {"completed": "good", "failed": "bad", "crashed": "bad", "interrupted": "warning"}
 
 
 class TrainingPage(RunPage):
@@ -53,6 +46,8 @@ class TrainingPage(RunPage):
     checkpoint_requested = Signal()
     resume_requested = Signal()
     results_requested = Signal()
+    failed = Signal(object)
+    """Emitted with a StudioError that has nothing to do with how the run ended."""
 
     def __init__(self) -> None:
         super().__init__("trainingPage")
@@ -163,6 +158,7 @@ class TrainingPage(RunPage):
 
     def _build_body(self) -> QSplitter:
         self._log = LogView()
+        self._log.failed.connect(self.failed)
         self._right = split(Qt.Orientation.Vertical, "logSplit", framed(self._log))
         self._body = split(Qt.Orientation.Horizontal, "trainingSplit", self._right)
         return self._body
@@ -216,7 +212,7 @@ class TrainingPage(RunPage):
             self.checkpoint_requested.emit()
 
     def _show_header(self, run: OpenRun) -> None:
-        state, tone = _STATES[run.state]
+        state, tone = STATE_WORDS[run.state], _TONES.get(run.state, "neutral")
         if run.state == "new" and run.active:
             state = "starting"
         elif run.state == "paused":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QUrl
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from studio.core.answers import Exported
+from studio.core.errors import StudioError
 from studio.core.words import REPORT, short_number, size
+from studio.ui.file_manager import show_folder
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Badge, Card, button, named, text_label
 from studio.ui.widgets.frames import ElidedLabel
@@ -19,6 +20,9 @@ _MOST_ROWS = 16
 
 class ExportResult(Card):
     """Verdict, folder and files of one export. Hidden until ``show_exported``."""
+
+    failed = Signal(object)
+    """Emitted with the StudioError of a folder that cannot be shown."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Exported", "exportResult")
@@ -72,8 +76,12 @@ class ExportResult(Card):
         self.show()
 
     def _open_folder(self) -> None:
-        if self._exported is not None and Path(self._exported.folder).is_dir():
-            QDesktopServices.openUrl(QUrl.fromLocalFile(self._exported.folder))
+        if self._exported is None:
+            return
+        try:
+            show_folder(Path(self._exported.folder))
+        except StudioError as error:
+            self.failed.emit(error)
 
 
 def verification(exported: Exported) -> str:

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from PySide6.QtCore import Qt, QTimer, QUrl
-from PySide6.QtGui import QAction, QColor, QDesktopServices, QGuiApplication, QKeySequence, QShortcut, QTextCharFormat, QTextCursor
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QColor, QGuiApplication, QKeySequence, QShortcut, QTextCharFormat, QTextCursor
 from PySide6.QtGui import QTextDocument as Document
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QMenu, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
+from studio.core.errors import StudioError
 from studio.core.words import counted, duration
 from studio.ui import theme
+from studio.ui.file_manager import show_folder
 from studio.ui.models.open_run import OpenRun
 from studio.ui.models.run_log import LOG_LINES, Level, LogEntry
 from studio.ui.theme import GRID
@@ -30,6 +32,9 @@ _FILTERS: dict[str, tuple[Level, ...]] = {
 
 class LogView(QWidget):
     """Shows the log of one run; ``catch_up`` appends what is new. The newest lines are held, all of them are in the file."""
+
+    failed = Signal(object)
+    """Emitted with the StudioError of a folder that cannot be shown."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -192,8 +197,12 @@ class LogView(QWidget):
         QGuiApplication.clipboard().setText(self._text.toPlainText())
 
     def _show_file(self) -> None:
-        if self._run is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._run.folder.path)))
+        if self._run is None:
+            return
+        try:
+            show_folder(self._run.folder.path)
+        except StudioError as error:
+            self.failed.emit(error)
 
     def _searched(self, words: str) -> None:
         self._count_found()
