@@ -128,47 +128,46 @@ class MainWindow(QMainWindow):
             self._show_run(self._live)
         else:
             try:
-                self._show_run(OpenRun(folder, self))
+                run = OpenRun(folder, self)
             except StudioError as error:
                 self.error.show_problem(error)
                 return
             except OSError as error:
                 self.error.show_error(f"The run {folder.name} cannot be read: {error}.", "Check the permissions of its folder.")
                 return
+            run.ended.connect(self.sidebar.refresh)
+            self._show_run(run)
         if self.current_tab == "Setup":
             has_results = self.open_run is not None and self.open_run.folder.predictions_path.exists()
             self.show_tab("Results" if has_results else "Training")
 
     def train(self, config: RunConfig) -> None:
-        """Start a run; the chat model gives its memory back first."""
-        if not self._closing.end_work("train"):
-            return
-        self.error.clear()
-        if self.chat is not None:
-            self.chat.unload()
-        self.setup.prompt.tokens.release()
-        try:
-            self.session.start(config)
-        except StudioError as error:
-            self.error.show_problem(error)
-            self.sidebar.refresh()
+        """Start a run, and remember with what for the next time."""
+        if not self._start_worker(partial(self.session.start, config)):
             return
         self._settings.setValue("source", config.dataset.source)
         self.setup.model.known.remember(config.model)
         self._settings.setValue("models", write_models(config.model, self.setup.model.known.recent))
 
     def resume(self, folder: RunFolder) -> None:
-        """Go on with a run that was paused, stopped or cut off; the chat model gives its memory back first."""
+        """Go on with a run that was paused, stopped or cut off."""
+        self._start_worker(partial(self.session.resume, folder))
+
+    def _start_worker(self, start: Callable[[], object]) -> bool:
+        """Whether a worker trains now; what else holds memory gives it back first."""
         if not self._closing.end_work("train"):
-            return
+            return False
         self.error.clear()
         if self.chat is not None:
             self.chat.unload()
+        self.setup.prompt.tokens.release()
         try:
-            self.session.resume(folder)
+            start()
         except StudioError as error:
             self.error.show_problem(error)
             self.sidebar.refresh()
+            return False
+        return True
 
     def _run_started(self, folder: RunFolder) -> None:
         self.sidebar.model.running = folder.path
@@ -193,6 +192,7 @@ class MainWindow(QMainWindow):
         self.bottom.show_end(folder.name, final)
         QApplication.alert(self)
         self.sidebar.refresh()
+        self.overlays.read_again(folder.path)
         self.setup.show_running(None)
         if live is not None and live is not self.open_run:
             live.deleteLater()
@@ -221,8 +221,6 @@ class MainWindow(QMainWindow):
     def _show_run(self, run: OpenRun | None) -> None:
         previous, self.open_run = self.open_run, run
         self._run_menu.setEnabled(run is not None)
-        if run is not None and previous is not run:
-            run.ended.connect(self.sidebar.refresh)
         for page in self._run_pages():
             page.show_run(run)
         if previous is not None and previous is not run and previous is not self._live:
@@ -303,6 +301,7 @@ class MainWindow(QMainWindow):
         self.training.checkpoint_requested.connect(partial(self._ask_live_run, self.session.checkpoint))
         self.training.resume_requested.connect(self._resume_open_run)
         self.training.results_requested.connect(lambda: self.show_tab("Results"))
+        self.training.failed.connect(self.error.show_problem)
         self.results.message_chosen.connect(self._ask_chat)
         self.chat.show_training(self.session.active)
         self.session.run_started.connect(lambda _run: self._tell_chat(True))
@@ -332,7 +331,7 @@ class MainWindow(QMainWindow):
                 ("All &settings", partial(self._shell.show_help, "settings"), ""),
                 ("&Keyboard shortcuts", lambda: ShortcutsDialog(self).open(), "Ctrl+/"),
                 None,
-                ("&About Finetune Studio", lambda: AboutDialog(self._home, self).exec(), ""),
+                ("&About Finetune Studio", lambda: AboutDialog(self._home, self).open(), ""),
             ],
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
@@ -49,6 +49,16 @@ class Overlays(QObject):
         self.changed.emit(shown)
         for gone in known.values():
             gone.deleteLater()
+
+    def read_again(self, path: Path) -> None:
+        """A run was trained further: if it is laid over, show what its folder holds now."""
+        old = next((overlay for overlay in self.shown if overlay.run.folder.path == path), None)
+        run = self._open(old.run.folder) if old is not None else None
+        if old is None or run is None:
+            return
+        self.shown = [replace(overlay, run=run) if overlay is old else overlay for overlay in self.shown]
+        self.changed.emit(self.shown)
+        old.run.deleteLater()
 
     def _open(self, folder: RunFolder) -> OpenRun | None:
         try:

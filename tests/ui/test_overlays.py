@@ -12,12 +12,13 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.notes import RunNotes
 from studio.core.runs import Home, RunFolder
+from studio.core.wire import encode
 from studio.ui.main_window import MainWindow
 from studio.ui.models.runs_model import OVERLAY_ROLE
 from studio.ui.run_actions import OVERLAY
 from studio.ui.theme import OVERLAYS
 from studio.ui.widgets.run_plot import RunPlot
-from tests.ui.sample_runs import finished, history, make_run
+from tests.ui.sample_runs import finished, history, make_run, step
 
 
 @pytest.fixture
@@ -135,6 +136,17 @@ def test_without_an_open_run_the_marked_one_is_opened(
     click(window, runs[1], qtbot, Qt.KeyboardModifier.ControlModifier)
     assert window.open_run is not None
     assert window.open_run.folder == runs[1]
+
+
+def test_a_run_that_was_trained_further_is_read_again(window: MainWindow, runs: list[RunFolder]) -> None:
+    window.sidebar.overlay([runs[1].path])
+    before = window.overlays.shown[0]
+    with runs[1].events_path.open("ab") as file:
+        file.write(encode(step(16).model_copy(update={"elapsed": 2000.0})))
+    window._run_ended(runs[1], finished())
+    (after,) = window.overlays.shown
+    assert (after.name, after.colour) == (before.name, before.colour)
+    assert len(plot(window, "loss").shown(f"{OVERLAYS[0]}raw")[0]) == 16
 
 
 def test_what_cannot_be_read_is_told_and_what_is_deleted_goes(window: MainWindow, runs: list[RunFolder], tmp_path: Path) -> None:

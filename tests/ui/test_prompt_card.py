@@ -11,6 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.events import Failed, StageChanged
 from studio.core.memory import ModelDescription
+from studio.core.runs import Home
 from studio.core.words import size
 from studio.ui.main_window import MainWindow
 from studio.ui.pages.setup import SetupPage
@@ -253,15 +254,16 @@ def test_own_words_are_kept_while_rows_are_read_again(ready: SetupPage, tokens: 
 
 
 def test_a_window_that_closes_or_trains_lets_the_worker_go(
-    window: MainWindow, answer_all: Callable[[], None], the_worker_is: Callable[[str], None], qtbot: QtBot
+    window: MainWindow, home: Home, answer_all: Callable[[], None], the_worker_is: Callable[[str], None], qtbot: QtBot
 ) -> None:
     answer_all()
     session = window.setup.prompt.tokens.session
     assert isinstance(session, FakeTokens)
     qtbot.waitUntil(lambda: session.asking)
     the_worker_is(FAILS)
-    with qtbot.waitSignal(session.released):
-        window.train(window.setup.config())
-    qtbot.waitUntil(lambda: not window.session.active, timeout=20_000)
+    for train in (lambda: window.train(window.setup.config()), lambda: window.resume(home.list_runs()[0])):
+        with qtbot.waitSignal(session.released):
+            train()
+        qtbot.waitUntil(lambda: not window.session.active, timeout=20_000)
     with qtbot.waitSignal(session.released):
         window.close()
