@@ -56,6 +56,7 @@ def test_the_question_stays_unless_told_to_pause(key: Qt.Key, answer: bool, qtbo
 
     QTimer.singleShot(50, press)
     assert may_pause(parent) is answer
+    qtbot.waitUntil(lambda: parent.findChild(QMessageBox) is None)
 
 
 def test_without_a_run_nothing_is_asked(window: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:

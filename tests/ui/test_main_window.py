@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QObject, QSettings, Qt
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -19,6 +20,7 @@ from studio.ui import theme
 from studio.ui.application import make_application, window_settings
 from studio.ui.main_window import TABS, MainWindow
 from studio.ui.models.runs_model import SUMMARY_ROLE
+from studio.ui.widgets.about import AboutDialog
 from tests.ui.conftest import GIB, FakeJobs
 from tests.ui.staging import FAILS, TRAINS_TO_ITS_END, TRAINS_UNTIL_STOPPED
 
@@ -183,3 +185,12 @@ def test_the_end_of_a_run_is_told_wherever_one_is(window: MainWindow, the_worker
     with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
         window.session.stop()
     assert "sample-lora-1 has ended" in window.bottom.stage.text()
+
+
+def test_a_dialog_that_was_closed_leaves_nothing(window: MainWindow, qtbot: QtBot) -> None:
+    (about,) = [action for action in window.findChildren(QAction) if action.text().startswith("&About")]
+    about.trigger()
+    dialog = window.findChild(AboutDialog)
+    assert dialog is not None
+    with qtbot.waitSignal(dialog.destroyed):
+        qtbot.keyClick(dialog, Qt.Key.Key_Escape)

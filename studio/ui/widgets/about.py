@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QVBoxLayout, QWidget
 
 from studio.core.runs import Home
@@ -47,6 +48,7 @@ class AboutDialog(QDialog):
     def __init__(self, home: Home, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("aboutDialog")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("About Finetune Studio")
         self.setMinimumWidth(64 * GRID)
         terms = named(QPlainTextEdit(), "licences", "Licences", "The libraries in use and their licences")

@@ -83,6 +83,7 @@ def _agrees(parent: QWidget, title: str, question: str, consequence: str, answer
     """Whether the first answer was chosen."""
     box, yes = _question(parent, title, question, consequence, answers)
     box.exec()
+    box.deleteLater()
     return box.clickedButton() is yes
 
 
