@@ -68,6 +68,7 @@ CONTROLS = {
     "datasetPicker": "setup#dataset",
     "modelPicker": "setup#model",
     "methodSelector": "setup#method",
+    "promptCard": "setup#prompt",
     "settingsForm": "setup#training-settings",
     "confusionMatrix": "glossary#confusion-matrix",
     "messagesTable": "results#messages",
