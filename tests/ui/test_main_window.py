@@ -151,6 +151,7 @@ def test_layout_and_data_are_remembered(
     assert settings.value("source") == "/data/mine.csv"
     jobs.asked.clear()
     second = make_window()
+    assert max(page.minimumSizeHint().width() for page in second._run_pages()) <= 1024 - 320
     assert second.splitter.sizes() == first.splitter.sizes()
     assert first.splitter.sizes()[0] == 320
     asked = jobs.open(InspectData)[0].command

@@ -153,6 +153,7 @@ class TrainingPage(RunPage):
         row.addWidget(self._method)
         row.addStretch(1)
         for control in (self._checkpoint, self._pause, self._stop, self._resume, self._results):
+            control.hide()  # never all at once, which would ask for more room than a small window has
             row.addWidget(control)
         return row
 
