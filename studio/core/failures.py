@@ -21,7 +21,7 @@ _LOST_DEVICE_WORDS = (
     "device unavailable",
     "unspecified launch failure",
     "driver shutting down",
-    "unknown error",
+    "cuda error: unknown error",
 )
 
 

@@ -187,7 +187,9 @@ class Answers:
 def read_answers(path: Path) -> Answers:
     """Raises StudioError when the file is missing or damaged."""
     try:
-        columns = pq.read_table(path, columns=["text", "label", "predicted", "probability"]).to_pydict()
+        table = pq.read_table(path, columns=["text", "label", "predicted", "probability"])
+        _refuse_gaps(table, ("text", "predicted", "probability"))
+        columns = table.to_pydict()
         labels = [label or "" for label in columns["label"]]
         return Answers(columns["text"], labels, columns["predicted"], columns["probability"])
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
@@ -203,10 +205,14 @@ def _read(path: Path) -> PredictionTable:
     metadata = table.schema.metadata or {}
     labels = json.loads(metadata.get(_LABELS_KEY, b"[]"))
     columns = table.select(_SCHEMA.names).cast(_SCHEMA).combine_chunks()
-    for name in _ALWAYS_THERE:
-        if columns.column(name).null_count:
-            raise ValueError(f"the column {name} has gaps")
+    _refuse_gaps(columns, _ALWAYS_THERE)
     return PredictionTable(labels, columns)
+
+
+def _refuse_gaps(table: pa.Table, names: Sequence[str]) -> None:
+    for name in names:
+        if table.column(name).null_count:
+            raise ValueError(f"the column {name} has gaps")
 
 
 def _prediction(row: Mapping[str, Any]) -> Prediction:

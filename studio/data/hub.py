@@ -140,7 +140,8 @@ def fetch(repository: Repository, report: Report, should_stop: Callable[[], bool
     """Bring all files of ``repository`` into the cache; returns their folder there.
 
     Files that are there already, in part or whole, are not fetched again. Raises StudioError when the disk is too small or
-    the hub refuses or breaks off, InterruptedByUserError when asked to stop; what has come so far stays for the next time.
+    the hub refuses, breaks off or changes meanwhile, InterruptedByUserError when asked to stop; what has come so far stays for
+    the next time.
     """
     wanted = missing_files(repository)
     if wanted.missing and not wanted.fits:
@@ -161,7 +162,14 @@ def fetch(repository: Repository, report: Report, should_stop: Callable[[], bool
             allow_patterns=[_literal(file.name) for file in repository.files],
             etag_timeout=TIMEOUT,
         )
-    return Path(folder)
+    if (held := Path(folder)).name != repository.commit:
+        # With the connection gone huggingface_hub takes the state before for the newest, and a newer one may have other files.
+        raise StudioError(
+            f"{repository.id} has changed on the hub while it was fetched, or the connection broke off.",
+            "Try again; what has come so far is kept.",
+            kind="hub_changed",
+        )
+    return held
 
 
 def read_file(repository: Repository, name: str) -> bytes:

@@ -22,6 +22,8 @@ from studio.engine.models import load_saved
 from studio.engine.training_state import TrainingState, is_training_file
 
 MANIFEST = "manifest.json"
+# peft takes adapter_model.bin where there is no adapter_model.safetensors.
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def save_checkpoint(
@@ -126,7 +128,10 @@ def _delete(folder: Path) -> None:
 
 
 def verify_checkpoint(folder: Path) -> dict[str, Any]:
-    """The manifest of an undamaged checkpoint. Raises StudioError when a file is missing or its hash is another."""
+    """The manifest of an undamaged checkpoint.
+
+    Raises StudioError when a file is missing or its hash is another, and for one with pickles in it.
+    """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
         hashes = dict(manifest["sha256"])
@@ -137,6 +142,12 @@ def verify_checkpoint(folder: Path) -> dict[str, Any]:
             detail=str(error),
             kind="damaged_run",
         ) from error
+    if odd := sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES):
+        raise StudioError(
+            f"The checkpoint {folder.name} is damaged: {odd[0]} is no file of this app, and could run code when opened.",
+            "Train again, or restore the run folder from a backup.",
+            kind="damaged_run",
+        )
     for name, expected in hashes.items():
         path = folder / name
         if not path.is_file() or _sha256(path) != expected:

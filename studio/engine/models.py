@@ -219,7 +219,7 @@ def stated_licence(folder: Path) -> str | None:
     if card.is_file():
         for line in card.read_text("utf-8", "replace").splitlines()[:60]:
             if line.startswith("license:"):
-                return line.removeprefix("license:").strip()
+                return line.removeprefix("license:").strip().strip("'\"") or None
     return None
 
 

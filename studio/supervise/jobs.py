@@ -25,11 +25,7 @@ class Job(QObject):
         super().__init__(parent)
         self._success, self._failure, self._progress = success, failure, progress
         self._thread: WorkerThread | None = WorkerThread(start_job(command))
-        self._thread.event_received.connect(self._receive)
-        self._thread.ended.connect(self._end)
-        # A worker whose page is gone has nobody to answer to.
-        self.destroyed.connect(self._thread.cancel)
-        self._thread.start()
+        self._thread.listen(self, self._receive, self._end)
 
     @property
     def active(self) -> bool:
@@ -58,9 +54,7 @@ class Job(QObject):
 
     def _release(self, thread: WorkerThread) -> None:
         self._thread = None
-        thread.event_received.disconnect(self._receive)
-        thread.ended.disconnect(self._end)
-        self.destroyed.disconnect(thread.cancel)
+        thread.ignore(self, self._receive, self._end)
         self.deleteLater()
 
 
@@ -120,11 +114,8 @@ class ChatSession(QObject):
             self._thread.send(command)
         else:
             self.unload()
-            thread = self._thread = WorkerThread(start_job(command))
-            thread.event_received.connect(self._receive)
-            thread.ended.connect(self._end)
-            self.destroyed.connect(thread.cancel)
-            thread.start()
+            self._thread = WorkerThread(start_job(command))
+            self._thread.listen(self, self._receive, self._end)
         self._config = config
 
     def ask(self, text: str, speaker: Speaker = "tuned") -> int:
@@ -144,8 +135,6 @@ class ChatSession(QObject):
         """End the worker; ``unloaded`` follows at once."""
         if (thread := self._thread) is None:
             return
-        thread.event_received.disconnect(self._receive)
-        thread.ended.disconnect(self._end)
         thread.cancel()  # it holds nothing that would have to be kept
         self._forget(thread)
 
@@ -178,7 +167,7 @@ class ChatSession(QObject):
         return command.request
 
     def _forget(self, thread: WorkerThread) -> None:
-        self.destroyed.disconnect(thread.cancel)
+        thread.ignore(self, self._receive, self._end)
         self._thread = None
         self.model = None
         self.unloaded.emit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+from collections.abc import Callable
 from typing import ClassVar
 
 from PySide6.QtCore import QObject, QThread, Signal, Slot
@@ -43,6 +44,19 @@ class WorkerThread(QThread):
             self.event_received.emit(event)
         if self._process.last_word is not None:
             self.ended.emit(self._process.last_word)
+
+    def listen(self, owner: QObject, receive: Callable[[Event], None], end: Callable[[Event], None]) -> None:
+        """Begin to read: ``receive`` gets each event, ``end`` the last; both are slots of ``owner``, with which the worker ends."""
+        self.event_received.connect(receive)
+        self.ended.connect(end)
+        owner.destroyed.connect(self.cancel)
+        self.start()
+
+    def ignore(self, owner: QObject, receive: Callable[[Event], None], end: Callable[[Event], None]) -> None:
+        """Tell ``owner`` no more; what ``listen`` was given."""
+        self.event_received.disconnect(receive)
+        self.ended.disconnect(end)
+        owner.destroyed.disconnect(self.cancel)
 
     def send(self, command: Command) -> None:
         self._process.send(command)

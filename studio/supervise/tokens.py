@@ -81,10 +81,7 @@ class TokenSession(QObject):
             self.failed.emit(error)
             return
         self._thread = thread
-        thread.event_received.connect(self._receive)
-        thread.ended.connect(self._end)
-        self.destroyed.connect(thread.cancel)
-        thread.start()
+        thread.listen(self, self._receive, self._end)
 
     @Slot(object)
     def _receive(self, event: Event) -> None:
@@ -115,7 +112,5 @@ class TokenSession(QObject):
 
     def _forget(self, thread: WorkerThread) -> None:
         self._thread = None
-        thread.event_received.disconnect(self._receive)
-        thread.ended.disconnect(self._end)
-        self.destroyed.disconnect(thread.cancel)
+        thread.ignore(self, self._receive, self._end)
         self.released.emit()

@@ -166,8 +166,9 @@ def _in_clean_process(command: VerifyExport, channel: Channel) -> list[Predictio
     with subprocess.Popen(WORKER_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(encode(command))
-        process.stdin.flush()
+        with suppress(OSError):  # it has ended already: that it said nothing is told below
+            process.stdin.write(encode(command))
+            process.stdin.flush()
         predictions = []
         for line in process.stdout:
             event = decode_event(line)

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from studio.core.answers import LabelProbability, Prediction
 from studio.core.errors import StudioError
-from studio.core.predictions import read_predictions, write_predictions
+from studio.core.predictions import read_answers, read_predictions, write_predictions
 
 
 def prediction(predicted: str, label: str | None, **changes: object) -> Prediction:
@@ -57,6 +59,20 @@ def test_damaged_predictions_are_told(tmp_path: Path, content: bytes | None) -> 
         path.write_bytes(content)
     with pytest.raises(StudioError, match=r"predictions\.parquet cannot be read"):
         read_predictions(path)
+    with pytest.raises(StudioError, match=r"predictions\.parquet cannot be read"):
+        read_answers(path)
+
+
+@pytest.mark.parametrize("name", ["text", "predicted", "probability"])
+def test_predictions_with_gaps_are_damaged(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "predictions.parquet"
+    write_predictions(path, ["a", "b"], [prediction("a", "a")])
+    table = pq.read_table(path)
+    number = table.column_names.index(name)
+    pq.write_table(table.set_column(number, table.schema.field(number), pa.nulls(1, table.schema.field(number).type)), path)
+    for read in (read_predictions, read_answers):
+        with pytest.raises(StudioError, match="has gaps"):
+            read(path)
 
 
 def test_reading_searching_and_sorting_load_no_pandas(tmp_path: Path) -> None:

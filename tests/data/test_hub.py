@@ -97,6 +97,17 @@ def test_a_revision_stays_what_it_was(hub: HubStandIn, files: Path) -> None:
         assert whole(repository).name == commit
 
 
+def test_what_changes_on_the_hub_meanwhile_is_told(hub: HubStandIn, files: Path) -> None:
+    model = hub.add_model(ID, files)
+    repository = look_up(ID)
+    (files / "config.json").rename(files / "settings.json")
+    model.commit(files)
+    with pytest.raises(StudioError, match="has changed on the hub") as caught:
+        whole(repository)
+    assert caught.value.remedy.startswith("Try again")
+    assert (whole(look_up(ID)) / "settings.json").is_file()
+
+
 def test_a_download_that_is_cancelled_goes_on_where_it_stopped(hub: HubStandIn, files: Path, tmp_path: Path) -> None:
     hub.add_model(ID, files)
     repository = look_up(ID)

@@ -229,6 +229,7 @@ def cut_off(folder: Path) -> None:
         cut_off,
         lambda folder: (folder / "model.safetensors").unlink(),
         lambda folder: (folder / "config.json").write_text("{}"),
+        lambda folder: (folder / "adapter_model.bin").write_bytes(b"a pickle"),
         lambda folder: (folder / "manifest.json").unlink(),
         lambda folder: (folder / "manifest.json").write_text('{"step": 4, "sha'),
         lambda folder: (folder / "manifest.json").write_text("[1]"),

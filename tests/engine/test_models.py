@@ -289,6 +289,8 @@ def test_a_model_that_looks_right_is_refused(tmp_path: Path, cpu: Compute) -> No
         ({}, "not stated"),
         ({"LICENSE": "text"}, "see LICENSE"),
         ({"README.md": "---\nlicense: apache-2.0\n---\n"}, "apache-2.0"),
+        ({"README.md": "---\nlicense: 'mit'\n---\n"}, "mit"),
+        ({"README.md": "---\nlicense:\n- mit\n---\n"}, "not stated"),
         ({"README.md": "no front matter", "LICENCE.txt": "text"}, "see LICENCE.txt"),
     ],
 )
