@@ -90,6 +90,16 @@ def test_live_events_reach_plots_and_header_on_the_timer(page: TrainingPage, hom
     assert (progress.value(), progress.maximum()) == (4, 10)
 
 
+def test_a_run_that_goes_on_is_drawn_on(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    folder = make_run(home, [started("r"), step(1, 2.0), step(2, 1.0)], final=finished(outcome="paused"))
+    page.show_run(OpenRun(folder))
+    resumed = OpenRun(folder, ours=True)
+    page.show_run(resumed)
+    resumed.add(step(3, 0.5))
+    qtbot.waitUntil(lambda: page._facts.text("step") == "3 of 10")
+    assert page.plots.plots["loss"].shown("raw")[0].tolist() == [1, 2, 3]
+
+
 def test_the_stage_is_shown_when_no_step_is_being_taken(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
     run = OpenRun(make_run(home, [], checkpoint=False), ours=True)
     page.show_run(run)

@@ -74,10 +74,13 @@ class TrainingPage(RunPage):
             self.run.changed.disconnect(self._mark)
         if run is not None:
             run.changed.connect(self._mark)
-        if run is not self.run:
+        other = run is not self.run  # a run that is resumed is read anew, from the same folder
+        if other:
             self._asked, self._checkpoints = "", None
         self._log.show_run(run)
         super().show_run(run)
+        if other:
+            self._compare()
 
     def show_overlays(self, overlays: list[Overlay]) -> None:
         """Lay the curves of these runs over those of the open one."""
@@ -100,7 +103,6 @@ class TrainingPage(RunPage):
             # The method gives way first when the buttons need the room.
             self._name.setMinimumWidth(min(self._name.sizeHint().width(), 24 * GRID))
             self._method.show_text(f"{METHOD_TITLES[run.config.method.kind]} of {base_name(run.config.model.base)}")
-            self._compare()
         self._show_header(run)
         self._show_stage(run)
         self._show_problem(run)
