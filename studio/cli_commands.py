@@ -18,7 +18,7 @@ from studio.core.answers import Exported, Forecasted, ModelDescribed, Predicted
 from studio.core.bases import HUB_PREFIX, typed_hub_id
 from studio.core.commands import Command, DownloadModel, Evaluate, Export, Forecast, Predict
 from studio.core.compare_runs import compare_runs
-from studio.core.config import RunConfig, load_run_config, sample_run_config, validate_run_config
+from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Event, Finished
 from studio.core.exports import ExportKind, check_export_kind, export_kinds
@@ -27,6 +27,7 @@ from studio.core.paths import as_typed
 from studio.core.predictions import PredictionTable, read_predictions, write_confusion
 from studio.core.report import report_html
 from studio.core.resuming import resumable_step
+from studio.core.run_file import load_run_config, sample_run_config, validate_run_config
 from studio.core.runs import Home, RunFolder
 from studio.supervise.process import WorkerProcess, resume_training, start_job, start_training
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from studio import cli
-from studio.core.config import MethodConfig, RunConfig, dump_run_config
+from studio.core.config import MethodConfig, RunConfig
 from studio.core.events import Finished
 from studio.core.predictions import PredictionTable, write_confusion, write_predictions
+from studio.core.run_file import dump_run_config
 from tests.terminal import FAILURE, FINISHED, LABELS, STARTED, TRAINED, Terminal, predictions
 
 

@@ -6,7 +6,7 @@ import importlib.resources
 import tomllib
 from typing import Any, NamedTuple
 
-from studio.core.config import validate_run_config
+from studio.core.run_file import validate_run_config
 
 PRESETS = ("quick-look", "balanced", "careful")
 """Their file names, in the order in which they are offered."""

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.core.answers import Prediction
-from studio.core.config import RunConfig, dump_run_config
+from studio.core.config import RunConfig
 from studio.core.events import Evaluated, Finished, RunStarted, StepsCompleted
 from studio.core.metrics import accuracy, confused_pairs, label_scores, macro_f1, wilson_interval
 from studio.core.predictions import PredictionTable, read_predictions
 from studio.core.resuming import still_standing
+from studio.core.run_file import dump_run_config
 from studio.core.runs import RunFolder
 from studio.core.starter import base_name
 from studio.core.words import METHOD_TITLES, UNKNOWN, counted, duration, percent, size

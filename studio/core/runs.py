@@ -20,12 +20,13 @@ import platformdirs
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
-from studio.core.config import RunConfig, dump_run_config, load_run_config
+from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, Finished
 from studio.core.files import write_atomically
 from studio.core.notes import ABOUT, RunNotes, read_notes
 from studio.core.paths import as_typed
+from studio.core.run_file import dump_run_config, load_run_config
 from studio.core.wire import decode_event
 
 RunState = Literal["new", "running", "completed", "stopped", "paused", "failed", "crashed", "interrupted"]

@@ -9,8 +9,9 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from studio.core.bases import hub_id, is_gguf, is_hub_id, typed_hub_id
-from studio.core.config import ModelConfig, parse_run_config
+from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
+from studio.core.run_file import parse_run_config
 
 
 def test_a_base_says_where_it_comes_from() -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from studio.core.answers import LabelProbability, Prediction
 from studio.core.compare_runs import compare_runs
 from studio.core.comparison import PairCounts, common_rows, comparison_csv, figure_rows, flattened, mcnemar_exact
-from studio.core.config import validate_run_config
 from studio.core.errors import StudioError
 from studio.core.notes import RunNotes
 from studio.core.predictions import write_predictions
+from studio.core.run_file import validate_run_config
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import decode_event, encode
 from tests.ui.sample_runs import finished, make_run

@@ -12,21 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from studio.core.config import (
-    DatasetConfig,
-    MethodConfig,
-    ModelConfig,
-    PromptConfig,
-    RunConfig,
-    TrainingConfig,
-    dump_run_config,
-    field_description,
-    load_run_config,
-    parse_run_config,
-    sample_run_config,
-    validate_run_config,
-)
+from studio.core.config import DatasetConfig, MethodConfig, ModelConfig, PromptConfig, RunConfig, TrainingConfig, field_description
 from studio.core.errors import StudioError
+from studio.core.run_file import dump_run_config, load_run_config, parse_run_config, sample_run_config, validate_run_config
 
 TABLES = ("dataset", "model", "method", "prompt", "training", "device")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from studio.core.config import MethodConfig, RunConfig, validate_run_config
+from studio.core.config import MethodConfig, RunConfig
 from studio.core.memory import (
     FRAMEWORK_BYTES,
     LinearShape,
@@ -18,6 +18,7 @@ from studio.core.memory import (
     micro_batch_for,
     verdict,
 )
+from studio.core.run_file import validate_run_config
 
 MODEL = ModelDescription(
     base="b",

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from studio.core.answers import LabelProbability, Prediction
-from studio.core.config import validate_run_config
 from studio.core.errors import StudioError
 from studio.core.events import Evaluated, Event, Finished, StepsCompleted
 from studio.core.predictions import write_predictions
 from studio.core.report import report_html
+from studio.core.run_file import validate_run_config
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import encode
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.config import RunConfig, validate_run_config
+from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import CheckpointSaved, Crashed, Evaluated, Event, Failed, Finished, LogLine, RunStarted, StepsCompleted
 from studio.core.resuming import (
@@ -19,6 +19,7 @@ from studio.core.resuming import (
     resumable_step,
     still_standing,
 )
+from studio.core.run_file import validate_run_config
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import encode
 

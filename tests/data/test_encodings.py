@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studio.core.config import validate_run_config
 from studio.core.errors import StudioError
+from studio.core.run_file import validate_run_config
 from studio.data.encodings import decode
 from studio.data.tables import load_table
 

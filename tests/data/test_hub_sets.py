@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from studio.core.config import DatasetConfig, parse_run_config, validate_run_config
+from studio.core.config import DatasetConfig
 from studio.core.errors import InterruptedByUserError, StudioError
+from studio.core.run_file import parse_run_config, validate_run_config
 from studio.data.splits import Splits, load_splits
 from tests.hub_stand_in import TOKEN, HubStandIn, hub
 

@@ -17,7 +17,8 @@ from PySide6.QtCore import QObject, QUrl, Slot
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QFileDialog, QWidget
 
-from studio.core.config import MethodKind, dump_run_config, validate_run_config
+from studio.core.config import MethodKind
+from studio.core.run_file import dump_run_config, validate_run_config
 
 INTENTS = {
     "card_lost": "i lost my card",

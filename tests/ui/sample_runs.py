@@ -9,10 +9,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QHeaderView, QLabel, QLineEdit, QPlainTextEdit, QWidget
 
 from studio.core.answers import LabelProbability, Prediction
-from studio.core.config import validate_run_config
 from studio.core.events import CheckpointSaved, Evaluated, Event, Finished, LogLine, RunStarted, StageChanged, StepsCompleted
 from studio.core.predictions import write_predictions
 from studio.core.resuming import TRAINING_FACTS
+from studio.core.run_file import validate_run_config
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import encode
 

@@ -10,7 +10,8 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
-from studio.core.config import ModelConfig, load_run_config
+from studio.core.config import ModelConfig
+from studio.core.run_file import load_run_config
 from studio.core.runs import Home
 from studio.ui.main_window import TABS, MainWindow, Tab
 from tests.ui.sample_runs import finished, make_run

@@ -13,11 +13,12 @@ from pytestqt.qtbot import QtBot
 
 from studio import __main__ as door
 from studio.core.commands import DescribeModel, InspectData, WriteReport
-from studio.core.config import RunConfig, validate_run_config
+from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Failed
 from studio.core.failures import explain
 from studio.core.report import report_html
+from studio.core.run_file import validate_run_config
 from studio.core.runs import Home, RunFolder
 from studio.ui.main_window import TABS, MainWindow
 from studio.ui.models.runs_model import SUMMARY_ROLE

@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QDialogButtonBox, QLineEdit, QMenu, QPlainTextEdit
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import InspectData
-from studio.core.config import RunConfig, validate_run_config
+from studio.core.config import RunConfig
 from studio.core.notes import RunNotes, parse_tags
+from studio.core.run_file import validate_run_config
 from studio.core.runs import Home, RunFolder
 from studio.ui.main_window import MainWindow
 from studio.ui.models.runs_model import SUMMARY_ROLE

@@ -12,7 +12,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
-from studio.core.config import dump_run_config, load_run_config
+from studio.core.run_file import dump_run_config, load_run_config
 from studio.ui.main_window import MainWindow
 from studio.ui.pages.setup import SetupPage
 from studio.ui.widgets.run_file_dialog import RunFileDialog

@@ -10,9 +10,10 @@ from PySide6.QtWidgets import QDoubleSpinBox, QLabel, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import InspectData
-from studio.core.config import ModelConfig, RunConfig, validate_run_config
+from studio.core.config import ModelConfig, RunConfig
 from studio.core.memory import LinearShape, ModelDescription, adapter_parameters
 from studio.core.presets import PRESETS, load_presets
+from studio.core.run_file import validate_run_config
 from studio.ui.pages.setup import SetupPage
 from studio.ui.widgets.advanced_settings import ELSEWHERE, group_of
 from studio.ui.widgets.fields import describe, every_path

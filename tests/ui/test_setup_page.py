@@ -11,8 +11,9 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.answers import DataInspected
 from studio.core.commands import DescribeModel, InspectData
-from studio.core.config import ModelConfig, RunConfig, sample_run_config
+from studio.core.config import ModelConfig, RunConfig
 from studio.core.events import Failed, StageChanged
+from studio.core.run_file import sample_run_config
 from studio.ui.pages.setup import SetupPage
 from studio.ui.widgets.fields import Field
 from tests.ui.conftest import FakeJobs

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.commands import Evaluate, Train
-from studio.core.config import RunConfig, parse_run_config
+from studio.core.config import RunConfig
 from studio.core.events import (
     CheckpointSaved,
     Evaluated,
@@ -22,6 +22,7 @@ from studio.core.events import (
 )
 from studio.core.metrics import accuracy, macro_f1, wilson_interval
 from studio.core.predictions import read_predictions
+from studio.core.run_file import parse_run_config
 from studio.core.runs import Home
 from studio.core.wire import encode
 from studio.data.splits import load_splits, read_split

@@ -10,10 +10,11 @@ from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from studio.core.config import MethodKind, ModelConfig, RunConfig, load_run_config, sample_run_config, validate_run_config
+from studio.core.config import MethodKind, ModelConfig, RunConfig
 from studio.core.errors import StudioError
 from studio.core.machine import cpu_has_bf16
 from studio.core.memory import DeviceName, check_layers, estimate_lengths, forecast
+from studio.core.run_file import load_run_config, sample_run_config, validate_run_config
 from studio.core.runs import Home
 from studio.core.words import size
 from studio.supervise.gauges import MemorySample

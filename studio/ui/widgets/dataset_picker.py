@@ -12,9 +12,10 @@ from PySide6.QtWidgets import QGridLayout, QLineEdit, QSizePolicy, QVBoxLayout, 
 from studio.core.answers import DataInspected
 from studio.core.bases import HUB_PREFIX, hub_id
 from studio.core.commands import InspectData
-from studio.core.config import DatasetConfig, validate_run_config
+from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed
+from studio.core.run_file import validate_run_config
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, named, text_label

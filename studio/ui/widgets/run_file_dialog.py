@@ -8,9 +8,10 @@ from pathlib import Path
 from PySide6.QtGui import QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
-from studio.core.config import RunConfig, dump_run_config
+from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.files import save_file
+from studio.core.run_file import dump_run_config
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import ErrorPanel, allow, button, named, primary_button, text_label
 
