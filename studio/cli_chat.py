@@ -21,7 +21,8 @@ from studio.core.events import Crashed, Event, Failed
 from studio.core.generation import GenerationSettings, Speaker, written_facts
 from studio.core.runs import Home
 from studio.core.words import percent
-from studio.supervise.process import WorkerProcess, start_job
+from studio.supervise.process import WorkerProcess
+from studio.supervise.starting import start_job
 
 _CUT = "The message is longer than this run reads (max_length); its end was left out."
 

@@ -29,7 +29,8 @@ from studio.core.report import report_html
 from studio.core.resuming import resumable_step
 from studio.core.run_file import load_run_config, sample_run_config, validate_run_config
 from studio.core.runs import Home, RunFolder
-from studio.supervise.process import WorkerProcess, resume_training, start_job, start_training
+from studio.supervise.process import WorkerProcess
+from studio.supervise.starting import resume_training, start_job, start_training
 
 Answer = TypeVar("Answer", bound=Event)
 

@@ -12,7 +12,7 @@ from studio.core.config import RunConfig
 from studio.core.events import Crashed, Event, Failed, StageChanged
 from studio.core.generation import GenerationSettings, Speaker
 from studio.core.runs import Home, RunFolder
-from studio.supervise.process import start_job
+from studio.supervise.starting import start_job
 from studio.supervise.threads import WorkerThread
 
 Handler = Callable[[Event], None]

@@ -13,7 +13,8 @@ from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Event
 from studio.core.runs import Home, RunFolder
-from studio.supervise.process import WorkerProcess, resume_training, start_training
+from studio.supervise.process import WorkerProcess
+from studio.supervise.starting import resume_training, start_training
 
 SHUT_DOWN_SECONDS = 20.0
 

@@ -8,7 +8,7 @@ from studio.core.answers import TokensInspected
 from studio.core.commands import InspectTokens
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, StageChanged
-from studio.supervise.process import start_job
+from studio.supervise.starting import start_job
 from studio.supervise.threads import WorkerThread
 
 # A loaded tokenizer holds a few hundred megabytes, which training could use.

@@ -16,7 +16,8 @@ from studio.core.commands import Export, InspectData
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, Finished, Heartbeat, LogLine, ProtocolError, StageChanged
-from studio.supervise.process import WorkerProcess, start_job
+from studio.supervise.process import WorkerProcess
+from studio.supervise.starting import start_job
 
 FakeWorker = Callable[..., WorkerProcess]
 

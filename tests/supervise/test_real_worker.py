@@ -15,7 +15,8 @@ from studio.core.config import DatasetConfig, RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed
 from studio.core.runs import Home
-from studio.supervise.process import Patience, WorkerProcess, start_job, start_training
+from studio.supervise.process import Patience, WorkerProcess
+from studio.supervise.starting import start_job, start_training
 
 
 def read(process: WorkerProcess) -> list[Event]:

@@ -14,7 +14,7 @@ from studio.core.errors import StudioError
 from studio.core.events import Crashed, Failed, Finished
 from studio.core.resuming import TRAINING_FACTS
 from studio.core.runs import Home, RunFolder
-from studio.supervise.process import resume_training
+from studio.supervise.starting import resume_training
 from studio.supervise.threads import TrainingSession, WorkerThread
 
 PAUSED = Finished(outcome="paused")
@@ -61,7 +61,7 @@ def test_a_refusal_leaves_the_outcome_and_a_crash_in_training_becomes_it(
 
 
 def test_no_process_is_started_for_what_cannot_go_on(home: Home, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.supervise.process.WorkerProcess", lambda *_, **__: pytest.fail("started"))
+    monkeypatch.setattr("studio.supervise.starting.WorkerProcess", lambda *_, **__: pytest.fail("started"))
     with run.lock(), pytest.raises(StudioError) as busy:
         resume_training(home, run)
     run.write_outcome(Finished(outcome="completed"))

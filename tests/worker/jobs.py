@@ -20,7 +20,8 @@ from studio.core.config import RunConfig
 from studio.core.events import Event, Hello
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import PROTOCOL, decode_event, encode
-from studio.supervise.process import WorkerProcess, start_job, start_training
+from studio.supervise.process import WorkerProcess
+from studio.supervise.starting import start_job, start_training
 from studio.worker import main as worker
 from studio.worker.channel import Channel
 

@@ -15,7 +15,8 @@ from studio.core.events import Event, Failed, Finished, LogLine, StageChanged
 from studio.core.predictions import read_predictions
 from studio.core.runs import Home, RunFolder
 from studio.data.splits import read_split
-from studio.supervise.process import WorkerProcess, start_job
+from studio.supervise.process import WorkerProcess
+from studio.supervise.starting import start_job
 from tests.worker.jobs import WORDS, Trained, config_for, work, work_here
 
 pytestmark = pytest.mark.timeout(300)  # the first test waits for all the runs
