@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 
 from studio.core.commands import Command, Train
 from studio.core.config import RunConfig
-from studio.core.events import Event, Hello
+from studio.core.events import Event, Heartbeat, Hello
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import PROTOCOL, decode_event, encode
 from studio.supervise.process import WorkerProcess
@@ -108,7 +108,8 @@ def work(command: Command, act: Callable[[WorkerProcess, Event], object] | None 
 def _hear(process: WorkerProcess, act: Callable[[WorkerProcess, Event], object] | None) -> list[Event]:
     events = []
     for event in process.events():
-        events.append(event)
+        if not isinstance(event, Heartbeat):  # one may still come after the last word
+            events.append(event)
         if act is not None:
             act(process, event)
     process.close()
