@@ -129,6 +129,6 @@ def _revisions(id: str, kind: str) -> list[str]:
     """Some branches and tags."""
     try:
         refs = HfApi().list_repo_refs(id, repo_type=kind)
-    except (httpx2.HTTPError, OSError):
+    except (httpx2.HTTPError, OSError, ValueError, KeyError, TypeError):
         return []
     return [ref.name for ref in (*refs.branches, *refs.tags)][:8]

@@ -71,7 +71,7 @@ def _bring(id: str, revision: str | None, progress: Progress, should_stop: Calla
     try:
         return _download(id, revision, progress, should_stop), []
     except StudioError as error:
-        if error.kind not in ("no_network", "offline") or (folder := _cached(id, revision)) is None:
+        if error.kind not in ("no_network", "offline", "hub_down", "hub_busy") or (folder := _cached(id, revision)) is None:
             raise
     return folder, [
         f"Another program has put {id} on this computer, perhaps not all of it, and the Hugging Face hub cannot be asked."
