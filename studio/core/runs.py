@@ -22,12 +22,12 @@ from pydantic import BaseModel, ConfigDict
 
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
+from studio.core.event_log import EventLog
 from studio.core.events import Crashed, Event, Failed, Finished
 from studio.core.files import write_atomically
 from studio.core.notes import ABOUT, RunNotes, read_notes
 from studio.core.paths import as_typed
 from studio.core.run_file import dump_run_config, load_run_config
-from studio.core.wire import decode_event
 
 RunState = Literal["new", "running", "completed", "stopped", "paused", "failed", "crashed", "interrupted"]
 
@@ -283,36 +283,6 @@ class RunFolder:
             created=_created(self.path),
             notes=self.notes(),
         )
-
-
-class EventLog:
-    """events.jsonl, read as it grows."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read = 0
-
-    @property
-    def share_read(self) -> float:
-        """How much of the file has been read, 0 to 1."""
-        try:
-            return min(1.0, self._read / max(1, self._path.stat().st_size))
-        except OSError:
-            return 1.0
-
-    def read(self) -> Iterator[Event]:
-        """The events since the last call, oldest first; a line that is still being written waits for the next."""
-        try:
-            lines = self._path.open("rb")
-        except FileNotFoundError:
-            return
-        with lines:
-            lines.seek(self._read)
-            for line in lines:
-                if not line.endswith(b"\n"):
-                    return
-                self._read += len(line)
-                yield decode_event(line)
 
 
 def _is_best(manifest: Path) -> bool:

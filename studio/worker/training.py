@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
-import torch
 from filelock import Timeout
 
 from studio.core.commands import Command, Resume, Train
-from studio.core.config import RunConfig
 from studio.core.errors import InterruptedByUserError
 from studio.core.events import CheckpointSaved, Finished, RunStarted
 from studio.core.files import write_json
-from studio.core.memory import micro_batch_for
 from studio.core.metrics import accuracy
 from studio.core.predictions import read_predictions, write_predictions
 from studio.core.resuming import already_training, resumable_checkpoints
@@ -26,7 +21,7 @@ from studio.core.words import counted
 from studio.data.prompts import PromptEncoder
 from studio.data.splits import Splits, load_splits, read_splits, write_splits
 from studio.engine.checkpoints import forget_later_checkpoints, forget_training, restore_weights, save_checkpoint
-from studio.engine.devices import Compute, PeakMemory, choose_compute
+from studio.engine.devices import PeakMemory, choose_compute
 from studio.engine.hub_models import resolved
 from studio.engine.loop import TrainingHooks, Verdict, Wish, total_steps
 from studio.engine.loop import train as train_loop
@@ -39,8 +34,7 @@ from studio.worker.channel import Channel
 from studio.worker.downloading import bring_base
 from studio.worker.inspection import cut_messages
 from studio.worker.resuming import Resumed, Standing, base_fingerprint, check_base, choose_same_compute, find_resumed
-
-_PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors", "finetune-studio")
+from studio.worker.snapshot import environment, resolved_config
 
 
 def train(command: Command, channel: Channel) -> None:
@@ -122,10 +116,10 @@ class _Training:
         for cut in cut_messages(encoded, config.prompt.max_length):
             self.channel.log(cut.sentence, "warning")
 
-        config = _resolved(config, compute)
+        config = resolved_config(config, compute)
         if self.resumed is None:
             self.run.write_config(config)
-            write_json(self.run.path / "environment.json", _environment(compute))
+            write_json(self.run.path / "environment.json", environment(compute))
         description = describe(folder, config.model.base)
         forecast = forecast_run(description, config, compute, encoded)
 
@@ -288,27 +282,3 @@ class _Training:
 
 def _enough(standing: Standing, patience: int | None) -> bool:
     return patience is not None and standing.without_better >= patience
-
-
-def _resolved(config: RunConfig, compute: Compute) -> RunConfig:
-    """The config with everything decided that 'auto' left open."""
-    return config.with_training(
-        learning_rate=config.learning_rate,
-        precision=compute.precision,
-        micro_batch=micro_batch_for(config, compute.kind),
-        threads=torch.get_num_threads(),
-    ).model_copy(update={"device": config.device.model_copy(update={"kind": compute.kind})})
-
-
-def _environment(compute: Compute) -> dict[str, object]:
-    versions = {}
-    for package in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": compute.name,
-        "memory_bytes": compute.available_bytes(),
-        "packages": versions,
-    }

@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from studio.core.answers import DownloadProgressed
 from studio.core.config import RunConfig
+from studio.core.event_log import EventLog
 from studio.core.events import (
     FINAL_EVENTS,
     CheckpointSaved,
@@ -28,7 +29,7 @@ from studio.core.machine import device_kind
 from studio.core.memory import DeviceName
 from studio.core.predictions import PredictionTable, read_predictions
 from studio.core.resuming import resumable_step, up_to
-from studio.core.runs import EventLog, Outcome, RunFolder, RunState
+from studio.core.runs import Outcome, RunFolder, RunState
 from studio.core.words import sentence
 from studio.ui.models.run_log import LOG_LINES, Level, LogEntry, log_text
 from studio.ui.models.step_series import StepSeries
