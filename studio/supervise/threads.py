@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import ClassVar
 
-from PySide6.QtCore import QObject, QThread, Signal, Slot
+from PySide6.QtCore import QObject, QThread, QTimer, Signal, Slot
 
 from studio.core.commands import Command
 from studio.core.config import RunConfig
@@ -17,10 +19,15 @@ from studio.supervise.process import WorkerProcess
 from studio.supervise.starting import resume_training, start_training
 
 SHUT_DOWN_SECONDS = 20.0
+SLICE_SECONDS = 0.01
+"""For so long events are handed over in one go; between two slices the window lives."""
 
 
 class WorkerThread(QThread):
     """Reads one worker's events to its end. The process is given; ``start()`` begins to read.
+
+    What was read waits in a queue that a timer empties in slices: signals straight from the reading thread would all be
+    delivered before the next paint, however many a busy worker says or have come together while the window was at work.
 
     ``saves`` says that the worker has something to keep, and is let do so when the program ends before it.
     """
@@ -30,6 +37,8 @@ class WorkerThread(QThread):
     ended = Signal(object)
     """The job's last Event, once, after the process is gone. Not after ``detach()``."""
 
+    _arrived = Signal()
+
     # Destroying a QThread that still runs aborts the program, so every running one is held here.
     _running: ClassVar[set[WorkerThread]] = set()
 
@@ -37,14 +46,18 @@ class WorkerThread(QThread):
         super().__init__()
         self._process = process
         self._saves = saves
+        self._waiting: deque[Event | None] = deque()  # None: there will be no more
+        self._told = False
+        self._delivering = QTimer(self, singleShot=True, interval=0)
+        self._delivering.timeout.connect(self._deliver)
+        self._arrived.connect(self._delivering.start)
         self._running.add(self)
         self.finished.connect(self._release)
 
     def run(self) -> None:
         for event in self._process.events():
-            self.event_received.emit(event)
-        if self._process.last_word is not None:
-            self.ended.emit(self._process.last_word)
+            self._queue(event)
+        self._queue(None)
 
     def listen(self, owner: QObject, receive: Callable[[Event], None], end: Callable[[Event], None]) -> None:
         """Begin to read: ``receive`` gets each event, ``end`` the last; both are slots of ``owner``, with which the worker ends."""
@@ -98,9 +111,32 @@ class WorkerThread(QThread):
             thread.wait()
         cls._running.clear()
 
+    def _queue(self, event: Event | None) -> None:
+        self._waiting.append(event)
+        if not self._told:
+            self._told = True
+            self._arrived.emit()
+
+    @Slot()
+    def _deliver(self) -> None:
+        self._told = False  # before the queue is looked at: what comes from here on says so again
+        until = time.perf_counter() + SLICE_SECONDS
+        while self._waiting and time.perf_counter() < until:
+            event = self._waiting.popleft()
+            if event is not None:
+                self.event_received.emit(event)
+            elif self._process.last_word is not None:
+                self.ended.emit(self._process.last_word)
+        if self._waiting:
+            self._delivering.start()
+        self._release()
+
     @Slot()
     def _release(self) -> None:
-        self._running.discard(self)
+        """Let go once the thread is done and all that it read is delivered."""
+        if self.isFinished() and not self._waiting:
+            # Not at once: the last reference must not go in the middle of a signal of this object's own timer.
+            QTimer.singleShot(0, lambda: self._running.discard(self))
 
 
 # Whatever way the program ends, no QThread may be destroyed while it runs.

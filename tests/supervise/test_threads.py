@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QCoreApplication, QEvent, QObject
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, QTimer
 from pytestqt.qtbot import QtBot
 
 from studio.core.answers import DataInspected, ModelLoaded, Predicted
@@ -22,7 +22,7 @@ from studio.core.generation import GenerationSettings
 from studio.core.runs import Home, RunFolder
 from studio.supervise.jobs import ChatSession, run_job
 from studio.supervise.process import WorkerProcess
-from studio.supervise.threads import TrainingSession, WorkerThread
+from studio.supervise.threads import SLICE_SECONDS, TrainingSession, WorkerThread
 
 TheWorkerIs = Callable[[str], None]
 FakeWorker = Callable[..., WorkerProcess]
@@ -74,6 +74,35 @@ def test_events_and_the_end_come_in_order_in_the_main_thread(qtbot: QtBot, fake_
     assert isinstance(final, Finished)
     assert finished == final
     assert listener.threads == {threading.get_ident()}
+    settle(qtbot)
+
+
+def test_the_window_lives_between_what_a_busy_worker_says(qtbot: QtBot, fake_worker: FakeWorker) -> None:
+    """What came while the main thread was at work is not handed over in one go."""
+    thread = WorkerThread(fake_worker("for n in range(500): say('log_line', level='info', text=str(n))\nfinish()"))
+    heard: list[Event] = []
+    turns: set[int] = set()
+    turn = 0
+
+    def hear(event: Event) -> None:
+        heard.append(event)
+        turns.add(turn)
+        time.sleep(SLICE_SECONDS / 10)
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+
+    thread.event_received.connect(hear)
+    beat = QTimer(interval=0)
+    beat.timeout.connect(count)
+    with qtbot.waitSignal(thread.ended, timeout=20_000):
+        thread.start()
+        assert thread.wait(20_000)  # all of it is there before any of it is delivered
+        beat.start()
+    beat.stop()
+    assert [event.text for event in heard if isinstance(event, LogLine)] == [str(n) for n in range(500)]
+    assert len(turns) >= 20
     settle(qtbot)
 
 
