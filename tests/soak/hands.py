@@ -123,10 +123,8 @@ class Hands:
         self.done: Counter[str] = Counter()
         """How often each kind of action was done."""
 
-    @property
-    def targets(self) -> int:
-        """How many different widgets were acted on."""
-        return len(self._used)
+        self.targets: Counter[str] = Counter()
+        """How often each widget was acted on, by what was done, its name and what stands on it."""
 
     def choose(self) -> Action:
         """Something that could be done now."""
@@ -152,6 +150,8 @@ class Hands:
         if target is None or not target.isEnabled():
             return False
         self.done[action.do] += 1
+        said = action.text if action.do == "click" else ""
+        self.targets[" ".join(part for part in (action.do, target.objectName() or type(target).__name__, said) if part)] += 1
         what: Callable[[QWidget, Action], None] = getattr(self, f"_{action.do}")
         what(target, action)
         return True
@@ -217,7 +217,8 @@ class Hands:
             yield 0.4, Action("click", address(widget.viewport()), *self._inside(widget.viewport()))
         elif isinstance(widget, QAbstractItemView):
             place = self._inside(widget.viewport())
-            for weight, do in ((1.5, "click"), (0.3, "double_click"), (0.5, "context_menu"), (0.5, "wheel"), (0.5, "hover")):
+            menu = 2.0 if widget.contextMenuPolicy() == Qt.ContextMenuPolicy.CustomContextMenu else 0.2
+            for weight, do in ((1.5, "click"), (0.3, "double_click"), (menu, "context_menu"), (0.5, "wheel"), (0.5, "hover")):
                 yield weight, Action(do, address(widget.viewport()), *place)
             yield 0.7, Action("press", where, text=self._random.choice(_KEYS))
         elif isinstance(widget, QGraphicsView):

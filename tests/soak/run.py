@@ -12,18 +12,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.displays import virtual_display
 
 if TYPE_CHECKING:
+    from PySide6.QtWidgets import QPushButton
+
     from studio.ui.main_window import MainWindow
     from tests.soak.hands import Action, Hands
     from tests.soak.stage import Stage
@@ -33,7 +38,24 @@ _PAUSE_MS = (20, 900)
 """Between two actions: mostly short; a person looks now and then, and workers get time to end what they do."""
 _NEW_RUN_SECONDS = 75
 """So long after the last run a run that ends in seconds is set up, whatever else was going on."""
+_PLAN_SECONDS = 60
+"""So long it is waited for what a plan needs next; a busy machine is slow."""
 _CLOSING_SECONDS = 60
+# What must have been reached, by words in what was acted on.
+_REACHED = {
+    "Pause": "pauseButton",
+    "Resume": "resumeButton|Resume training",
+    "Compare": "comparedRuns|Compare with",
+    "Overlay": "Lay its curves",
+    "Presets": "preset_",
+    "Tokens": "token",
+    "Known models": "knownModels",
+    "Free text": "chatFreeMode",
+    "Chat": "chatSend|chatInput",
+    "Kinds of export": "click export_",
+    "Help": "help",
+    "Report": "Report",
+}
 
 
 class Soak:
@@ -56,7 +78,8 @@ class Soak:
         self._ends = time.monotonic() + 60 * arguments.minutes
         self._began = self._last_run = time.monotonic()
         self._planned: Iterator[Action] = iter(())
-        self._replayed = _read(arguments.replay) if arguments.replay else None
+        self._plans = cycle((self._short_run, self._paused_run))
+        self._replayed = read_actions(arguments.replay) if arguments.replay else None
         window.session.run_ended.connect(self._run_ended)
 
     def begin(self) -> None:
@@ -86,23 +109,49 @@ class Soak:
             return planned
         if not self.window.session.active and time.monotonic() - self._last_run > _NEW_RUN_SECONDS:
             self._last_run = time.monotonic()
-            self._planned = self._short_run()
+            self._planned = next(self._plans)()
         return self.hands.choose()
 
-    def _short_run(self) -> Iterator[Action]:
-        """Drop settings that train in seconds, wait until they were read, and press Train."""
-        from tests.soak.hands import Action, address
+    def _short_run(self, *, long: bool = False) -> Iterator[Action]:
+        """Drop settings, wait until they were read, and press Train. A short one trains in seconds."""
+        from tests.soak.hands import Action
 
-        settings = self.stage.settings_file(self._random.choice(("lora", "full", "qlora")))
+        settings = self.stage.settings_file(self._random.choice(("lora", "full", "qlora")), long=long)
         yield Action("press", text="Key_Escape")
         yield Action("press", text="Key_Escape")
         yield Action("drop", "", 500, 300, str(settings))
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and self.window.setup.missing():
-            yield Action("hover", "", self._random.randrange(800), self._random.randrange(600))
+        yield from self._wait(lambda: not self.window.setup.missing())
         yield Action("shortcut", text="Ctrl+1")
-        button = self.window.setup.train_button
-        yield Action("click", address(button), button.width() // 2, button.height() // 2, button.text())
+        yield self._press(self.window.setup.train_button)
+
+    def _paused_run(self) -> Iterator[Action]:
+        """Pause a longer run at work, go on with it, and stop it."""
+        from PySide6.QtWidgets import QPushButton
+
+        yield from self._short_run(long=True)
+        for name in ("pauseButton", "resumeButton", "stopButton"):
+            button = self.window.findChild(QPushButton, name)
+            if button is None:
+                return
+            yield from self._wait(partial(self._may_press, button))
+            yield self._press(button)
+
+    def _may_press(self, button: QPushButton) -> bool:
+        """Whether it is there for a run that has taken a step."""
+        run = self.window.open_run
+        return button.isVisible() and button.isEnabled() and run is not None and run.step > 0
+
+    def _wait(self, until: Callable[[], bool]) -> Iterator[Action]:
+        from tests.soak.hands import Action
+
+        deadline = time.monotonic() + _PLAN_SECONDS
+        while time.monotonic() < deadline and not until():
+            yield Action("hover", "", self._random.randrange(800), self._random.randrange(600))
+
+    def _press(self, button: QPushButton) -> Action:
+        from tests.soak.hands import Action, address
+
+        return Action("click", address(button), button.width() // 2, button.height() // 2, button.text())
 
     def _pause(self) -> int:
         low, high = _PAUSE_MS
@@ -134,7 +183,8 @@ class Soak:
             QApplication.quit()
 
 
-def _read(path: Path) -> Iterator[Action]:
+def read_actions(path: Path) -> Iterator[Action]:
+    """The actions that a soak wrote down, in their order."""
     from tests.soak.hands import Action
 
     for line in path.read_text("utf-8").splitlines():
@@ -185,8 +235,9 @@ def report(root: Path, soak: Soak, seconds: float) -> int:
     table: dict[str, Any] = {
         "minutes": round(seconds / 60, 1),
         "actions": watch.action,
-        "different targets": hands.targets,
+        "different targets": len(hands.targets),
         "kinds of actions": dict(hands.done.most_common()),
+        "reached": {name: sum(n for key, n in hands.targets.items() if re.search(words, key)) for name, words in _REACHED.items()},
         "runs ended": dict(soak.endings),
         "runs refused or failed, with why": dict(soak.problems),
         "longest gap of the event loop, s": round(watch.longest_gap, 2),
@@ -198,7 +249,12 @@ def report(root: Path, soak: Soak, seconds: float) -> int:
     for name, value in table.items():
         print(f"{name:<36} {value}")
     (root / "summary.json").write_text(
-        json.dumps(table | {"told": [vars(fault) for fault in watch.faults]}, indent=1, ensure_ascii=False), "utf-8"
+        json.dumps(
+            table | {"targets": dict(hands.targets.most_common()), "told": [vars(fault) for fault in watch.faults]},
+            indent=1,
+            ensure_ascii=False,
+        ),
+        "utf-8",
     )
     print(f"{'records in':<36} {root}")
     return 1 if faults or watch.grew() else 0

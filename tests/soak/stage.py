@@ -28,7 +28,7 @@ INTENTS = {
     "überweisung": "wo bleibt die Überweisung",
 }
 ENDINGS = ("", " today", " please", " !", " again", " and i wait", " since a week", " 😀", ", sorry", " 3", " help", " ?")
-STEPS = 6
+STEPS, LONG = 6, 3000
 # In a process of its own: the window's must never load torch.
 _SAVE_MODELS = """
 import sys
@@ -64,14 +64,14 @@ class Stage:
         runs = sorted((self.home / "runs").iterdir())
         return [*sorted(self.files.iterdir()), *runs[-2:], self.root / "absent.csv"]
 
-    def settings_file(self, method: MethodKind) -> Path:
-        """A run.toml that trains in seconds."""
-        path = self.files / f"{method}.toml"
+    def settings_file(self, method: MethodKind, *, long: bool = False) -> Path:
+        """A run.toml that trains in seconds. A longer one is not among what may be dropped."""
+        path = (self.root if long else self.files) / f"{method}.toml"
         table: dict[str, Any] = {
             "dataset": {"source": str(self.files / "messages.csv")},
             "model": {"base": str(self.files / "llama")},
             "method": {"kind": method},
-            "training": {"max_steps": STEPS, "batch_size": 4, "precision": "fp32", "threads": 1},
+            "training": {"max_steps": LONG if long else STEPS, "batch_size": 4, "precision": "fp32", "threads": 1},
         }
         path.write_text(dump_run_config(validate_run_config(table)), "utf-8")
         return path
