@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from PySide6.QtCore import QEvent, QSettings, QTimer, SignalInstance
 from PySide6.QtGui import QCloseEvent, QPaintEvent, QShowEvent
-from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow
+from PySide6.QtWidgets import QApplication, QMainWindow
 
-from studio.core.config import ModelConfig, RunConfig
+from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, Finished
 from studio.core.runs import Home, RunFolder
@@ -19,9 +19,9 @@ from studio.core.words import REPORT
 from studio.supervise.gauges import MemoryGauge, MemorySample
 from studio.supervise.threads import TrainingSession
 from studio.ui.closing import Closing
-from studio.ui.drops import Drops
 from studio.ui.menus import Entry, add_themes, fill_menu_bar
 from studio.ui.models.open_run import OpenRun
+from studio.ui.opening import Opening
 from studio.ui.overlays import Overlays
 from studio.ui.pages.setup import SetupPage
 from studio.ui.plotting import load_plots
@@ -77,15 +77,8 @@ class MainWindow(QMainWindow):
         self.stack.addWidget(self.setup)
         self.setCentralWidget(shell)
         self.setAcceptDrops(True)
-        self.drops = Drops(
-            shell,
-            {
-                "data": ("Drop to use it as the data set", self._open_dropped_data),
-                "model": ("Drop to train this model", self._open_dropped_model),
-                "settings": ("Drop to set everything up as in this file", self._open_run_file),
-                "run": ("Drop to open this run", lambda path: self.open_folder(RunFolder(path))),
-            },
-        )
+        self.opening = Opening(self, shell, self.setup, shell.error)
+        self.drops = self.opening.drops
         menus = fill_menu_bar(self.menuBar(), self._menus())
         self.theme_actions = add_themes(menus["&View"], settings)
         self._run_menu = menus["&Run"]
@@ -316,8 +309,8 @@ class MainWindow(QMainWindow):
         return {
             "&File": [
                 ("&New run", self.new_run, "Ctrl+N"),
-                ("&Open data…", self._open_data, "Ctrl+O"),
-                ("Open &settings…", self._browse_run_file, "Ctrl+Shift+O"),
+                ("&Open data…", self.opening.browse_data, "Ctrl+O"),
+                ("Open &settings…", self.opening.browse_settings, "Ctrl+Shift+O"),
                 None,
                 ("&Train", self._train_from_menu, "Ctrl+Return"),
                 None,
@@ -350,7 +343,9 @@ class MainWindow(QMainWindow):
         self.actions_of_runs.deleted.connect(self._forget)
         self.actions_of_runs.failed.connect(self.error.show_problem)
         self.setup.train_requested.connect(self.train)
-        self.drops.refused.connect(self._refuse_drop)
+        self.opening.setup_requested.connect(lambda: self.show_tab("Setup"))
+        self.opening.new_run_requested.connect(self.new_run)
+        self.opening.run_chosen.connect(self.open_folder)
         self._watch("model", self.setup.model.event_received)
         self._watch("data", self.setup.dataset.event_received)
         tokens = self.setup.prompt.tokens.session
@@ -374,35 +369,6 @@ class MainWindow(QMainWindow):
         if number > 0:
             self._build_pages()
         self.stack.setCurrentIndex(number)
-
-    def _open_data(self) -> None:
-        self.show_tab("Setup")
-        self.setup.dataset.file.browse()
-
-    def _browse_run_file(self) -> None:
-        chosen, _ = QFileDialog.getOpenFileName(self, "Open settings", str(Path.home()), "Settings of a run (*.toml)")
-        if chosen:
-            self._open_run_file(Path(chosen))
-
-    def _open_run_file(self, path: Path) -> None:
-        self.error.clear()
-        try:
-            self.setup.open_run_file(path)
-        except StudioError as error:
-            self.error.show_problem(error)
-            return
-        self.new_run()
-
-    def _open_dropped_data(self, path: Path) -> None:
-        self.new_run()
-        self.setup.dataset.open_source(str(path))
-
-    def _open_dropped_model(self, path: Path) -> None:
-        self.new_run()
-        self.setup.model.open_model(ModelConfig(base=str(path)))
-
-    def _refuse_drop(self, reason: str) -> None:
-        self.error.show_error(reason, "Drop a table or a folder of tables, a model folder, a run.toml or the folder of a run.")
 
     def _train_from_menu(self) -> None:
         self.show_tab("Setup")

@@ -62,7 +62,7 @@ def test_a_file_is_opened(
     path.write_text("[training]\nepochs = 4\n[dataset]\nseed = 3\n", "utf-8")
     window.show_tab("Export")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_arguments: (str(path), ""))
-    window._browse_run_file()
+    window.opening.browse_settings()
     answer_all()
     assert window.current_tab == "Setup"
     assert window.setup.config() == load_run_config(path)
