@@ -18,7 +18,7 @@ from importlib.resources import files
 from typing import Literal
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QPalette
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
 from PySide6.QtWidgets import QApplication, QStyleFactory, QWidget
 
 Mode = Literal["system", "light", "dark"]
@@ -26,6 +26,7 @@ Mode = Literal["system", "light", "dark"]
 GRID = 8
 BASE_FONT = 13
 SMALL_FONT = 11
+CODE_FONT = 12
 OVERLAYS = ("overlay1", "overlay2", "overlay3", "overlay4", "overlay5")
 """Names of the colours of compared runs."""
 
@@ -196,6 +197,13 @@ def _refresh(application: QApplication) -> None:
     application.setPalette(_palette(theme))
     application.setStyleSheet(_stylesheet(theme))
     notifier.changed.emit()
+
+
+def code_font() -> QFont:
+    """Letters of one width, for what is read letter by letter: prompts, tokens, programs."""
+    font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
+    font.setPixelSize(CODE_FONT)
+    return font
 
 
 def restyle(widget: QWidget, name: str, value: str | bool) -> None:

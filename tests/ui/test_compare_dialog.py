@@ -171,8 +171,10 @@ def test_curves_are_those_of_the_runs_they_are_named_after(dialog: CompareDialog
 def test_closing_ends_the_question(dialog: CompareDialog, jobs: FakeJobs, qtbot: QtBot) -> None:
     dialog._list.item(2).setCheckState(Qt.CheckState.Checked)
     qtbot.waitUntil(lambda: bool(jobs.open(CompareRuns)))
+    dialog._list.item(2).setCheckState(Qt.CheckState.Unchecked)
     qtbot.keyClick(dialog, Qt.Key.Key_Escape)
     assert not jobs.open(CompareRuns)
+    assert not dialog._asking.isActive(), "nobody waits for what was checked last"
 
 
 def test_names_tooltips_and_plain_text(dialog: CompareDialog) -> None:

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QPlainTextEdit,
     QPushButton,
     QSizePolicy,
@@ -85,6 +86,14 @@ def button(
         made.setProperty("kind", kind)
     if clicked is not None:
         made.clicked.connect(lambda _checked=False: clicked())
+    return made
+
+
+def search_field(object_name: str, accessible: str, tooltip: str, placeholder: str = "Search…") -> QLineEdit:
+    """A line for words to search for, with a button that clears it."""
+    made = named(QLineEdit(), object_name, accessible, tooltip)
+    made.setPlaceholderText(placeholder)
+    made.setClearButtonEnabled(True)
     return made
 
 

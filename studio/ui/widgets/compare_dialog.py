@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QHBoxLayout,
-    QLineEdit,
     QListWidget,
     QListWidgetItem,
     QTabWidget,
@@ -30,7 +29,7 @@ from studio.core.runs import RunFolder
 from studio.core.words import counted, percent
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID, OVERLAYS
-from studio.ui.widgets.basics import ErrorPanel, allow, button, named, text_label
+from studio.ui.widgets.basics import ErrorPanel, allow, button, named, search_field, text_label
 from studio.ui.widgets.compared_curves import ComparedCurves
 from studio.ui.widgets.frames import split
 from studio.ui.widgets.grid_view import GridView
@@ -149,11 +148,9 @@ class CompareDialog(QDialog):
 
     def _build_messages(self) -> QWidget:
         self._verdict = named(text_label("", wrap=True, selectable=True), "compareVerdict", "What the test messages say")
-        self._search = named(
-            QLineEdit(), "compareSearch", "Search the messages", "Show only messages with these words, intents included (Ctrl+F)"
+        self._search = search_field(
+            "compareSearch", "Search the messages", "Show only messages with these words, intents included (Ctrl+F)"
         )
-        self._search.setPlaceholderText("Search…")
-        self._search.setClearButtonEnabled(True)
         self._search.textChanged.connect(self._searched)
         self._count = named(text_label("", "small"), "compareCount", "Messages shown")
         page = _column(self._verdict, self._search, self._count, self._messages)
@@ -197,6 +194,7 @@ class CompareDialog(QDialog):
         self._problem.show_problem(problem)
 
     def _cancel(self) -> None:
+        self._asking.stop()
         job, self._job = self._job, None
         if job is not None and job.active:
             job.cancel()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QShowEvent
+from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from studio.core.runs import RunFolder
@@ -55,7 +55,12 @@ class ComparedCurves(QWidget):
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         super().showEvent(event)
+        self._redrawing.start()
         self._redraw()
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
+        super().hideEvent(event)
+        self._redrawing.stop()
 
     def _build(self) -> None:
         from studio.ui.widgets.training_plots import TrainingPlots
@@ -76,7 +81,7 @@ class ComparedCurves(QWidget):
             first, *others = self._overlays.shown
             self.plots.show_run(first.run)
             self.plots.show_compared(others)
-        elif self.isVisible():
+        else:
             self.plots.draw()
             if not any(overlay.run.reading or overlay.run.active for overlay in self._overlays.shown):
                 self._redrawing.stop()

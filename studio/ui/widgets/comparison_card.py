@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QLineEdit, QTableView
+from PySide6.QtWidgets import QAbstractItemView, QTableView
 
 from studio.core.answers import Exported
 from studio.core.words import short_number
@@ -19,7 +19,7 @@ from studio.ui.models.compared_model import (
     ComparedModel,
 )
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import Card, named, text_label
+from studio.ui.widgets.basics import Card, named, search_field, text_label
 from studio.ui.widgets.tables import as_list
 
 _WIDTHS = {RUN_PROBABILITY: 11 * GRID, EXPORT_PROBABILITY: 13 * GRID, DIFFERENCE: 12 * GRID}
@@ -34,11 +34,12 @@ class ComparisonCard(Card):
         self._model = ComparedModel(self)
         self._filter = ComparedFilter(self._model, self)
         self._words = named(text_label("", "muted", wrap=True), "comparisonWords", "How much may differ")
-        self.search = named(
-            QLineEdit(), "comparisonSearch", "Search", "Show only messages that hold these words, or such an intent"
+        self.search = search_field(
+            "comparisonSearch",
+            "Search",
+            "Show only messages that hold these words, or such an intent",
+            "Search messages and intents",
         )
-        self.search.setPlaceholderText("Search messages and intents")
-        self.search.setClearButtonEnabled(True)
         self.search.setMinimumWidth(30 * GRID)
         self.search.textChanged.connect(self._filter.search)
         self.table = named(

@@ -13,12 +13,12 @@ from PySide6.QtGui import (
     QTextDocument,
     QTextFormat,
 )
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QTextBrowser, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QTextBrowser, QVBoxLayout, QWidget
 
 from studio.core import help as pages
 from studio.ui import theme
 from studio.ui.theme import BASE_FONT, GRID
-from studio.ui.widgets.basics import allow, button, guard_wheel, named, text_label
+from studio.ui.widgets.basics import allow, button, guard_wheel, named, search_field, text_label
 
 _HEADING_PIXELS = {1: 20, 2: 15}
 _MARKDOWN = QTextDocument.MarkdownFeature(
@@ -46,9 +46,9 @@ class HelpPanel(QWidget):
             self._page.addItem(pages.page_title(page), page)
         named(self._page.view(), "helpPageList", "Pages of the help", "One page for each tab, all settings, and a glossary")
         self._page.activated.connect(lambda number: self.show_place(str(self._page.itemData(number))))
-        self._search = named(QLineEdit(), "helpSearch", "Search the help", "Find the entries that hold all of these words")
-        self._search.setPlaceholderText("Search the help")
-        self._search.setClearButtonEnabled(True)
+        self._search = search_field(
+            "helpSearch", "Search the help", "Find the entries that hold all of these words", "Search the help"
+        )
         self._search.textEdited.connect(self._find)
         self._text = named(QTextBrowser(), "helpText", "Help", "Tab leads from link to link, and then on")
         self._text.setTabChangesFocus(True)
@@ -133,7 +133,10 @@ class HelpPanel(QWidget):
     def _dress(self) -> None:
         if self.place:
             position = self._text.verticalScrollBar().value()
-            self._find(self._search.text()) if self._search.text() else self._render(pages.page_text(self.place.partition("#")[0]))
+            if words := self._search.text():
+                self._find(words)
+            else:
+                self._render(pages.page_text(self.place.partition("#")[0]))
             self._text.verticalScrollBar().setValue(position)
 
     def _render(self, markdown: str) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QColor, QGuiApplication, QKeySequence, QShortcut, QTextCharFormat, QTextCursor
 from PySide6.QtGui import QTextDocument as Document
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QMenu, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QMenu, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.errors import StudioError
 from studio.core.words import counted, duration
@@ -18,7 +18,7 @@ from studio.ui.file_manager import show_folder
 from studio.ui.models.open_run import OpenRun
 from studio.ui.models.run_log import LOG_LINES, Level, LogEntry
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import button, guard_wheel, named, text_label
+from studio.ui.widgets.basics import button, guard_wheel, named, search_field, text_label
 from studio.ui.words import plain_tooltip
 
 _SIGNS: dict[Level, str] = {"stage": "▸ ", "info": "", "warning": "Warning: ", "error": "Error: "}
@@ -113,9 +113,7 @@ class LogView(QWidget):
         top.addWidget(self._level)
         top.addWidget(more)
         tip = "Find words in the lines shown (Ctrl+F); Enter goes to the next place, Shift+Enter to the one before, Escape clears"
-        self._search = named(QLineEdit(), "logSearch", "Search the log", tip)
-        self._search.setPlaceholderText("Search…")
-        self._search.setClearButtonEnabled(True)
+        self._search = search_field("logSearch", "Search the log", tip)
         self._search.textChanged.connect(self._searched)
         self._search.returnPressed.connect(lambda: self.go_to("next"))
         own, all_within = Qt.ShortcutContext.WidgetShortcut, Qt.ShortcutContext.WidgetWithChildrenShortcut

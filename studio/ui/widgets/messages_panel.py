@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.answers import Prediction
 from studio.core.predictions import PredictionTable
 from studio.ui.models.confusion_model import EVERYTHING, Scope
 from studio.ui.models.messages_model import MessageFilter, MessagesModel
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import button, named, text_label
+from studio.ui.widgets.basics import button, named, search_field, text_label
 from studio.ui.widgets.frames import ElidedLabel, split
 from studio.ui.widgets.message_detail import MessageDetail
 from studio.ui.widgets.messages_table import MessagesTable
@@ -33,11 +33,9 @@ class MessagesPanel(QWidget):
         self.filter = MessageFilter(self._messages, self)
         self._count = named(text_label("", "strong"), "messagesCount", "Messages shown")
         self._scope = named(ElidedLabel("small"), "messagesScope", "What is chosen in the matrix")
-        self._search = named(
-            QLineEdit(), "messagesSearch", "Search the messages", "Show only messages with these words (Ctrl+F); Escape clears"
+        self._search = search_field(
+            "messagesSearch", "Search the messages", "Show only messages with these words (Ctrl+F); Escape clears"
         )
-        self._search.setPlaceholderText("Search…")
-        self._search.setClearButtonEnabled(True)
         escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self._search)
         escape.setContext(Qt.ShortcutContext.WidgetShortcut)
         escape.activated.connect(self._search.clear)

@@ -24,6 +24,7 @@ class ModelDownload(QWidget):
         super().__init__()
         self.missing: MissingFiles | None = None
         """What a download would still fetch."""
+        self.running = False
         self.words = named(
             text_label("", wrap=True), "downloadWords", "The download", "What is to be downloaded, and how far it is"
         )
@@ -86,6 +87,7 @@ class ModelDownload(QWidget):
             self.words.setText(f"{sentence(event.stage)}…")
 
     def _show_running(self, running: bool) -> None:
+        self.running = running
         self.start_button.setVisible(not running)
         self.cancel_button.setVisible(running)
 

@@ -86,7 +86,7 @@ class ModelPicker(Card):
 
     def obstacle(self) -> str:
         """What stands between this model and a run, in words; empty for nothing."""
-        if not self.download.cancel_button.isHidden():
+        if self.download.running:
             return "The model is being downloaded."
         if self.reading:
             return "The model is being read."

@@ -25,6 +25,7 @@ class ProblemList(QWidget):
         self.setObjectName("datasetProblems")
         self.setAccessibleName("Problems found in the data")
         self._rows: list[QWidget] = []
+        self._all = False
         self._more = button(
             "Show all", "moreProblems", "Show every problem found in the data, or only the first ones", self._toggle, "link"
         )
@@ -75,10 +76,11 @@ class ProblemList(QWidget):
         dialog.open()
 
     def _show(self, *, all_of_them: bool) -> None:
+        self._all = all_of_them
         for number, row in enumerate(self._rows):
             row.setVisible(all_of_them or number < _SHOWN)
         self._more.setVisible(len(self._rows) > _SHOWN)
         self._more.setText("Show fewer" if all_of_them else f"Show all {len(self._rows)}")
 
     def _toggle(self) -> None:
-        self._show(all_of_them=self._more.text() != "Show fewer")
+        self._show(all_of_them=not self._all)

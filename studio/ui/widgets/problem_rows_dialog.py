@@ -6,14 +6,14 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QAbstractItemView, QDialog, QHBoxLayout, QHeaderView, QLineEdit, QTableView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QDialog, QHBoxLayout, QHeaderView, QTableView, QVBoxLayout, QWidget
 
 from studio.core.data_problems import DataProblem
 from studio.core.problem_rows import ProblemRows
 from studio.core.words import counted
 from studio.ui.models.problem_rows_model import FILE, LABEL, ROW, SPLIT, TEXT, ProblemRowsModel
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import button, named, text_label
+from studio.ui.widgets.basics import button, named, search_field, text_label
 from studio.ui.widgets.tables import as_list
 
 _WIDTHS = {SPLIT: 11 * GRID, FILE: 20 * GRID, ROW: 9 * GRID, LABEL: 26 * GRID}
@@ -30,11 +30,9 @@ class ProblemRowsDialog(QDialog):
         self.resize(110 * GRID, 70 * GRID)
         self.model = ProblemRowsModel(ProblemRows(path))
         self._of = len(self.model.rows)
-        self.search = named(
-            QLineEdit(), "problemRowsSearch", "Search the rows", "Show only rows with these words in message, intent or split"
+        self.search = search_field(
+            "problemRowsSearch", "Search the rows", "Show only rows with these words in message, intent or split"
         )
-        self.search.setPlaceholderText("Search…")
-        self.search.setClearButtonEnabled(True)
         self._delay = QTimer(self, interval=_SEARCH_MS, singleShot=True)
         self._delay.timeout.connect(self._find)
         self.search.textChanged.connect(self._delay.start)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtGui import QFontDatabase, QGuiApplication
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QPlainTextEdit
 
 from studio.core.answers import Exported
 from studio.core.exports import ExportKind
-from studio.ui.theme import GRID
+from studio.ui.theme import GRID, code_font
 from studio.ui.widgets.basics import Card, button, named, text_label
 
 _PYTHON = {
@@ -29,7 +29,7 @@ class ProgramCard(Card):
         self._words = named(text_label("", "muted", wrap=True), "exportUseWords", "How to use the export")
         self._text = named(QPlainTextEdit(), "exportProgram", "Program", "Python that loads this export and asks it one message")
         self._text.setReadOnly(True)
-        self._text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self._text.setFont(code_font())
         self._text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self._text.setTabChangesFocus(True)
         self._others = named(text_label(_WHOLE, "muted", wrap=True), "exportOtherPrograms", "In other programs")

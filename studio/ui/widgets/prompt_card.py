@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtGui import QColor, QFontDatabase, QResizeEvent, QTextCharFormat, QTextCursor
+from PySide6.QtGui import QColor, QResizeEvent, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QPlainTextEdit, QTextEdit, QVBoxLayout
 
 from studio.core.answers import DataInspected, TokensInspected
@@ -10,7 +10,7 @@ from studio.core.config import SLOT, RunConfig
 from studio.core.memory import DeviceName, Lengths, ModelDescription, micro_batch_for
 from studio.core.runs import Home
 from studio.ui import theme
-from studio.ui.theme import GRID
+from studio.ui.theme import GRID, code_font
 from studio.ui.widgets.basics import Card, named, text_label
 from studio.ui.widgets.fields import Field, choice, paragraph, whole
 from studio.ui.widgets.token_inspector import TokenInspector
@@ -55,9 +55,7 @@ class PromptCard(Card):
         )
         self.preview.setReadOnly(True)
         self.preview.setTabChangesFocus(True)
-        font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
-        font.setPixelSize(12)
-        self.preview.setFont(font)
+        self.preview.setFont(code_font())
         for editor in (self._template.editor, self.preview):
             editor.setFixedHeight(_TEXT_HEIGHT)
         shown = QVBoxLayout()

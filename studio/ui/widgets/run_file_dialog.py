@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from PySide6.QtGui import QFontDatabase, QGuiApplication
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.files import save_file
 from studio.core.run_file import dump_run_config
-from studio.ui.theme import GRID
+from studio.ui.theme import GRID, code_font
 from studio.ui.widgets.basics import ErrorPanel, allow, button, named, primary_button, text_label
 
 _SAVE_TIP = "Write these settings to a file that the command line and this app can read"
@@ -28,7 +28,7 @@ class RunFileDialog(QDialog):
         self.resize(80 * GRID, 76 * GRID)
         self._text = named(QPlainTextEdit(dump_run_config(config)), "runFileText", "run.toml", "Every setting of this run")
         self._text.setReadOnly(True)
-        self._text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self._text.setFont(code_font())
         self._problem = ErrorPanel("runFileError")
         self._saved = text_label("Save it, then train it in a terminal.", "muted", wrap=True, selectable=True)
         self._command = button("Copy the command", "copyCommand", "Copy the command that trains the saved file", self._copy_command)

@@ -6,6 +6,7 @@ pyqtgraph, which only this module and the axes import, takes most of a second to
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,8 @@ class RunPlot(QWidget):
         self._pointer: float | None = None
         self._range: tuple[float, float] | None = None
         self._settled = True
+        self.place_in_words: Callable[[float], str] = self._describe
+        """Tells a place on the x axis; to be set by whoever knows more of it than its number."""
         axes = {"bottom": make_axis("bottom"), "left": make_axis("left")}
         set_axis_kind(axes["left"], y_axis)
         self.plot: Any = pg.PlotWidget(axisItems=axes, enableMenu=False)
@@ -279,7 +282,7 @@ class RunPlot(QWidget):
         self._cursor.setVisible(at is not None)
         if at is not None:
             self._cursor.setPos(at)
-        self._where.setText("" if bounds is None else self.describe(bounds[1] if at is None else at))
+        self._where.setText("" if bounds is None else self.place_in_words(bounds[1] if at is None else at))
         for key, entry in self._keys.items():
             x, y = self._sources[key]
             # Sparse curves are read at the last point at or before the pointer.
@@ -287,8 +290,8 @@ class RunPlot(QWidget):
             curve = self._curves[key]
             entry.show_value(curve.write(float(y.values[position]) * curve.unit) if 0 <= position < len(y) else "")
 
-    def describe(self, x: float) -> str:
-        """Where on the x axis that is, in words. Replaced by whoever knows more of that place."""
+    def _describe(self, x: float) -> str:
+        """Where on the x axis that is, in words."""
         return f"{self._x_name} {duration(x) if self._x_kind == 'time' else f'{x:.4g}' if x % 1 else f'{x:.0f}'}"
 
     def _nearest(self, pointer: float) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QPainter, QPen
-from PySide6.QtWidgets import QLineEdit, QStyle, QStyledItemDelegate, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QVBoxLayout, QWidget
 
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
 from studio.core.starter import base_name
@@ -17,7 +17,7 @@ from studio.core.words import METHOD_NAMES, age, percent
 from studio.ui import theme
 from studio.ui.models.runs_model import OVERLAY_ROLE, STATE_WORDS, SUMMARY_ROLE, RunsFilter, RunsModel, source_name
 from studio.ui.theme import GRID, SMALL_FONT
-from studio.ui.widgets.basics import button, named, text_label
+from studio.ui.widgets.basics import button, search_field, text_label
 from studio.ui.widgets.run_list import RunList
 
 _ROW = 7 * GRID
@@ -131,9 +131,9 @@ class RunsSidebar(QWidget):
         self.view.clicked.connect(self._chosen)
         self.view.activated.connect(self._chosen)
         self.new_button = button("New run", "newRun", "Set up another run (Ctrl+N)", self.new_run_requested.emit)
-        self._search = named(QLineEdit(), "searchRuns", "Search runs", "Show only runs with these words in name, data or notes")
-        self._search.setPlaceholderText("Search runs…")
-        self._search.setClearButtonEnabled(True)
+        self._search = search_field(
+            "searchRuns", "Search runs", "Show only runs with these words in name, data or notes", "Search runs…"
+        )
         self._search.textChanged.connect(self._shown.search)
         title = text_label("Runs", "section")
         title.setBuddy(self.view)

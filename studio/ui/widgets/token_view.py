@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFont, QFontDatabase, QFontMetrics, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QFont, QFontMetrics, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QLabel, QSizePolicy, QToolTip, QWidget
 
 from studio.core.answers import InspectedToken
 from studio.ui import theme
-from studio.ui.theme import GRID
+from studio.ui.theme import GRID, code_font
 from studio.ui.words import plain_tooltip
 
-_FONT = 12
 _CHIP_HEIGHT = 24
 _GAP = 4
 _ROW = _CHIP_HEIGHT + _GAP
@@ -63,8 +62,7 @@ class TokenView(QWidget):
         self.current = -1
         self._chips: list[_Chip] = []
         self._laid_out_for = -1
-        self._font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
-        self._font.setPixelSize(_FONT)
+        self._font = code_font()
         theme.notifier.changed.connect(self.update)
 
     def show_tokens(self, tokens: list[InspectedToken]) -> None:

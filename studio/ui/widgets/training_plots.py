@@ -68,7 +68,7 @@ class TrainingPlots(QWidget):
         self._adopt("loss", loss_plot())
         self._adopt("scores", score_plot())
         self.details.choose("memory")
-        self.plots["loss"].describe = self._describe  # type: ignore[method-assign]  # meant to be replaced
+        self.plots["loss"].place_in_words = self._describe
         self._build_bar(self.plots["loss"].header)
         parts = split(Qt.Orientation.Vertical, "plotSplit", framed(self.plots["loss"]), framed(self.plots["scores"]))
         parts.setSizes([320, 200])
