@@ -15,6 +15,8 @@ from studio.core.resuming import TRAINING_FACTS
 from studio.core.run_file import validate_run_config
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import encode
+from studio.ui.models.open_run import OpenRun
+from studio.ui.models.step_series import Series
 
 GB = 2**30
 
@@ -162,3 +164,19 @@ def assert_usable(page: QWidget) -> None:
                 assert control.objectName(), control
                 assert control.accessibleName(), control.objectName()
                 assert control.toolTip(), control.objectName()
+
+
+def told(run: OpenRun) -> dict[str, object]:
+    """All that pages read of a run."""
+    columns = {name: column.values.tolist() for name, column in vars(run.steps).items() if isinstance(column, Series)}
+    return {
+        **columns,
+        "log": list(run.log),
+        "evaluations": run.evaluations,
+        "final": repr(run.final),  # NaN is not equal to itself
+        "started": run.started,
+        "state": run.state,
+        "step": run.step,
+        "total": run.total_steps,
+        "tokens": run.tokens_per_second,
+    }

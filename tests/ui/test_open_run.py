@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pytestqt.qtbot import QtBot
 
 from studio.core.answers import DownloadProgressed
@@ -18,29 +15,12 @@ from studio.core.runs import Home
 from studio.core.wire import encode
 from studio.ui.models.open_run import OpenRun
 from studio.ui.models.run_log import LOG_LINES
-from studio.ui.models.step_series import Series, StepSeries, thinned
-from tests.ui.sample_runs import GB, evaluated, finished, history, labels, make_run, predictions, stamped, started, step
+from tests.ui.sample_runs import GB, evaluated, finished, history, labels, make_run, predictions, stamped, started, step, told
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home.locate(tmp_path)
-
-
-def told(run: OpenRun) -> dict[str, object]:
-    """All that pages read."""
-    columns = {name: column.values.tolist() for name, column in vars(run.steps).items() if isinstance(column, Series)}
-    return {
-        **columns,
-        "log": list(run.log),
-        "evaluations": run.evaluations,
-        "final": repr(run.final),  # NaN is not equal to itself
-        "started": run.started,
-        "state": run.state,
-        "step": run.step,
-        "total": run.total_steps,
-        "tokens": run.tokens_per_second,
-    }
 
 
 @pytest.mark.usefixtures("qapp")
@@ -76,38 +56,6 @@ class TestReplay:
         with folder.events_path.open("ab") as file:
             file.write(encode(step(11))[:-20])
         assert OpenRun(folder).step == 10
-
-
-@pytest.mark.usefixtures("qapp")
-class TestLongHistory:
-    def test_it_is_read_piece_by_piece(self, home: Home, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
-        folder = make_run(home, history("r", steps=500), final=finished())
-        whole = told(OpenRun(folder))
-        monkeypatch.setattr("studio.ui.models.open_run.AT_ONCE", 50)
-        monkeypatch.setattr("studio.ui.models.open_run.SLICE_SECONDS", 0.0)
-        run = OpenRun(folder)
-        assert run.reading
-        assert 0 < run.step < 100, "what has been read is there already"
-        assert 0 < run.share_read < 1
-        assert run.state == "completed", "its outcome is known before its history"
-        with qtbot.waitSignal(run.loaded):
-            pass
-        assert not run.reading
-        assert told(run) == whole
-
-    def test_what_happens_meanwhile_comes_after_it(self, home: Home, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
-        said = stamped(history("r", steps=100))
-        folder = make_run(home, said[:-5])
-        monkeypatch.setattr("studio.ui.models.open_run.AT_ONCE", 10)
-        run = OpenRun(folder, ours=True)
-        for event in said[-20:]:
-            run.add(event)
-        with qtbot.waitSignal(run.loaded):
-            pass
-        monkeypatch.undo()
-        folder.events_path.write_bytes(b"".join(map(encode, said)))
-        assert told(run)["loss"] == told(OpenRun(folder))["loss"]
-        assert run.log_count == OpenRun(folder).log_count
 
 
 @pytest.mark.usefixtures("qapp")
@@ -153,58 +101,6 @@ class TestResumed:
         folder = make_run(home, [])
         folder.events_path.write_bytes(b"".join(map(encode, self.record(folder.name)[:18])))
         assert OpenRun(folder).state == "interrupted"
-
-
-@pytest.mark.usefixtures("qapp")
-class TestTrainedElsewhere:
-    @pytest.fixture(autouse=True)
-    def _often(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("studio.ui.models.open_run.FOLLOWED_MS", 10)
-
-    def test_what_its_program_writes_appears(self, home: Home, qtbot: QtBot) -> None:
-        said = [*stamped(history("r")), finished(elapsed=1000.0)]
-        folder = make_run(home, said[:6])
-        with folder.lock():
-            run = OpenRun(folder)
-            with folder.events_path.open("ab", buffering=0) as file:
-                for event in said[6:-1]:
-                    line = encode(event)
-                    file.write(line[:-20])
-                    qtbot.wait(15)
-                    file.write(line[-20:])
-                qtbot.waitUntil(lambda: run.step == 10)
-                assert run.state == "running"
-                with qtbot.waitSignal(run.ended):
-                    file.write(encode(said[-1]))
-        assert told(run) == told(OpenRun(folder))
-        assert run.state == "completed"
-
-    def test_its_crash_is_read_from_the_outcome(self, home: Home, qtbot: QtBot) -> None:
-        folder = make_run(home)
-        with folder.lock():
-            run = OpenRun(folder)
-            qtbot.wait(100)
-            assert run.state == "running"
-            folder.write_outcome(Crashed(exit_code=1, signal=None, log_tail="", likely_cause="A fault.", remedy="Again."))
-        qtbot.waitUntil(lambda: run.state == "crashed")
-
-    def test_its_program_is_gone_without_a_word(self, home: Home, qtbot: QtBot) -> None:
-        folder = make_run(home)
-        with folder.lock():
-            run = OpenRun(folder)
-        qtbot.waitSignal(run.ended).wait()
-        assert run.state == "interrupted"
-        assert not run._follower.isActive()
-
-    def test_one_that_has_only_been_made_is_waited_for(self, home: Home, qtbot: QtBot) -> None:
-        folder = make_run(home, [])
-        run = OpenRun(folder)
-        qtbot.wait(100)
-        assert run.state == "new"
-        with folder.lock():
-            folder.events_path.write_bytes(b"".join(map(encode, stamped(history("r")))))
-            qtbot.waitUntil(lambda: run.step == 10)
-            assert run.state == "running"
 
 
 @pytest.mark.usefixtures("qapp")
@@ -342,68 +238,3 @@ class TestFigures:
         assert again is not None
         assert len(again.labels) == 2
         assert OpenRun(make_run(home)).predictions() is None
-
-
-class TestSeries:
-    def test_grows(self) -> None:
-        series = Series()
-        assert math.isnan(series.last)
-        for number in range(5000):
-            series.append(number)
-        assert np.array_equal(series.values, np.arange(5000))
-        assert series.last == 4999
-
-    @given(st.lists(st.floats(0, 100) | st.just(math.nan), min_size=1, max_size=60), st.integers(1, 20))
-    def test_smoothed_loss_is_the_mean_of_the_last_finite_ones(self, losses: list[float], window: int) -> None:
-        series = StepSeries()
-        for number, loss in enumerate(losses, 1):
-            series.add(step(number, loss))
-        for number, mean in enumerate(series.smoothed_loss(window).values.tolist(), 1):
-            last = [loss for loss in losses[max(0, number - window) : number] if math.isfinite(loss)]
-            assert mean == pytest.approx(np.mean(last), abs=1e-9) if last else math.isnan(mean)
-
-    def test_smoothing_goes_on_where_it_was(self) -> None:
-        series = StepSeries()
-        for number in range(1, 50):
-            series.add(step(number, float(number**2 % 17)))
-            piecewise = series.smoothed_loss(7).values.copy()
-        assert np.allclose(piecewise, _whole(series, 7))
-        assert np.allclose(series.smoothed_loss(3).values, _whole(series, 3)), "another window starts anew"
-
-    def test_several_steps_share_epoch_and_time(self) -> None:
-        series = StepSeries()
-        event = step(1).model_copy(update={"losses": [3.0, 2.0], "seconds": [1.0, 3.0], "epoch": 0.5, "elapsed": 10.0})
-        series.add(event)
-        series.add(event.model_copy(update={"first_step": 3, "epoch": 1.0, "elapsed": 2.0}))
-        assert series.epoch.values.tolist() == [0.25, 0.5, 0.75, 1.0]
-        assert series.elapsed.values.tolist() == [7.0, 10.0, 10.0, 10.0], "a clock that was set back is waited for"
-        assert series.steps_per_second.values.tolist() == pytest.approx([1, 1 / 3, 1, 1 / 3])
-
-    @given(st.integers(0, 40_000), st.integers(5, 60), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**32 - 1))
-    def test_no_peak_in_sight_is_lost(self, size: int, buckets: int, start: float, end: float, seed: int) -> None:
-        """What lies within comes out no less and no more extreme, at most two points a bucket, in order."""
-        noise = np.random.default_rng(seed).normal(size=size)
-        noise[::97] = np.nan
-        x, y = Series.of(np.arange(size)), Series()
-        y.extend(noise[: size // 2])
-        y.bounds_of_blocks()
-        y.extend(noise[size // 2 :])
-        low, high = sorted((start * size, end * size))
-        shown_x, shown_y = thinned(x, y, low, high, buckets)
-        assert len(shown_x) == len(shown_y) <= 2 * buckets
-        assert (np.diff(shown_x) >= 0).all()
-        certain = noise[int(np.ceil(low)) : int(high) + 1]
-        certain = certain[np.isfinite(certain)]
-        if len(certain):
-            assert np.nanmin(shown_y) <= certain.min()
-            assert np.nanmax(shown_y) >= certain.max()
-
-    def test_all_of_a_long_curve_reaches_from_its_first_to_its_last_point(self) -> None:
-        x, y = Series.of(np.arange(1, 100_001)), Series.of(np.ones(100_000))
-        shown_x, _shown_y = thinned(x, y, -math.inf, math.inf, 100)
-        assert (shown_x[0], shown_x[-1]) == (1, 100_000)
-
-
-def _whole(series: StepSeries, window: int) -> list[float]:
-    losses = series.loss.values
-    return [float(losses[max(0, end - window) : end].mean()) for end in range(1, len(losses) + 1)]
