@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from huggingface_hub import DatasetCard
 
 from studio.core.arrow import pa
 from studio.core.config import DatasetConfig
@@ -134,7 +135,9 @@ def _described(id: str, folder: Path, config: str | None) -> tuple[dict[str, lis
         load_dataset_builder,
     )
 
+    folder = folder.resolve()  # as the library names it where the cache lies behind a link
     try:
+        _refuse_addresses(id, folder)
         configs = get_dataset_config_names(str(folder))
         if config is None and len(configs) > 1 and get_dataset_default_config_name(str(folder)) is None:
             raise StudioError(
@@ -165,15 +168,35 @@ def _described(id: str, folder: Path, config: str | None) -> tuple[dict[str, lis
 
 def _refuse_files_elsewhere(id: str, folder: Path, paths: Sequence[Path]) -> None:
     """A description may name any file of this computer, or an address. Only the repository's own files are read."""
-    # Without following links: the cache's own lead out of this folder.
-    own = os.path.normpath(folder.absolute())
     for path in paths:
-        if not Path(os.path.normpath(Path(own) / path)).is_relative_to(own):
-            raise StudioError(
-                f"The data set {id} names a file as its own that is not in its repository: {path}.",
-                "Choose another data set; this one may want to read what is none of its business.",
-                kind="foreign_file",
-            )
+        # Without following links: the cache's own lead out of this folder.
+        if not Path(os.path.normpath(path)).is_relative_to(folder):
+            raise _foreign_file(id, str(path))
+
+
+def _refuse_addresses(id: str, folder: Path) -> None:
+    """Before the library asks the network for what the description calls its files."""
+    told: list[Any] = []
+    for name, around in (("README.md", ""), (".huggingface.yaml", "---\n")):
+        if (description := folder / name).is_file():
+            content = f"{around}{description.read_text('utf-8')}\n{around}"
+            told.append(DatasetCard(content).data.get("configs"))
+    while told:
+        value = told.pop()
+        if isinstance(value, dict):
+            told += value.values()
+        elif isinstance(value, list):
+            told += value
+        elif isinstance(value, str) and "://" in value:
+            raise _foreign_file(id, value)
+
+
+def _foreign_file(id: str, name: str) -> StudioError:
+    return StudioError(
+        f"The data set {id} names a file as its own that is not in its repository: {name}.",
+        "Choose another data set; this one may want to read what is none of its business.",
+        kind="foreign_file",
+    )
 
 
 def _named(path: Path, source: SourceTable, names: dict[str, list[str]]) -> SourceTable:

@@ -138,6 +138,17 @@ def test_letters_and_delimiter_are_read_as_they_are_set(hub: HubStandIn, tmp_pat
     assert load("someone/labels", encoding="cp850", delimiter="^").labels == ["käse", "süß"]
 
 
+@pytest.mark.parametrize(("name", "around"), [("README.md", "---\n"), (".huggingface.yaml", "")])
+def test_a_description_leads_to_no_other_host(hub: HubStandIn, tmp_path: Path, name: str, around: str) -> None:
+    folder = lines(tmp_path / "set")
+    address = f"{hub.other_host}/elsewhere.csv"
+    told = f"configs:\n- config_name: default\n  data_files:\n  - split: train\n    path: ['{address}']\n"
+    (folder / name).write_text(f"{around}{told}{around}", "utf-8")
+    hub.add_dataset("mteb/banking77", folder)
+    assert f"names a file as its own that is not in its repository: {address}" in refusal().message
+    assert "/elsewhere.csv" not in {request.path for request in hub.requests}
+
+
 @pytest.mark.parametrize("name", ["{own}", "../../../../../own.csv"])
 def test_a_description_names_no_file_outside_its_repository(hub: HubStandIn, tmp_path: Path, name: str) -> None:
     (tmp_path / "own.csv").write_text("text,label\n" + "".join(f"private {n},{'ab'[n % 2]}\n" for n in range(30)), "utf-8")
@@ -153,7 +164,9 @@ def test_the_cache_may_lie_behind_a_link(hub: HubStandIn, tmp_path: Path) -> Non
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "hf").symlink_to(tmp_path / "elsewhere")
     hub.add_dataset("mteb/banking77", lines(tmp_path / "set"))
-    assert load().labels == sorted(NAMES)
+    first = load()
+    assert first.labels == sorted(NAMES)
+    assert load() == first
 
 
 def test_what_another_program_left_in_the_cache_is_made_whole(hub: HubStandIn, tmp_path: Path) -> None:
