@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import TypeVar
 
 from studio import doctor
 from studio.cli_chat import chat
 from studio.cli_comparison import show_comparison
+from studio.cli_jobs import ask, listen, tell_failure
 from studio.cli_output import DONE, FAILED, INTERRUPTED, PROGRAM, Output, plain, to_json
 from studio.core.answers import Exported, Forecasted, ModelDescribed, Predicted
 from studio.core.bases import HUB_PREFIX, typed_hub_id
-from studio.core.commands import Command, DownloadModel, Evaluate, Export, Forecast, Predict
+from studio.core.commands import DownloadModel, Evaluate, Export, Forecast, Predict
 from studio.core.compare_runs import compare_runs
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
@@ -31,8 +29,6 @@ from studio.core.run_file import load_run_config, sample_run_config, validate_ru
 from studio.core.runs import Home, RunFolder
 from studio.supervise.process import WorkerProcess
 from studio.supervise.starting import resume_training, start_job, start_training
-
-Answer = TypeVar("Answer", bound=Event)
 
 
 def train(arguments: argparse.Namespace, output: Output) -> int:
@@ -74,7 +70,7 @@ def evaluate(arguments: argparse.Namespace, output: Output) -> int:
         label_column=arguments.label_column,
         out=str(predictions),
     )
-    finished, code = _ask(command, Finished, output)
+    finished, code = ask(command, Finished, output)
     if finished is None:
         return code
     if data is None:
@@ -107,9 +103,9 @@ def predict(arguments: argparse.Namespace, output: Output) -> int:
         output.progress(event)
 
     with output.live():
-        final, code = _listen(start_job(command), output, keep)
+        final, code = listen(start_job(command), output, keep)
     if not isinstance(final, Finished | Predicted):
-        return _failure(final, code, output)
+        return tell_failure(final, code, output)
     predictions = [answer.prediction for answer in sorted(answers, key=lambda answer: answer.request)]
     if output.json:
         out = command.out if arguments.out else None
@@ -148,7 +144,7 @@ def forecast(arguments: argparse.Namespace, output: Output) -> int:
     home = Home.locate(arguments.home)
     config = _load_config(arguments.config)
     _warn(config, output)
-    answer, code = _ask(Forecast(config=config, home=str(home.path)), Forecasted, output)
+    answer, code = ask(Forecast(config=config, home=str(home.path)), Forecasted, output)
     if answer is None:
         return code
     if output.json:
@@ -162,7 +158,7 @@ def download(arguments: argparse.Namespace, output: Output) -> int:
     home = Home.locate(arguments.home)
     table = {"base": HUB_PREFIX + typed_hub_id(arguments.base), "revision": arguments.revision}
     model = validate_run_config({"model": table}).model
-    answer, code = _ask(DownloadModel(model=model, home=str(home.path)), ModelDescribed, output)
+    answer, code = ask(DownloadModel(model=model, home=str(home.path)), ModelDescribed, output)
     if answer is None:
         if code == INTERRUPTED:
             output.warn("What has come so far is kept; the same command goes on from there.")
@@ -259,60 +255,13 @@ def _watch(
     output.say(f"Run {run.name}")
     with output.live():
         # Ctrl-C must not mean waiting for the last evaluation; a resumed run makes up for it.
-        final, code = _listen(process, output, on_event, on_interrupt=process.pause)
+        final, code = listen(process, output, on_event, on_interrupt=process.pause)
     if isinstance(final, Finished):
         return final, code
     output.fail(final, run.log_path)
     if (step := resumable_step(run)) is not None:
         output.warn(f"The run can be resumed after step {step:,}: {_resume_command(arguments, run)}")
     return None, code or FAILED
-
-
-def _ask(command: Command, expected: type[Answer], output: Output) -> tuple[Answer | None, int]:
-    """The answer of a short job, or None after its failure was told, and the exit code."""
-    with output.live():
-        final, code = _listen(start_job(command), output, output.progress)
-    if isinstance(final, expected):
-        return final, code
-    return None, _failure(final, code, output)
-
-
-def _failure(final: Event, code: int, output: Output) -> int:
-    output.fail(final)
-    return code or FAILED
-
-
-def _listen(
-    process: WorkerProcess,
-    output: Output,
-    on_event: Callable[[Event], None],
-    on_interrupt: Callable[[], None] | None = None,
-) -> tuple[Event, int]:
-    """Read a worker to its end: its last event, and DONE or INTERRUPTED. A second Ctrl-C ends it at once."""
-    interruptions = 0
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        # Says nothing itself: it may have interrupted a print.
-        nonlocal interruptions
-        interruptions += 1
-        if interruptions == 1 and on_interrupt is not None:
-            on_interrupt()
-        else:
-            process.cancel()
-
-    told = False
-    previous = signal.signal(signal.SIGINT, interrupt)
-    try:
-        for event in process.events():
-            if interruptions and on_interrupt is not None and not told:
-                output.warn("Pausing after this step, to keep what was learnt. Press Ctrl-C again to end at once.")
-                told = True
-            on_event(event)
-    finally:
-        signal.signal(signal.SIGINT, previous)
-        process.close()
-    assert process.last_word is not None
-    return process.last_word, INTERRUPTED if interruptions else DONE
 
 
 def _confusion(predictions: Path, matrix: Path) -> PredictionTable:
@@ -324,7 +273,7 @@ def _confusion(predictions: Path, matrix: Path) -> PredictionTable:
 def _export(home: Home, run: RunFolder, kind: ExportKind, folder: Path, output: Output) -> tuple[Exported | None, int]:
     check_export_kind(kind, run.config().method.kind)
     command = Export(run=str(run.path), home=str(home.path), folder=str(as_typed(folder).resolve()), kind=kind)
-    return _ask(command, Exported, output)
+    return ask(command, Exported, output)
 
 
 def _home(arguments: argparse.Namespace) -> str:
