@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from studio.core.config import ModelConfig, RunConfig
 from studio.core.events import Failed, StageChanged
 from studio.core.run_file import sample_run_config
 from studio.ui.pages.setup import SetupPage
+from studio.ui.theme import GRID
 from studio.ui.widgets.fields import Field
 from tests.ui.conftest import FakeJobs
 from tests.ui.staging import editor, reread
@@ -177,6 +179,14 @@ def test_nothing_is_cut_at_the_sides(ready: SetupPage, width: int, qtbot: QtBot)
     content = ready.scroll_area.widget()
     assert content.width() <= ready.scroll_area.viewport().width()
     assert content.minimumSizeHint().width() <= ready.scroll_area.viewport().width()
+
+
+def test_the_cards_of_one_column_follow_each_other(ready: SetupPage, qtbot: QtBot) -> None:
+    ready.resize(800, 640)
+    qtbot.wait(20)
+    cards = [ready.dataset, ready.model, ready.prompt, ready.method, ready.settings]
+    gaps = [lower.geometry().top() - upper.geometry().bottom() - 1 for upper, lower in itertools.pairwise(cards)]
+    assert gaps == [2 * GRID] * 4
 
 
 def test_every_control_has_a_name_a_tooltip_and_an_accessible_name(ready: SetupPage) -> None:

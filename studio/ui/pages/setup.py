@@ -256,8 +256,8 @@ class SetupPage(QWidget):
         self._columns.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
         for layout in (self._left, self._right, self._columns):
             layout.setSpacing(2 * GRID)
-        self._columns.addLayout(self._left, 5)
-        self._columns.addLayout(self._right, 6)
+        self._columns.addLayout(self._left)
+        self._columns.addLayout(self._right)
         content = QWidget()
         content.setObjectName("setupContent")
         content.setLayout(self._columns)
@@ -300,6 +300,8 @@ class SetupPage(QWidget):
         side_by_side, stacked = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
         wide = width >= TWO_COLUMNS_FROM
         self._columns.setDirection(side_by_side if wide else stacked)
+        for place, share in enumerate((5, 6) if wide else (0, 1)):
+            self._columns.setStretch(place, share)
         self.dataset.views.stack(wide)
         # One below the other, the prompt comes behind the model that it is for.
         column, place = (self._left, 1) if wide else (self._right, 1)
