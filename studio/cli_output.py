@@ -20,7 +20,8 @@ from studio.core.events import Crashed, Event, Failed, Finished, LogLine
 from studio.core.memory import ModelDescription, verdict
 from studio.core.predictions import PredictionTable
 from studio.core.runs import RunFolder, RunSummary
-from studio.core.words import CRASHED, percent, short_count, short_number, size, spoken_duration
+from studio.core.starter import base_name
+from studio.core.words import CRASHED, MEMORY_PARTS, percent, short_count, short_number, size, spoken_duration
 from studio.doctor import Check
 
 PROGRAM = "finetune-studio"
@@ -212,7 +213,7 @@ class Output:
         listing = Table("memory", "size", box=None)
         listing.columns[1].justify = "right"
         for part, part_size in answer.forecast.parts.items():
-            listing.add_row(part, size(part_size))
+            listing.add_row(MEMORY_PARTS[part], size(part_size))
         listing.add_row("expected peak", size(answer.forecast.total), style="bold")
         self._out.print(listing)
         self.say(f"{answer.device}: {size(answer.available_bytes)} available")
@@ -227,16 +228,18 @@ class Output:
         if not summaries:
             self.say(f"No runs yet. Start one with `{PROGRAM} train sample`.")
             return
-        listing = Table(box=None)
+        listing = Table(box=None, pad_edge=False)
         listing.add_column("run", no_wrap=True, min_width=max(len(run.name) for run in summaries))  # to be typed again
-        for title in ("state", "accuracy", "method", "base", "data"):
+        for title in ("state", "accuracy", "method"):
+            listing.add_column(title, no_wrap=True)
+        for title in ("base", "data"):
             listing.add_column(title, overflow="fold")
         listing.add_column("started", no_wrap=True)
         for run in summaries:
             accuracy = "" if run.accuracy is None else percent(run.accuracy)
             started = datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M")
             data = Text(plain(Path(run.source).name))
-            listing.add_row(Text(plain(run.name)), run.state, accuracy, run.method, Text(plain(run.base)), data, started)
+            listing.add_row(Text(plain(run.name)), run.state, accuracy, run.method, Text(plain(base_name(run.base))), data, started)
         self._out.print(listing)
 
     def checks(self, checks: Iterable[Check]) -> list[Check]:

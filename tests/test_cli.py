@@ -15,7 +15,7 @@ from studio import cli
 from studio.core.config import MethodConfig, RunConfig
 from studio.core.events import Finished
 from studio.core.predictions import PredictionTable, write_confusion, write_predictions
-from studio.core.run_file import dump_run_config
+from studio.core.run_file import dump_run_config, validate_run_config
 from tests.terminal import FAILURE, FINISHED, LABELS, STARTED, TRAINED, Terminal, predictions
 
 
@@ -213,6 +213,7 @@ def test_forecast_gives_parts_total_and_verdict(terminal: Terminal) -> None:
     assert terminal.run("forecast", "sample") == 0
     assert "7.5 GB" in terminal.out
     assert "too big" in terminal.out
+    assert "label scores" in terminal.out, "the words of the window"
     assert terminal.run("forecast", "sample", "--json") == 0
     assert json.loads(terminal.out)["forecast"]["weights"] == 1_000_000_000
 
@@ -230,6 +231,16 @@ def test_runs_lists_newest_first_and_survives_a_damaged_one(terminal: Terminal) 
     assert damaged.name in terminal.err
     assert terminal.run("runs", "--json") == 0
     assert [entry["name"] for entry in json.loads(terminal.out)] == [second.name, first.name]
+
+
+def test_a_narrow_terminal_breaks_no_word_of_the_runs(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = terminal.home.create_run(validate_run_config({"model": {"base": "/models/of/mine/tiny-llama"}}))
+    run.write_outcome(Finished(outcome="completed", rows=10, accuracy=0.9))
+    monkeypatch.setenv("COLUMNS", "80")
+    assert terminal.run("runs") == 0
+    heading, line = terminal.out.splitlines()
+    assert {"state", "accuracy", "method", "started"} <= set(heading.split())
+    assert {run.name, "completed", "tiny-llama"} <= set(line.split())
 
 
 def test_runs_are_compared(terminal: Terminal) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from studio.core.answers import Prediction
 from studio.core.config import RunConfig
+from studio.core.errors import StudioError
 from studio.core.events import Evaluated, Finished, RunStarted, StepsCompleted
 from studio.core.metrics import accuracy, confused_pairs, label_scores, macro_f1, wilson_interval
 from studio.core.predictions import PredictionTable, read_predictions
@@ -45,6 +46,8 @@ pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); border-rad
 def report_html(run: RunFolder) -> str:
     """The page. Raises StudioError for an unreadable run, or one whose test split was not predicted."""
     config = run.config()
+    if not run.predictions_path.exists():
+        raise StudioError(f"The run {run.name} has no test predictions to report on.", "Train it to its end, or evaluate it.")
     table = read_predictions(run.predictions_path)
     started, curve, evaluations = _history(run)
     counts = table.confusion()

@@ -31,9 +31,10 @@ def load_run_config(path: Path) -> RunConfig:
     """Read a run.toml. Raises StudioError."""
     try:
         text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise StudioError(f"The run file {path} cannot be read: {reason}.", "Check its name and permissions.") from error
+    except OSError as error:
+        raise StudioError(f"The run file {path} cannot be read: {error.strerror}.", "Check its name and permissions.") from error
+    except UnicodeDecodeError as error:
+        raise StudioError(f"{path} is no run file: it is not text in UTF-8.", "Name a run.toml; data belongs into it.") from error
     return parse_run_config(text, path.resolve().parent)
 
 

@@ -12,6 +12,17 @@ REPORT = "Copy the details into a bug report to the project."
 UNKNOWN = "—"
 METHOD_NAMES = {"full": "Full", "lora": "LoRA", "qlora": "QLoRA"}
 METHOD_TITLES = METHOD_NAMES | {"full": "Full fine-tuning"}
+MEMORY_PARTS = {
+    "weights": "weights",
+    "adapter": "adapter",
+    "gradients": "gradients",
+    "optimizer": "optimizer",
+    "activations": "activations",
+    "logits": "label scores",
+    "predictions": "predictions",
+    "framework": "libraries",
+}
+"""The parts of a memory forecast."""
 _SHOWN = 5
 
 

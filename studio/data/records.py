@@ -69,7 +69,9 @@ def parse_parquet(name: str, raw: bytes) -> Columns:
         names = class_names(table.schema)
         columns = [_written(table.column(column).to_pylist(), names.get(column, [])) for column in table.column_names]
     except (pa.ArrowException, OSError, ValueError, IndexError, KeyError) as error:
-        raise StudioError(f"{name} cannot be read as Parquet: {error}.", "Save it again, or as CSV.") from error
+        raise StudioError(
+            f"{name} is no Parquet file, or a damaged one.", "Save it again, or as CSV.", detail=str(error)
+        ) from error
     return list(table.column_names), columns
 
 

@@ -124,7 +124,7 @@ def test_unreadable_run_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="cannot be read"):
         load_run_config(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(StudioError, match="cannot be read"):
+    with pytest.raises(StudioError, match="is no run file: it is not text"):
         load_run_config(tmp_path / "bad.toml")
     with pytest.raises(StudioError, match=r"not valid TOML: .*line 2"):
         parse_run_config("[dataset]\nsource = \n")

@@ -108,5 +108,8 @@ def test_a_run_without_a_step_or_predictions(run: RunFolder) -> None:
     run.events_path.unlink()
     assert "No step was completed." in report_html(run)
     run.predictions_path.unlink()
+    with pytest.raises(StudioError, match="has no test predictions"):
+        report_html(run)
+    run.predictions_path.write_bytes(b"PAR1")
     with pytest.raises(StudioError, match="cannot be read"):
         report_html(run)

@@ -139,7 +139,7 @@ def test_settings_that_can_be_are_kept() -> None:
         ("data.csv.gz", b"\x1f\x8bno gzip at all", "data.csv.gz is damaged"),
         ("data.csv.gz", b"text,label\na,b\n", "data.csv.gz is damaged"),
         ("data.csv.gz", gzip.compress(b"text,label\n" + bytes(range(200)) * 99)[:-40], "data.csv.gz is damaged"),
-        ("data.parquet", b"PAR1" + bytes(100) + b"PAR1", "data.parquet cannot be read as Parquet"),
+        ("data.parquet", b"PAR1" + bytes(100) + b"PAR1", "data.parquet is no Parquet file, or a damaged one"),
         (
             "data.json",
             b'[{"text": "a",\n "label": "b"},\n {"text": }]',

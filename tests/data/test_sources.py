@@ -333,7 +333,7 @@ def test_parquet_with_the_names_of_its_labels(tmp_path: Path) -> None:
 
 
 def test_what_is_no_parquet_is_told(tmp_path: Path) -> None:
-    assert "cannot be read as Parquet" in refusal(write(tmp_path, b"PAR1 and then nothing", "d.parquet"))
+    assert "is no Parquet file, or a damaged one" in refusal(write(tmp_path, b"PAR1 and then nothing", "d.parquet"))
 
 
 def test_what_is_not_there_is_told_before_what_it_is_called(tmp_path: Path) -> None:
@@ -343,4 +343,4 @@ def test_what_is_not_there_is_told_before_what_it_is_called(tmp_path: Path) -> N
 def test_parquet_with_two_columns_of_one_name_is_told(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
     pq.write_table(table, tmp_path / "d.parquet")
-    assert "cannot be read as Parquet" in refusal(tmp_path / "d.parquet")
+    assert "is no Parquet file, or a damaged one" in refusal(tmp_path / "d.parquet")

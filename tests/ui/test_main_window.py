@@ -185,7 +185,11 @@ def test_the_end_of_a_run_is_told_wherever_one_is(window: MainWindow, the_worker
     window.new_run()
     with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
         window.session.stop()
-    assert "sample-lora-1 has ended" in window.bottom.stage.text()
+    stage = window.bottom.stage
+    assert "sample-lora-1 has ended" in stage.text()
+    QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
+    margin = window.bottom.layout().contentsMargins().right()
+    assert stage.geometry().right() == window.bottom.width() - margin - 1, "it ends at the margin"
 
 
 def test_a_dialog_that_was_closed_leaves_nothing(window: MainWindow, qtbot: QtBot) -> None:

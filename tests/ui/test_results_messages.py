@@ -10,6 +10,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QCheckBox, QLineEdit
 from pytestqt.qtbot import QtBot
 
+from studio.core.predictions import write_predictions
 from studio.core.runs import Home
 from studio.ui.models.confusion_model import Scope
 from studio.ui.models.messages_model import PREDICTED, PROBABILITY, RIGHT, TEXT, TRUE
@@ -17,7 +18,7 @@ from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.results import ResultsPage
 from studio.ui.theme import GRID
 from tests.ui.results_staging import FEW, button, click_cell, column
-from tests.ui.sample_runs import GB, finished, make_run
+from tests.ui.sample_runs import GB, finished, labels, make_run, prediction
 
 PER_LABEL = 5
 
@@ -38,6 +39,14 @@ def page(qtbot: QtBot, home: Home) -> ResultsPage:
 
 
 class TestMessages:
+    def test_a_certain_one_is_not_cut(self, page: ResultsPage, home: Home) -> None:
+        run = make_run(home, intents=FEW, final=finished())
+        write_predictions(run.predictions_path, labels(1), [prediction("sure", *labels(1) * 2, probability=1.0)])
+        page.show_run(OpenRun(run))
+        table = page._messages.table
+        assert column(page, PROBABILITY) == ["100.0 %"]
+        assert table.columnWidth(PROBABILITY) >= table.sizeHintForColumn(PROBABILITY)
+
     def test_chosen_ones_are_copied(self, page: ResultsPage, qtbot: QtBot) -> None:
         page._messages.table.setFocus()
         page._messages.table.selectAll()

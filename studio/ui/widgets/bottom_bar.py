@@ -123,17 +123,16 @@ class BottomBar(QWidget):
     def show_end(self, name: str, final: Event) -> None:
         """How a run ended, until another begins."""
         if isinstance(final, Finished) and final.outcome == "paused":
-            self.stage.setText(f"{name} is paused")
+            self._tell(f"{name} is paused")
             return
         how = f"{percent(final.accuracy)} right on test" if isinstance(final, Finished) and final.rows else "see Training"
-        self.stage.setText(f"{name} has ended: {how}")
+        self._tell(f"{name} has ended: {how}")
 
     def show_run(self, run: OpenRun | None) -> None:
         """The active run's progress; None when there is none."""
         if run is None or run.final is not None:
             self._run = None
-            for label in (self.stage, self.step, self.eta):
-                label.clear()
+            self._tell()
             return
         self._run = run
         if not self._pause.isActive():
@@ -145,6 +144,14 @@ class BottomBar(QWidget):
         if run is None or run.final is not None:
             return
         self._pause.start()
-        self.stage.setText(sentence(run.stage.stage) if run.stage else "")
-        self.step.setText(f"step {run.step:,}/{run.total_steps:,}" if run.total_steps else "")
-        self.eta.setText(f"ETA {duration(run.eta)}" if run.eta is not None else "")
+        self._tell(
+            sentence(run.stage.stage) if run.stage else "",
+            f"step {run.step:,}/{run.total_steps:,}" if run.total_steps else "",
+            f"ETA {duration(run.eta)}" if run.eta is not None else "",
+        )
+
+    def _tell(self, stage: str = "", step: str = "", eta: str = "") -> None:
+        """What has nothing to say takes no room, so that the last word ends at the margin."""
+        for label, words in ((self.stage, stage), (self.step, step), (self.eta, eta)):
+            label.setText(words)
+            label.setVisible(bool(words))

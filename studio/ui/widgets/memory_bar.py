@@ -7,26 +7,15 @@ from PySide6.QtGui import QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from studio.core.memory import MemoryForecast
-from studio.core.words import size
+from studio.core.words import MEMORY_PARTS, size
 from studio.ui import theme
 from studio.ui.words import plain_tooltip
-
-PART_NAMES = {
-    "weights": "weights",
-    "adapter": "adapter",
-    "gradients": "gradients",
-    "optimizer": "optimizer",
-    "activations": "activations",
-    "logits": "label scores",
-    "predictions": "predictions",
-    "framework": "libraries",
-}
 
 
 def forecast_words(forecast: MemoryForecast, available: int) -> str:
     """The forecast part by part, for tooltips and screen readers."""
     lines = [f"Estimated peak: {size(forecast.total)} of {size(available)} that this machine has free"]
-    lines += [f"{PART_NAMES[name]}: {size(part)}" for name, part in forecast.parts.items() if part]
+    lines += [f"{MEMORY_PARTS[name]}: {size(part)}" for name, part in forecast.parts.items() if part]
     return "\n".join(lines)
 
 
@@ -93,7 +82,7 @@ class MemoryLegend(QLabel):
         self.setProperty("role", "small")
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setWordWrap(True)
-        self.setAccessibleName("Legend of the memory bars: " + ", ".join(PART_NAMES.values()))
+        self.setAccessibleName("Legend of the memory bars: " + ", ".join(MEMORY_PARTS.values()))
         theme.notifier.changed.connect(self._render)
         self._render()
 
@@ -101,6 +90,6 @@ class MemoryLegend(QLabel):
         colours = theme.current()
         entries = (
             f'<span style="color:{colours.parts[part]}">&#9632;</span>&nbsp;{name.replace(" ", "&nbsp;")}'
-            for part, name in PART_NAMES.items()
+            for part, name in MEMORY_PARTS.items()
         )
         self.setText("&nbsp; ".join(entries))

@@ -13,7 +13,7 @@ from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named
 from studio.ui.widgets.tables import as_list
 
-_WIDTHS = {RIGHT: 4 * GRID, TRUE: 8 * GRID, PREDICTED: 8 * GRID, PROBABILITY: 8 * GRID}
+_WIDTHS = {RIGHT: 4 * GRID, TRUE: 8 * GRID, PREDICTED: 8 * GRID, PROBABILITY: 9 * GRID}
 _WIDEST_INTENT = 28 * GRID
 _LEAST_TEXT = 20 * GRID
 
