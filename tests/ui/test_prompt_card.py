@@ -133,12 +133,12 @@ class TestTokens:
             qtbot.mouseClick(step, Qt.MouseButton.LeftButton)
             assert tokens.asked[-1].row == row
             tokens.answer()
-        inspector.number.selectAll()
-        qtbot.keyClicks(inspector.number, "88")
-        qtbot.keyClick(inspector.number, Qt.Key.Key_Return)
+        inspector.choice.number.selectAll()
+        qtbot.keyClicks(inspector.choice.number, "88")
+        qtbot.keyClick(inspector.choice.number, Qt.Key.Key_Return)
         assert tokens.asked[-1].row == 87
         tokens.answer()
-        assert inspector.number.value() == 88
+        assert inspector.choice.number.value() == 88
         assert "88?" in preview(ready)
 
     def test_cut_messages_are_named_and_led_to(self, ready: SetupPage, tokens: FakeTokens, qtbot: QtBot) -> None:
@@ -146,7 +146,7 @@ class TestTokens:
         inspector = ready.prompt.tokens
         assert "3 messages are cut to fit: 5, 41, 88." in inspector.totals.text()
         for row in (4, 40, 87, 4):
-            qtbot.mouseClick(inspector._next_cut, Qt.MouseButton.LeftButton)
+            qtbot.mouseClick(inspector.choice.next_cut, Qt.MouseButton.LeftButton)
             assert tokens.asked[-1].row == row
             tokens.answer(cut_rows=[4, 40, 87], text="long <b>story</b>")
         assert inspector._cut.isHidden()
@@ -164,18 +164,18 @@ class TestTokens:
     def test_a_message_of_ones_own(self, ready: SetupPage, tokens: FakeTokens, qtbot: QtBot) -> None:
         tokens.answer()
         inspector = ready.prompt.tokens
-        press(inspector.own)
-        assert inspector.text.text() == "where is my card, 1?"
-        assert not inspector.number.isEnabled()
-        assert "own message" in inspector.number.toolTip()
-        inspector.text.setText("my purse is gone")
-        inspector.label.setCurrentText("lost_card")
+        press(inspector.choice.own)
+        assert inspector.choice.text.text() == "where is my card, 1?"
+        assert not inspector.choice.number.isEnabled()
+        assert "own message" in inspector.choice.number.toolTip()
+        inspector.choice.text.setText("my purse is gone")
+        inspector.choice.label.setCurrentText("lost_card")
         asks_again(tokens, qtbot)
         message = tokens.asked[-1].message
         assert message is not None
         assert (message.text, message.label) == ("my purse is gone", "lost_card")
         assert tokens.answer().row is None
-        inspector.own.setChecked(False)
+        inspector.choice.own.setChecked(False)
         assert tokens.asked[-1].message is None
 
     def test_while_settings_are_wrong_old_tokens_say_nothing(self, ready: SetupPage, tokens: FakeTokens) -> None:
@@ -232,7 +232,7 @@ class TestTokens:
 @pytest.mark.parametrize("width", [790, 1260])
 def test_nothing_is_cut(ready: SetupPage, tokens: FakeTokens, width: int, qtbot: QtBot) -> None:
     tokens.answer(cut=2, cut_rows=[3, 4], alike=[["a", "a "]])
-    ready.prompt.tokens.own.setChecked(True)
+    ready.prompt.tokens.choice.own.setChecked(True)
     ready.settings.show_advanced(True)
     ready.dataset.open_source("/some.csv")
     ready.resize(width, 700)
@@ -243,7 +243,7 @@ def test_nothing_is_cut(ready: SetupPage, tokens: FakeTokens, width: int, qtbot:
 def test_own_words_are_kept_while_rows_are_read_again(ready: SetupPage, tokens: FakeTokens, qtbot: QtBot) -> None:
     tokens.answer()
     inspector = ready.prompt.tokens
-    inspector.own.setChecked(True)
+    inspector.choice.own.setChecked(True)
     own = inspector.findChild(QLineEdit, "ownText")
     assert own is not None
     own.setText("mine")

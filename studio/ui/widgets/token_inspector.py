@@ -5,19 +5,14 @@ from __future__ import annotations
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
     QFrame,
-    QHBoxLayout,
-    QLineEdit,
     QScrollArea,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from studio.core.answers import TokensInspected, TokenTotals
-from studio.core.commands import InspectTokens, LabelledMessage
+from studio.core.commands import InspectTokens
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Failed, StageChanged
@@ -26,7 +21,8 @@ from studio.core.runs import Home
 from studio.core.words import counted, percent, sentence
 from studio.supervise.tokens import TokenSession
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import ErrorPanel, allow, button, guard_wheel, named, text_label
+from studio.ui.widgets.basics import ErrorPanel, text_label
+from studio.ui.widgets.message_choice import MessageChoice
 from studio.ui.widgets.token_view import TokenLegend, TokenView, token_words
 
 _DELAY_MS = 400
@@ -84,57 +80,8 @@ class TokenInspector(QWidget):
             self._asked = None
         self.session.release()
 
-    def show_row(self, number: int) -> None:
-        """Show a training row, counted from 1."""
-        self.own.setChecked(False)
-        self.number.setValue(number)
-
     def _build(self) -> None:
-        previous = button(
-            "←", "previousRow", "The training message before this one", lambda: self.show_row(self.number.value() - 1), "step"
-        )
-        following = button(
-            "→", "nextRow", "The training message after this one", lambda: self.show_row(self.number.value() + 1), "step"
-        )
-        previous.setAccessibleName("Previous message")
-        following.setAccessibleName("Next message")
-        self._steps = (previous, following)
-        self.number = guard_wheel(
-            named(QSpinBox(), "rowNumber", "Training message", "Which of the training messages is shown, counted from 1")
-        )
-        self.number.setRange(1, 1)
-        self.number.setKeyboardTracking(False)
-        self.number.setMinimumWidth(10 * GRID)
-        self.number.lineEdit().setTextMargins(6, 0, 0, 0)
-        self._of = text_label("", "muted")
-        self._next_cut = button(
-            "Next cut one", "nextCut", "The next training message that is cut to the longest prompt", self._go_to_cut, "link"
-        )
-        self._next_cut.hide()
-        self.own = named(
-            QCheckBox("My own message"), "ownMessage", "My own message", "Type a message in place of those of the data"
-        )
-        line = QHBoxLayout()
-        line.setSpacing(GRID)
-        for part in (text_label("Message", "field"), previous, self.number, self._of, following, self._next_cut):
-            line.addWidget(part)
-        line.addStretch(1)
-        line.addWidget(self.own)
-        self.text = named(
-            QLineEdit(), "ownText", "Message to look at", "What a person could write; it is shown as tokens and kept nowhere"
-        )
-        self.text.setPlaceholderText("Type a message")
-        self.label = guard_wheel(
-            named(QComboBox(), "ownLabel", "Its intent", "The intent that the model would have to write for this message")
-        )
-        self.label.setMinimumContentsLength(10)
-        self._own_row = QWidget()
-        typed = QHBoxLayout(self._own_row)
-        typed.setContentsMargins(0, 0, 0, 0)
-        typed.setSpacing(GRID)
-        typed.addWidget(self.text, 3)
-        typed.addWidget(self.label, 2)
-        self._own_row.hide()
+        self.choice = MessageChoice()
         self.view = TokenView()
         self.scroll_area = QScrollArea()
         self.scroll_area.setObjectName("tokenScroll")
@@ -157,9 +104,8 @@ class TokenInspector(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID)
-        column.addLayout(line)
         parts: tuple[QWidget, ...] = (
-            self._own_row,
+            self.choice,
             self.error,
             self.scroll_area,
             self._state,
@@ -171,30 +117,15 @@ class TokenInspector(QWidget):
         for shown in parts:
             column.addWidget(shown)
         self.view.current_changed.connect(self._show_token)
-        self.number.valueChanged.connect(lambda _value: self._ask_now())
-        self.own.toggled.connect(self._toggle_own)
-        self.text.textChanged.connect(lambda _text: self._ask_soon())
-        self.label.activated.connect(lambda _index: self._ask_now())
-
-    def _toggle_own(self, own: bool) -> None:
-        self._own_row.setVisible(own)
-        for part in (*self._steps, self.number):
-            allow(part, "Your own message is shown." if own else "")
-        if own and not self.text.text() and self.answer is not None:
-            self.text.setText(self.answer.text)
-            self.label.setCurrentText(self.answer.label)
-        if own:
-            self.text.setFocus()
-        self._ask_now()
+        self.choice.chosen.connect(self._ask_now)
+        self.choice.typed.connect(self._ask_soon)
 
     def _question(self) -> InspectTokens | None:
         if self._config is None:
             return None
-        message = None
-        if self.own.isChecked() and self.label.count():
-            message = LabelledMessage(text=self.text.text(), label=self.label.currentText())
+        choice = self.choice
         return InspectTokens(
-            config=self._config, home=str(self._home.path), row=self.number.value() - 1, message=message, device=self._device
+            config=self._config, home=str(self._home.path), row=choice.row, message=choice.message, device=self._device
         )
 
     def _ask_soon(self) -> None:
@@ -224,22 +155,11 @@ class TokenInspector(QWidget):
         self.answer = answer
         self.answered_for = self._asked.config if self._asked is not None else None
         self.error.clear()
-        self.number.blockSignals(True)
-        self.number.setRange(1, answer.totals.rows)
-        if answer.row is not None:
-            self.number.setValue(answer.row + 1)
-        self.number.blockSignals(False)
-        self._of.setText(f"of {answer.totals.rows:,}")
-        if [self.label.itemText(index) for index in range(self.label.count())] != answer.labels:
-            chosen = self.label.currentText()
-            self.label.clear()
-            self.label.addItems(answer.labels)
-            self.label.setCurrentText(chosen if chosen in answer.labels else answer.label)
+        self.choice.show_answer(answer)
         self.view.show_tokens(answer.tokens)
         self._fit()
         self._cut.setText(f"Too long: {answer.cut!r} is cut off its end." if answer.cut else "")
         self._cut.setVisible(bool(answer.cut))
-        self._next_cut.setVisible(bool(answer.totals.cut))
         alike = "; ".join(" and ".join(map(repr, group)) for group in answer.totals.alike)
         self._alike.setText(
             f"These intents become the same tokens, so the model could not tell them apart: {alike}." if alike else ""
@@ -253,7 +173,8 @@ class TokenInspector(QWidget):
         self.view.show_tokens([])
         self._state.setText("")
         self.totals.setText("")
-        for part in (self._cut, self._alike, self._next_cut):
+        self.choice.show_answer(None)
+        for part in (self._cut, self._alike):
             part.hide()
         self.error.show_problem(problem)
         self.answered.emit(None)
@@ -274,11 +195,6 @@ class TokenInspector(QWidget):
         """As high as the tokens need, up to a limit from which they scroll."""
         needed = self.view.heightForWidth(self.scroll_area.viewport().width())
         self.scroll_area.setFixedHeight(max(_LOWEST, min(needed + 2, _HIGHEST)))
-
-    def _go_to_cut(self) -> None:
-        if self.answer is not None and (cut := self.answer.totals.cut_rows):
-            here = -1 if self.answer.row is None else self.answer.row
-            self.show_row(1 + next((row for row in cut if row > here), cut[0]))
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         super().resizeEvent(event)
