@@ -21,6 +21,9 @@ from studio.supervise.starting import resume_training, start_training
 SHUT_DOWN_SECONDS = 20.0
 SLICE_SECONDS = 0.01
 """For so long events are handed over in one go; between two slices the window lives."""
+CROWDED = 5000
+"""With more events than this in the queue a worker is read slowly, until it waits for the window: memory stays bounded."""
+_SLOWLY_SECONDS = 0.001
 
 
 class WorkerThread(QThread):
@@ -116,6 +119,8 @@ class WorkerThread(QThread):
         if not self._told:
             self._told = True
             self._arrived.emit()
+        if len(self._waiting) > CROWDED:
+            time.sleep(_SLOWLY_SECONDS)  # not until there is room: the main thread may be waiting for this one to end
 
     @Slot()
     def _deliver(self) -> None:

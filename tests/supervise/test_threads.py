@@ -106,6 +106,25 @@ def test_the_window_lives_between_what_a_busy_worker_says(qtbot: QtBot, fake_wor
     settle(qtbot)
 
 
+def test_what_waits_for_a_window_at_work_stays_bounded(
+    qtbot: QtBot, fake_worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.supervise.threads.CROWDED", 100)
+    monkeypatch.setattr("studio.supervise.threads._SLOWLY_SECONDS", 0.01)
+    thread = WorkerThread(fake_worker("for n in range(2000): say('log_line', level='info', text=str(n))\nfinish()"))
+    heard: list[Event] = []
+    thread.event_received.connect(heard.append)
+    with qtbot.waitSignal(thread.ended, timeout=60_000):
+        thread.start()
+        while len(thread._waiting) <= 100:
+            time.sleep(0.01)
+        began = time.monotonic()
+        time.sleep(0.3)
+        assert len(thread._waiting) <= 102 + (time.monotonic() - began) / 0.01
+    assert [event.text for event in heard if isinstance(event, LogLine)] == [str(n) for n in range(2000)]
+    settle(qtbot)
+
+
 def test_cancel_all_waits_for_every_thread(qtbot: QtBot, fake_worker: FakeWorker) -> None:
     processes = [fake_worker("time.sleep(60)") for _ in range(3)]
     for process in processes:
