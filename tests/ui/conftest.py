@@ -26,6 +26,7 @@ from studio.ui.pages.setup import SetupPage
 from tests.fake_workers import write_worker
 
 GIB = 2**30
+Opened = Callable[[DataInspected], None]
 
 
 @pytest.fixture
@@ -253,3 +254,15 @@ def ready(page: SetupPage, answer_all: Callable[[], None]) -> SetupPage:
     answer_all()
     page.refresh()
     return page
+
+
+@pytest.fixture
+def opened(ready: SetupPage, jobs: FakeJobs, qtbot: QtBot, tmp_path: Path) -> Opened:
+    """Choose a file whose reading has this answer."""
+
+    def choose(answer: DataInspected) -> None:
+        ready.dataset.file.choose(str(tmp_path / "data.csv"))
+        qtbot.waitUntil(lambda: len(jobs.open(InspectData)) == 1)
+        jobs.open(InspectData)[0].answer(answer)
+
+    return choose
