@@ -41,6 +41,7 @@ _NEW_RUN_SECONDS = 75
 _PLAN_SECONDS = 60
 """So long it is waited for what a plan needs next; a busy machine is slow."""
 _CLOSING_SECONDS = 60
+_ROOT = "<the soak's folder>"
 # What must have been reached, by words in what was acted on.
 _REACHED = {
     "Pause": "pauseButton",
@@ -79,7 +80,7 @@ class Soak:
         self._began = self._last_run = time.monotonic()
         self._planned: Iterator[Action] = iter(())
         self._plans = cycle((self._short_run, self._paused_run))
-        self._replayed = read_actions(arguments.replay) if arguments.replay else None
+        self._replayed = read_actions(arguments.replay, stage.root) if arguments.replay else None
         window.session.run_ended.connect(self._run_ended)
 
     def begin(self) -> None:
@@ -97,7 +98,7 @@ class Soak:
             return
         self.watch.action += 1
         said = {"number": self.watch.action, "at": round(time.monotonic() - self._began, 2), **action.as_dict()}
-        self._log.write(json.dumps(said, ensure_ascii=False) + "\n")
+        self._log.write(json.dumps(said, ensure_ascii=False).replace(str(self.stage.root), _ROOT) + "\n")
         self._log.flush()
         self.hands.perform(action)
 
@@ -183,12 +184,12 @@ class Soak:
             QApplication.quit()
 
 
-def read_actions(path: Path) -> Iterator[Action]:
-    """The actions that a soak wrote down, in their order."""
+def read_actions(path: Path, root: Path) -> Iterator[Action]:
+    """The actions that a soak wrote down, in their order, for one with this folder."""
     from tests.soak.hands import Action
 
     for line in path.read_text("utf-8").splitlines():
-        told = json.loads(line)
+        told = json.loads(line.replace(_ROOT, str(root)))
         yield Action(told["do"], told["target"], told["x"], told["y"], told["text"])
 
 
@@ -235,6 +236,7 @@ def report(root: Path, soak: Soak, seconds: float) -> int:
     table: dict[str, Any] = {
         "minutes": round(seconds / 60, 1),
         "actions": watch.action,
+        "of these not in sight any more": watch.action - sum(hands.done.values()),
         "different targets": len(hands.targets),
         "kinds of actions": dict(hands.done.most_common()),
         "reached": {name: sum(n for key, n in hands.targets.items() if re.search(words, key)) for name, words in _REACHED.items()},

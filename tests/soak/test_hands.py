@@ -91,15 +91,15 @@ def test_a_program_is_not_quit_and_work_is_seldom_ended(scene: Scene, tmp_path: 
 def test_a_log_is_done_again(scene: Scene, tmp_path: Path) -> None:
     done = [
         Action("click", address(scene.findChild(QPushButton, "go")), 5, 5, "go"),  # type: ignore[arg-type]  # it is there
-        Action("type", address(scene.field), text="Überweisung 😀"),
+        Action("type", address(scene.field), text="<the soak's folder>/Überweisung 😀"),
         Action("click", "scene/gone", 1, 1),
     ]
     log = tmp_path / "actions.jsonl"
     log.write_text("".join(json.dumps({"number": 1, "at": 0.5, **action.as_dict()}) + "\n" for action in done), "utf-8")
     player = hands(scene, 3, tmp_path)
-    assert [player.perform(action) for action in read_actions(log)] == [True, True, False]
+    assert [player.perform(action) for action in read_actions(log, tmp_path)] == [True, True, False]
     assert scene.pressed == ["go"]
-    assert scene.field.text() == "Überweisung 😀"
+    assert scene.field.text() == f"{tmp_path}/Überweisung 😀"
     assert player.targets == {"click go go": 1, "type field": 1}
 
 
