@@ -25,7 +25,7 @@ from studio.ui.opening import Opening
 from studio.ui.overlays import Overlays
 from studio.ui.pages.setup import SetupPage
 from studio.ui.plotting import load_plots
-from studio.ui.run_actions import RESUME, Act, RunActions
+from studio.ui.run_actions import Act, RunActions
 from studio.ui.widgets.about import AboutDialog
 from studio.ui.widgets.bottom_bar import BottomBar
 from studio.ui.widgets.compare_dialog import CompareDialog
@@ -83,7 +83,7 @@ class MainWindow(QMainWindow):
         self.theme_actions = add_themes(menus["&View"], settings)
         self._run_menu = menus["&Run"]
         self._run_menu.setEnabled(False)
-        self._run_menu.aboutToShow.connect(self._offer_resume)
+        self._run_menu.aboutToShow.connect(self._offer_actions)
         self._connect()
         restore_layout(self, shell, settings)
         self.sidebar.refresh()
@@ -206,10 +206,9 @@ class MainWindow(QMainWindow):
         if self.open_run is not None:
             self.resume(self.open_run.folder)
 
-    def _offer_resume(self) -> None:
-        for action in self._run_menu.actions():
-            if action.text() == RESUME:
-                action.setEnabled(self.open_run is not None and self.actions_of_runs.can_resume(self.open_run.folder))
+    def _offer_actions(self) -> None:
+        if self.open_run is not None:
+            self.actions_of_runs.offer(self._run_menu, self.open_run.folder)
 
     def _show_run(self, run: OpenRun | None) -> None:
         previous, self.open_run = self.open_run, run

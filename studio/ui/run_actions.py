@@ -9,17 +9,29 @@ from PySide6.QtCore import QFile, QObject, QPoint, Qt, Signal
 from PySide6.QtWidgets import QDialog, QMenu, QWidget
 
 from studio.core.errors import StudioError
-from studio.core.resuming import resumable_step
+from studio.core.resuming import check_resumable
 from studio.core.runs import RunFolder
 from studio.supervise.threads import TrainingSession
 from studio.ui.file_manager import show_folder
 from studio.ui.widgets.basics import named
 from studio.ui.widgets.questions import may_delete
 from studio.ui.widgets.run_notes_dialog import RunNotesDialog
+from studio.ui.words import plain_tooltip
 
 OVERLAY = "Lay its curves over the open run's, or take them away"
 Act = Callable[[RunFolder], None]
 RESUME = "Resume training"
+_EDIT, _COMPARE, _REPEAT = "Title, tags and note…", "Compare with…", "Repeat with changes"
+_SHOW, _DELETE = "Open its folder", "Move to the trash…"
+_TIPS = {
+    RESUME: "Go on from its newest checkpoint, in the same folder",
+    _EDIT: "Say what this run is, to find it again",
+    _COMPARE: "Figures, curves, settings and messages of runs side by side",
+    _REPEAT: "Set up another run with the data, model and settings of this one",
+    _SHOW: "Show its files in the file manager",
+    _DELETE: "Ask, and then let the whole folder of the run go to the trash",
+    OVERLAY: "Draw its curves behind those of the open run on Training",
+}
 
 
 class RunActions(QObject):
@@ -44,27 +56,42 @@ class RunActions(QObject):
         self._window, self._session = parent, session
         self.entries: tuple[tuple[str, Act], ...] = (
             (RESUME, self.resume_requested.emit),
-            ("Title, tags and note…", self.edit_notes),
-            ("Compare with…", self.compare_requested.emit),
-            ("Repeat with changes", self.repeat),
-            ("Open its folder", self.show_folder),
-            ("Move to the trash…", self.delete),
+            (_EDIT, self.edit_notes),
+            (_COMPARE, self.compare_requested.emit),
+            (_REPEAT, self.repeat),
+            (_SHOW, self.show_folder),
+            (_DELETE, self.delete),
         )
 
     def show_menu(self, run: RunFolder, place: QPoint) -> None:
         """Offer the actions at a place on the screen."""
         menu = named(QMenu(self._window), "runMenu", f"Actions for {run.name}")
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for text, act in self.entries:
-            action = menu.addAction(text)
-            action.setEnabled(text != RESUME or self.can_resume(run))
-            action.triggered.connect(partial(self._do, act, run))
-        menu.addAction(OVERLAY).triggered.connect(partial(self._do, self.overlay_toggled.emit, run))
+        for text, act in (*self.entries, (OVERLAY, self.overlay_toggled.emit)):
+            menu.addAction(text).triggered.connect(partial(self._do, act, run))
+        self.offer(menu, run)
         menu.popup(place)
+
+    def offer(self, menu: QMenu, run: RunFolder) -> None:
+        """Explain the entries of a menu, and let only those be chosen that the run can be acted on with."""
+        menu.setToolTipsVisible(True)
+        for action in menu.actions():
+            reason = self._why_not_resumed(run) if action.text() == RESUME else ""
+            action.setEnabled(not reason)
+            action.setToolTip(plain_tooltip(reason or _TIPS[action.text()]))
 
     def can_resume(self, run: RunFolder) -> bool:
         """Whether the run has ended, but not for good, and this window is free to go on with it."""
-        return not self._session.active and resumable_step(run) is not None and not run.is_running()
+        return not self._why_not_resumed(run)
+
+    def _why_not_resumed(self, run: RunFolder) -> str:
+        if self._session.active:
+            return "A run is in progress in this window; one at a time."
+        try:
+            check_resumable(run)
+        except StudioError as error:
+            return error.message
+        return f"{run.name} is being trained by another program." if run.is_running() else ""
 
     def edit_notes(self, run: RunFolder) -> None:
         dialog = RunNotesDialog(run.name, run.notes(), self._window)

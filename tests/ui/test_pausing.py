@@ -203,6 +203,8 @@ def test_what_cannot_go_on_says_why(window: MainWindow, home: Home, problem: str
         make_resumable(run, 7)
     window.open_folder(run)
     assert entry(window).isEnabled() is (problem == "busy")
+    reason = {"finished": "is finished", "no checkpoint": "before a checkpoint", "busy": "newest checkpoint"}[problem]
+    assert reason in entry(window).toolTip(), "it says why it cannot be chosen"
     if problem == "busy":
         with run.lock():
             assert not entry(window).isEnabled()
