@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import (
     QDialogButtonBox,
     QFrame,
@@ -57,6 +57,7 @@ def dialog_buttons(object_name: str, standard: Mapping[QDialogButtonBox.Standard
     box = named(QDialogButtonBox(), object_name, "Answers")
     for kind, tooltip in standard.items():
         made = box.addButton(kind)
+        made.setIcon(QIcon())  # no other button has one, and the style's are black in the dark too
         words = made.text().replace("&", "")
         named(made, object_name + words.title().replace(" ", ""), words, tooltip)
     return box
