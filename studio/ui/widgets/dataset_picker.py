@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from PySide6.QtCore import QTemporaryDir, QTimer, Signal
-from PySide6.QtWidgets import QGridLayout, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.answers import DataInspected
 from studio.core.bases import HUB_PREFIX, hub_id
@@ -29,7 +29,6 @@ from studio.ui.widgets.source_menu import RecentSources, SourceMenu
 SAMPLE = "sample"
 _OF_THE_SAMPLE = "The sample has its own columns and test messages. Choose a file to decide."
 _DELAY_MS = 250
-_COLUMNS = 12
 
 
 class DatasetPicker(Card):
@@ -187,32 +186,31 @@ class DatasetPicker(Card):
             field.changed.connect(self.read_again)
         inputs = QWidget()
         inputs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        grid = QGridLayout(inputs)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(2 * GRID)
-        grid.setVerticalSpacing(GRID)
-        for column in range(_COLUMNS):
-            grid.setColumnStretch(column, 1)
-        choices, third, half = self.reading_choices, _COLUMNS // 3, _COLUMNS // 2
+        rows = QVBoxLayout(inputs)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(GRID)
+        choices = self.reading_choices
+        encoding, delimiter = _labelled("Encoding", choices.encoding), _labelled("Delimiter", choices.delimiter)
+        validation_file = _labelled("Validation file (optional)", self.validation_file)
+        test_file = _labelled("Test file (optional)", self.test_file)
+        config, revision = _labelled("Configuration", self.hub_config), _labelled("Revision", self.hub_revision)
         # The sample comes with all of this.
-        self._of_files = {
-            _labelled("Encoding", choices.encoding): (2, 0, half + 1),
-            _labelled("Delimiter", choices.delimiter): (2, half + 1, half - 1),
-            _labelled("Validation file (optional)", self.validation_file): (4, 0, half),
-            _labelled("Test file (optional)", self.test_file): (4, half, half),
-        }
-        self._of_the_hub = {
-            _labelled("Configuration", self.hub_config): (5, 0, half),
-            _labelled("Revision", self.hub_revision): (5, half, half),
-        }
-        grid.addWidget(_labelled("File", self.file), 0, 0, 1, _COLUMNS)
-        grid.addWidget(_labelled("Message column", self.text_column), 1, 0, 1, third)
-        grid.addWidget(_labelled("Intent column", self.label_column), 1, third, 1, third)
-        grid.addWidget(_labelled("Names of intents", choices.names), 1, 2 * third, 1, third)
-        grid.addWidget(self.validation, 3, 0, 1, half)
-        grid.addWidget(self.test_fraction, 3, half, 1, half)
-        for part, (row, place, width) in (self._of_files | self._of_the_hub).items():
-            grid.addWidget(part, row, place, 1, width)
+        self._of_files = (encoding, delimiter, validation_file, test_file)
+        self._of_the_hub = (config, revision)
+        columns = [("Message column", self.text_column), ("Intent column", self.label_column), ("Names of intents", choices.names)]
+        for parts, shares in (
+            ([_labelled("File", self.file)], (1,)),
+            ([_labelled(title, column) for title, column in columns], (1, 1, 1)),
+            ([encoding, delimiter], (7, 5)),  # the names of encodings are long
+            ([self.validation, self.test_fraction], (1, 1)),
+            ([validation_file, test_file], (1, 1)),
+            ([config, revision], (1, 1)),
+        ):
+            row = QHBoxLayout()
+            row.setSpacing(2 * GRID)
+            for part, share in zip(parts, shares, strict=True):
+                row.addWidget(part, share)
+            rows.addLayout(row)
         self.body.addWidget(inputs)
 
     def _build_views(self) -> None:
