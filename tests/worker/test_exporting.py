@@ -235,7 +235,7 @@ def test_too_little_room_is_told_before_anything_is_done(
     ("place", "error"),
     [
         ("studio.engine.exports.write_json", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
-        ("studio.engine.exports.shutil.copytree", PermissionError(errno.EACCES, os.strerror(errno.EACCES))),
+        ("studio.engine.exports.shutil.copy", PermissionError(errno.EACCES, os.strerror(errno.EACCES))),
         ("studio.engine.exports.load_tokenizer", SafetensorError("I/O error: No space left on device")),
     ],
 )
