@@ -150,7 +150,7 @@ class Hands:
         if target is None or not target.isEnabled():
             return False
         self.done[action.do] += 1
-        said = action.text if action.do == "click" else ""
+        said = action.text if action.do in ("click", "press") else ""
         self.targets[" ".join(part for part in (action.do, target.objectName() or type(target).__name__, said) if part)] += 1
         what: Callable[[QWidget, Action], None] = getattr(self, f"_{action.do}")
         what(target, action)

@@ -47,7 +47,7 @@ _REACHED = {
     "Pause": "pauseButton",
     "Resume": "resumeButton|Resume training",
     "Compare": "comparedRuns|Compare with",
-    "Overlay": "Lay its curves",
+    "Overlay": "Lay its curves|runList Key_Space",
     "Presets": "preset_",
     "Tokens": "token",
     "Known models": "knownModels",
@@ -126,8 +126,10 @@ class Soak:
         yield self._press(self.window.setup.train_button)
 
     def _paused_run(self) -> Iterator[Action]:
-        """Pause a longer run at work, go on with it, and stop it."""
+        """Pause a longer run at work, go on with it, and stop it; then lay another one's curves over."""
         from PySide6.QtWidgets import QPushButton
+
+        from tests.soak.hands import Action, address
 
         yield from self._short_run(long=True)
         for name in ("pauseButton", "resumeButton", "stopButton"):
@@ -136,6 +138,8 @@ class Soak:
                 return
             yield from self._wait(partial(self._may_press, button))
             yield self._press(button)
+        for key in ("Key_Down", "Key_Space"):
+            yield Action("press", address(self.window.sidebar.view), text=key)
 
     def _may_press(self, button: QPushButton) -> bool:
         """Whether it is there for a run that has taken a step."""
