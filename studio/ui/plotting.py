@@ -27,4 +27,4 @@ def with_plots(asker: QObject, make: Callable[[], object]) -> None:
     if load_plots().is_alive():
         QTimer.singleShot(_LOOK_MS, asker, lambda: with_plots(asker, make))
     else:
-        QTimer.singleShot(0, asker, make)
+        QTimer.singleShot(1, asker, make)  # not 0: that would still be before the next paint

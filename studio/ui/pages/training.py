@@ -180,7 +180,7 @@ class TrainingPage(RunPage):
         self._body.setSizes([570, 430])
         self._right.insertWidget(0, framed(self.plots.details))
         self._right.setSizes([230, 270])
-        QTimer.singleShot(0, self, self._draw_first)  # in a turn of its own: making the plots took long enough
+        QTimer.singleShot(1, self, self._draw_first)  # making them took long enough; 0 would not wait for what is due
 
     def _draw_first(self) -> None:
         self._compare()
