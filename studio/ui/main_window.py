@@ -26,15 +26,15 @@ from studio.ui.overlays import Overlays
 from studio.ui.pages.setup import SetupPage
 from studio.ui.plotting import load_plots
 from studio.ui.run_actions import Act, RunActions
-from studio.ui.widgets.about import AboutDialog
-from studio.ui.widgets.bottom_bar import BottomBar
-from studio.ui.widgets.compare_dialog import CompareDialog
-from studio.ui.widgets.known_models import read_models, write_models
+from studio.ui.widgets.compare.compare_dialog import CompareDialog
 from studio.ui.widgets.questions import Work
-from studio.ui.widgets.run_page import RunPage
-from studio.ui.widgets.runs_sidebar import RunsSidebar
-from studio.ui.widgets.shell import Shell, restore_layout, save_layout
-from studio.ui.widgets.shortcuts_dialog import ShortcutsDialog
+from studio.ui.widgets.setup.known_models import read_models, write_models
+from studio.ui.widgets.window.about import AboutDialog
+from studio.ui.widgets.window.bottom_bar import BottomBar
+from studio.ui.widgets.window.run_page import RunPage
+from studio.ui.widgets.window.runs_sidebar import RunsSidebar
+from studio.ui.widgets.window.shell import Shell, restore_layout, save_layout
+from studio.ui.widgets.window.shortcuts_dialog import ShortcutsDialog
 
 if TYPE_CHECKING:
     from studio.ui.pages.chat import ChatPage

@@ -16,7 +16,9 @@ def load_plots() -> threading.Thread:
     """Begin to load, once in a program; gives the thread that does."""
     if not _loading:
         _loading.append(
-            threading.Thread(target=import_module, args=("studio.ui.widgets.training_plots",), name="import-plots", daemon=True)
+            threading.Thread(
+                target=import_module, args=("studio.ui.widgets.training.training_plots",), name="import-plots", daemon=True
+            )
         )
         _loading[0].start()
     return _loading[0]

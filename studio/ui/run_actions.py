@@ -15,7 +15,7 @@ from studio.supervise.threads import TrainingSession
 from studio.ui.file_manager import show_folder
 from studio.ui.widgets.basics import named
 from studio.ui.widgets.questions import may_delete
-from studio.ui.widgets.run_notes_dialog import RunNotesDialog
+from studio.ui.widgets.window.run_notes_dialog import RunNotesDialog
 from studio.ui.words import plain_tooltip
 
 OVERLAY = "Lay its curves over the open run's, or take them away"

@@ -188,7 +188,7 @@ def data(bench: Bench) -> None:
 
 def curve(bench: Bench) -> None:
     """(c) A curve of a million points is drawn, then moved and zoomed by the mouse."""
-    from studio.ui.widgets.plots import loss_plot
+    from studio.ui.widgets.training.plots import loss_plot
 
     plot = loss_plot()
     plot.resize(900, 400)

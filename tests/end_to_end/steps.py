@@ -20,7 +20,7 @@ from PySide6.QtWidgets import QLabel, QPlainTextEdit, QTableView, QTableWidget, 
 from studio.core.runs import Home, RunFolder
 from studio.supervise.threads import WorkerThread
 from studio.ui.main_window import MainWindow
-from studio.ui.widgets.chat_bubble import AnswerBubble
+from studio.ui.widgets.chat.chat_bubble import AnswerBubble
 from studio.ui.widgets.figures import Figure
 from tests.end_to_end.hands import Hands
 

@@ -12,8 +12,8 @@ from pytestqt.qtbot import QtBot
 from studio.core.runs import Home
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.chat import ChatPage
-from studio.ui.widgets.chat_bubble import AnswerBubble, ExchangeRow
-from studio.ui.widgets.composer import MessageEdit
+from studio.ui.widgets.chat.chat_bubble import AnswerBubble, ExchangeRow
+from studio.ui.widgets.chat.composer import MessageEdit
 from tests.ui.sample_runs import finished, make_run
 from tests.ui.staging import Stage
 

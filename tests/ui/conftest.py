@@ -137,9 +137,16 @@ class FakeTokens(QObject):
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> FakeJobs:
     fake = FakeJobs()
-    for module in ("dataset_picker", "model_picker", "known_models", "evaluate_now", "compare_dialog", "save_menu"):
+    for module in (
+        "setup.dataset_picker",
+        "setup.model_picker",
+        "setup.known_models",
+        "results.evaluate_now",
+        "compare.compare_dialog",
+        "save_menu",
+    ):
         monkeypatch.setattr(f"studio.ui.widgets.{module}.run_job", fake.run_job)
-    monkeypatch.setattr("studio.ui.widgets.token_inspector.TokenSession", FakeTokens)
+    monkeypatch.setattr("studio.ui.widgets.setup.token_inspector.TokenSession", FakeTokens)
     return fake
 
 

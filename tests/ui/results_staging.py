@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio.ui.pages.results import ResultsPage
-from studio.ui.widgets.confusion_view import ConfusionView
+from studio.ui.widgets.results.confusion_view import ConfusionView
 
 FEW = 4
 """Intents of the run that is shown at first."""

@@ -13,7 +13,7 @@ from studio.core.runs import Home
 from studio.supervise import jobs
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.chat import ChatPage
-from studio.ui.widgets.composer import LONGEST_MESSAGE
+from studio.ui.widgets.chat.composer import LONGEST_MESSAGE
 from tests.ui.chat_staging import answers, button, chat_page, choose_free, compare, line, rows, wait_for, write
 from tests.ui.sample_runs import assert_usable, finished, make_run
 from tests.ui.staging import Stage

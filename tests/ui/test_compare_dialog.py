@@ -21,7 +21,7 @@ from studio.core.runs import Home, RunFolder
 from studio.ui.main_window import MainWindow
 from studio.ui.theme import OVERLAYS
 from studio.ui.widgets.basics import ErrorPanel
-from studio.ui.widgets.compare_dialog import CompareDialog
+from studio.ui.widgets.compare.compare_dialog import CompareDialog
 from tests.ui.conftest import FakeJobs
 from tests.ui.sample_runs import assert_usable, finished, history, make_run, prediction
 

@@ -16,7 +16,7 @@ from studio.ui.models.messages_model import PREDICTED, TEXT, TRUE
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.results import ResultsPage
 from studio.ui.theme import GRID
-from studio.ui.widgets.confusion_view import readable_on
+from studio.ui.widgets.results.confusion_view import readable_on
 from tests.ui.results_staging import FEW, button, click_cell, column
 from tests.ui.sample_runs import GB, finished, labels, make_run
 

@@ -13,7 +13,7 @@ from studio.core.commands import InspectData
 from studio.core.config import DatasetConfig, RunConfig
 from studio.core.events import Failed
 from studio.ui.pages.setup import SetupPage
-from studio.ui.widgets.source_menu import RecentSources, SourceMenu
+from studio.ui.widgets.setup.source_menu import RecentSources, SourceMenu
 from tests.ui.conftest import FakeJobs, Opened
 from tests.ui.staging import reread
 from tests.ui.widget_walker import cut_texts
@@ -194,7 +194,7 @@ class TestRecent:
         assert ready.dataset.menu.recent.names == []
 
     def test_a_folder_can_be_chosen(self, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("studio.ui.widgets.source_menu.QFileDialog.getExistingDirectory", lambda *_args: str(tmp_path))
+        monkeypatch.setattr("studio.ui.widgets.setup.source_menu.QFileDialog.getExistingDirectory", lambda *_args: str(tmp_path))
         menu = SourceMenu(RecentSources())
         qtbot.addWidget(menu)
         with qtbot.waitSignal(menu.chosen) as chosen:

@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core import help as pages
 from studio.ui.main_window import TABS, MainWindow
-from studio.ui.widgets.help_panel import HelpPanel
+from studio.ui.widgets.window.help_panel import HelpPanel
 from tests.ui.sample_runs import assert_usable
 
 

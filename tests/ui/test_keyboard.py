@@ -15,7 +15,7 @@ from studio.ui.models.messages_model import PREDICTED
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.results import ResultsPage
 from studio.ui.widgets.basics import primary_button
-from studio.ui.widgets.shortcuts_dialog import ShortcutsDialog, shortcuts
+from studio.ui.widgets.window.shortcuts_dialog import ShortcutsDialog, shortcuts
 from tests.ui.sample_runs import finished, make_run
 
 

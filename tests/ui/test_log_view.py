@@ -15,7 +15,7 @@ from studio.core.events import LogLine
 from studio.core.runs import Home
 from studio.ui.models.open_run import OpenRun
 from studio.ui.models.run_log import LOG_LINES
-from studio.ui.widgets.log_view import LogView
+from studio.ui.widgets.training.log_view import LogView
 from tests.ui.sample_runs import assert_usable, make_run
 
 LEVELS = ("info", "warning", "error")

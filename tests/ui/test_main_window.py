@@ -20,7 +20,7 @@ from studio.ui import theme
 from studio.ui.application import make_application, window_settings
 from studio.ui.main_window import TABS, MainWindow
 from studio.ui.models.runs_model import SUMMARY_ROLE
-from studio.ui.widgets.about import AboutDialog
+from studio.ui.widgets.window.about import AboutDialog
 from tests.ui.conftest import GIB, FakeJobs
 from tests.ui.staging import FAILS, TRAINS_TO_ITS_END, TRAINS_UNTIL_STOPPED
 

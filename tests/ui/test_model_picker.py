@@ -17,8 +17,8 @@ from studio.core.memory import ModelDescription
 from studio.core.runs import Home
 from studio.supervise.threads import WorkerThread
 from studio.ui.pages.setup import SetupPage
-from studio.ui.widgets.known_models import read_models, write_models
-from studio.ui.widgets.model_picker import ModelPicker
+from studio.ui.widgets.setup.known_models import read_models, write_models
+from studio.ui.widgets.setup.model_picker import ModelPicker
 from tests.hub_stand_in import HubStandIn, hub
 from tests.ui.conftest import GIB, FakeJob, FakeJobs
 

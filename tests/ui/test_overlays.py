@@ -17,7 +17,7 @@ from studio.ui.main_window import MainWindow
 from studio.ui.models.runs_model import OVERLAY_ROLE
 from studio.ui.run_actions import OVERLAY
 from studio.ui.theme import OVERLAYS
-from studio.ui.widgets.run_plot import RunPlot
+from studio.ui.widgets.training.run_plot import RunPlot
 from tests.ui.sample_runs import finished, history, make_run, step
 
 

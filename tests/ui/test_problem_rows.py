@@ -15,7 +15,7 @@ from studio.core.commands import InspectData
 from studio.core.data_problems import DataProblem
 from studio.core.problem_rows import ProblemRow, ProblemRows, write_problem_rows
 from studio.ui.pages.setup import SetupPage
-from studio.ui.widgets.problem_rows_dialog import ProblemRowsDialog
+from studio.ui.widgets.setup.problem_rows_dialog import ProblemRowsDialog
 from tests.ui.conftest import FakeJobs, Opened
 from tests.ui.staging import reread
 

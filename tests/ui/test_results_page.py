@@ -23,7 +23,7 @@ from studio.ui.models.messages_model import PROBABILITY, TEXT
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.results import ResultsPage
 from studio.ui.theme import GRID
-from studio.ui.widgets.scores_table import ScoresTable
+from studio.ui.widgets.results.scores_table import ScoresTable
 from tests.ui.conftest import FakeJobs
 from tests.ui.results_staging import FEW, button, column
 from tests.ui.sample_runs import GB, assert_usable, finished, labels, make_run, started

@@ -20,7 +20,7 @@ from studio.core.runs import Home, RunFolder
 from studio.ui.main_window import MainWindow
 from studio.ui.models.runs_model import SUMMARY_ROLE
 from studio.ui.run_actions import OVERLAY
-from studio.ui.widgets.run_notes_dialog import RunNotesDialog
+from studio.ui.widgets.window.run_notes_dialog import RunNotesDialog
 from tests.ui.conftest import FakeJobs
 from tests.ui.sample_runs import finished, make_run
 from tests.ui.staging import TRAINS_UNTIL_STOPPED

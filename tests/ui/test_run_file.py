@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 from studio.core.run_file import dump_run_config, load_run_config
 from studio.ui.main_window import MainWindow
 from studio.ui.pages.setup import SetupPage
-from studio.ui.widgets.run_file_dialog import RunFileDialog
+from studio.ui.widgets.setup.run_file_dialog import RunFileDialog
 from tests.ui.sample_runs import assert_usable
 
 

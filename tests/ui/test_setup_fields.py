@@ -15,9 +15,9 @@ from studio.core.memory import LinearShape, ModelDescription, adapter_parameters
 from studio.core.presets import PRESETS, load_presets
 from studio.core.run_file import validate_run_config
 from studio.ui.pages.setup import SetupPage
-from studio.ui.widgets.advanced_settings import ELSEWHERE, group_of
 from studio.ui.widgets.fields import describe, every_path
-from studio.ui.widgets.preset_row import changes_in_words
+from studio.ui.widgets.setup.advanced_settings import ELSEWHERE, group_of
+from studio.ui.widgets.setup.preset_row import changes_in_words
 from tests.ui.conftest import FakeJobs
 from tests.ui.staging import editor, reread
 from tests.ui.widget_walker import press

@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.answers import InspectedToken
 from studio.ui import theme
-from studio.ui.widgets.token_view import TokenView, token_words, visible
+from studio.ui.widgets.setup.token_view import TokenView, token_words, visible
 
 TEXTS = ["<bos>", "Message", ":", " where", "\n", "Intent", ":", " card", "_", "lost", "<eos>"]
 

@@ -15,11 +15,11 @@ from studio.supervise.jobs import ChatSession
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import ErrorPanel
-from studio.ui.widgets.chat_header import ChatHeader
-from studio.ui.widgets.composer import Composer, random_seed
-from studio.ui.widgets.conversation import Conversation
+from studio.ui.widgets.chat.chat_header import ChatHeader
+from studio.ui.widgets.chat.composer import Composer, random_seed
+from studio.ui.widgets.chat.conversation import Conversation
 from studio.ui.widgets.questions import ask_to_clear
-from studio.ui.widgets.run_page import RunPage
+from studio.ui.widgets.window.run_page import RunPage
 
 _EXAMPLES = 3
 _LONGEST_EXAMPLE = 140

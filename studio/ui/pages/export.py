@@ -29,12 +29,12 @@ from studio.supervise.jobs import Job, run_job
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, named, primary_button, text_label
-from studio.ui.widgets.comparison_card import ComparisonCard
-from studio.ui.widgets.export_result import ExportResult
+from studio.ui.widgets.export.comparison_card import ComparisonCard
+from studio.ui.widgets.export.export_result import ExportResult
+from studio.ui.widgets.export.program_card import ProgramCard
 from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.paths import PathField
-from studio.ui.widgets.program_card import ProgramCard
-from studio.ui.widgets.run_page import RunPage
+from studio.ui.widgets.window.run_page import RunPage
 
 EXPORTS = "finetune-studio-exports"
 _MANIFEST = "manifest.json"

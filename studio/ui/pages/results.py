@@ -24,14 +24,14 @@ from studio.ui.models.confusion_model import EVERYTHING, Scope
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import ErrorPanel, named
-from studio.ui.widgets.evaluate_now import EvaluateNow
 from studio.ui.widgets.figures import Figure
 from studio.ui.widgets.frames import ElidedLabel, framed, split
-from studio.ui.widgets.matrix_picture import matrix_picture
-from studio.ui.widgets.messages_panel import MessagesPanel
-from studio.ui.widgets.result_views import ResultViews
-from studio.ui.widgets.run_page import RunPage
+from studio.ui.widgets.results.evaluate_now import EvaluateNow
+from studio.ui.widgets.results.matrix_picture import matrix_picture
+from studio.ui.widgets.results.messages_panel import MessagesPanel
+from studio.ui.widgets.results.result_views import ResultViews
 from studio.ui.widgets.save_menu import SaveMenu
+from studio.ui.widgets.window.run_page import RunPage
 
 _FIGURES = {
     "accuracy": ("Test accuracy", "Share of test messages predicted right, with its 95 % interval (Wilson)"),

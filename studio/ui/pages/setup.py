@@ -20,14 +20,14 @@ from studio.core.words import size
 from studio.supervise.gauges import MemorySample
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import allow, button, primary_button, text_label
-from studio.ui.widgets.dataset_picker import SAMPLE, DatasetPicker
 from studio.ui.widgets.fields import default_of
-from studio.ui.widgets.method_selector import KINDS, MethodSelector
-from studio.ui.widgets.model_picker import ModelPicker
-from studio.ui.widgets.prompt_card import PromptCard
-from studio.ui.widgets.run_file_dialog import RunFileDialog
-from studio.ui.widgets.settings_form import SettingsForm
-from studio.ui.widgets.source_menu import RecentSources
+from studio.ui.widgets.setup.dataset_picker import SAMPLE, DatasetPicker
+from studio.ui.widgets.setup.method_selector import KINDS, MethodSelector
+from studio.ui.widgets.setup.model_picker import ModelPicker
+from studio.ui.widgets.setup.prompt_card import PromptCard
+from studio.ui.widgets.setup.run_file_dialog import RunFileDialog
+from studio.ui.widgets.setup.settings_form import SettingsForm
+from studio.ui.widgets.setup.source_menu import RecentSources
 
 TWO_COLUMNS_FROM = 1180
 _DELAY_MS = 120

@@ -20,13 +20,13 @@ from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import Badge, ErrorPanel, Tone, allow, button, named, primary_button
 from studio.ui.widgets.frames import ElidedLabel, framed, split
 from studio.ui.widgets.job_progress import JobProgress
-from studio.ui.widgets.log_view import LogView
-from studio.ui.widgets.run_facts import RunFacts
-from studio.ui.widgets.run_page import RunPage
+from studio.ui.widgets.training.log_view import LogView
+from studio.ui.widgets.training.run_facts import RunFacts
+from studio.ui.widgets.window.run_page import RunPage
 from studio.ui.words import plain_tooltip
 
 if TYPE_CHECKING:
-    from studio.ui.widgets.training_plots import TrainingPlots
+    from studio.ui.widgets.training.training_plots import TrainingPlots
 
 _REDRAW_MS = 100
 _READING_REDRAW_MS = 500
@@ -167,7 +167,7 @@ class TrainingPage(RunPage):
         return self._body
 
     def _make_plots(self) -> None:
-        from studio.ui.widgets.training_plots import TrainingPlots
+        from studio.ui.widgets.training.training_plots import TrainingPlots
 
         if self.plots is not None:
             return

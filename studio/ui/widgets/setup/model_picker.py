@@ -15,10 +15,10 @@ from studio.core.runs import Home
 from studio.core.words import sentence, size
 from studio.supervise.jobs import Job, run_job
 from studio.ui.widgets.basics import Card, ErrorPanel, named, text_label
-from studio.ui.widgets.known_models import KnownModels
-from studio.ui.widgets.model_download import ModelDownload
-from studio.ui.widgets.model_facts import ModelFacts
-from studio.ui.widgets.model_sources import ModelSources
+from studio.ui.widgets.setup.known_models import KnownModels
+from studio.ui.widgets.setup.model_download import ModelDownload
+from studio.ui.widgets.setup.model_facts import ModelFacts
+from studio.ui.widgets.setup.model_sources import ModelSources
 
 
 class ModelPicker(Card):

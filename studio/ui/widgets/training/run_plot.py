@@ -21,8 +21,8 @@ from studio.ui.models.step_series import Numbers, Series, thinned
 from studio.ui.theme import GRID, SMALL_FONT
 from studio.ui.widgets.basics import named, text_label
 from studio.ui.widgets.flow_layout import FlowLayout
-from studio.ui.widgets.plot_axes import AxisKind, make_axis, set_axis_kind
-from studio.ui.widgets.plot_legend import SYMBOLS, Curve, LegendEntry
+from studio.ui.widgets.training.plot_axes import AxisKind, make_axis, set_axis_kind
+from studio.ui.widgets.training.plot_legend import SYMBOLS, Curve, LegendEntry
 
 _KEYS_TIP = (
     "Drag to move, turn the wheel to zoom, double-click or press Home to see all. Arrow keys move, + and - zoom, "

@@ -17,7 +17,7 @@ from studio.ui.widgets.basics import ErrorPanel, text_label
 from studio.ui.widgets.frames import framed, split
 
 if TYPE_CHECKING:
-    from studio.ui.widgets.training_plots import TrainingPlots
+    from studio.ui.widgets.training.training_plots import TrainingPlots
 
 _REDRAW_MS = 250
 
@@ -63,7 +63,7 @@ class ComparedCurves(QWidget):
         self._redrawing.stop()
 
     def _build(self) -> None:
-        from studio.ui.widgets.training_plots import TrainingPlots
+        from studio.ui.widgets.training.training_plots import TrainingPlots
 
         if self.plots is not None:
             return

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from studio.core.words import percent
-from studio.ui.widgets.plot_legend import Curve
-from studio.ui.widgets.run_plot import RunPlot
+from studio.ui.widgets.training.plot_legend import Curve
+from studio.ui.widgets.training.run_plot import RunPlot
 
 _GB = 2.0**-30
 

@@ -65,7 +65,7 @@ class ProblemList(QWidget):
 
     def _open(self, problem: DataProblem) -> None:
         # Loads pyarrow, which the window's start does not wait for.
-        from studio.ui.widgets.problem_rows_dialog import ProblemRowsDialog
+        from studio.ui.widgets.setup.problem_rows_dialog import ProblemRowsDialog
 
         try:
             dialog = ProblemRowsDialog(problem, Path(problem.rows_file), self)

@@ -11,8 +11,8 @@ from studio.ui import theme
 from studio.ui.models.preview_model import PreviewModel
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named, text_label
-from studio.ui.widgets.intent_bars import SPLIT_COLOURS, IntentBars
-from studio.ui.widgets.problem_list import ProblemList
+from studio.ui.widgets.setup.intent_bars import SPLIT_COLOURS, IntentBars
+from studio.ui.widgets.setup.problem_list import ProblemList
 
 _VIEW_HEIGHT = 24 * GRID
 

@@ -16,13 +16,13 @@ from studio.ui.models.step_series import Series
 from studio.ui.overlays import Overlay
 from studio.ui.theme import GRID, OVERLAYS
 from studio.ui.widgets.basics import button, guard_wheel, named, text_label
-from studio.ui.widgets.detail_plots import DetailPlots
 from studio.ui.widgets.frames import framed, split
-from studio.ui.widgets.linked_plots import LinkedPlots
-from studio.ui.widgets.plot_axes import AxisKind
-from studio.ui.widgets.plot_legend import Curve
-from studio.ui.widgets.plots import loss_plot, score_plot
-from studio.ui.widgets.run_plot import RunPlot
+from studio.ui.widgets.training.detail_plots import DetailPlots
+from studio.ui.widgets.training.linked_plots import LinkedPlots
+from studio.ui.widgets.training.plot_axes import AxisKind
+from studio.ui.widgets.training.plot_legend import Curve
+from studio.ui.widgets.training.plots import loss_plot, score_plot
+from studio.ui.widgets.training.run_plot import RunPlot
 
 XAxis = Literal["step", "epoch", "time"]
 _X_AXES: dict[XAxis, tuple[str, AxisKind, str]] = {

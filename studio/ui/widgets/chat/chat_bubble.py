@@ -17,7 +17,7 @@ from studio.ui import theme
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import button, named, text_label
 from studio.ui.widgets.frames import ElidedLabel
-from studio.ui.widgets.probability_bars import ProbabilityBars
+from studio.ui.widgets.results.probability_bars import ProbabilityBars
 
 _PADDING = GRID + GRID // 2
 _WIDEST = 80 * GRID

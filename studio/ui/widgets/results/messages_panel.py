@@ -15,8 +15,8 @@ from studio.ui.models.messages_model import MessageFilter, MessagesModel
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import button, named, search_field, text_label
 from studio.ui.widgets.frames import ElidedLabel, split
-from studio.ui.widgets.message_detail import MessageDetail
-from studio.ui.widgets.messages_table import MessagesTable
+from studio.ui.widgets.results.message_detail import MessageDetail
+from studio.ui.widgets.results.messages_table import MessagesTable
 
 
 class MessagesPanel(QWidget):

@@ -18,7 +18,7 @@ from studio.ui import theme
 from studio.ui.models.runs_model import OVERLAY_ROLE, STATE_WORDS, SUMMARY_ROLE, RunsFilter, RunsModel, source_name
 from studio.ui.theme import GRID, SMALL_FONT
 from studio.ui.widgets.basics import button, search_field, text_label
-from studio.ui.widgets.run_list import RunList
+from studio.ui.widgets.window.run_list import RunList
 
 _ROW = 7 * GRID
 # (colour, filled): a hollow dot is a run without an end.

@@ -30,7 +30,7 @@ from studio.core.words import counted, percent
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID, OVERLAYS
 from studio.ui.widgets.basics import ErrorPanel, allow, button, named, search_field, text_label
-from studio.ui.widgets.compared_curves import ComparedCurves
+from studio.ui.widgets.compare.compared_curves import ComparedCurves
 from studio.ui.widgets.frames import split
 from studio.ui.widgets.grid_view import GridView
 

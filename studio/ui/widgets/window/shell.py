@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 from studio.core.help import exists, place_of
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import ErrorPanel, named
-from studio.ui.widgets.help_panel import HelpPanel
+from studio.ui.widgets.window.help_panel import HelpPanel
 from studio.ui.words import plain_tooltip
 
 _ROOM_FOR_BOTH = 148 * GRID

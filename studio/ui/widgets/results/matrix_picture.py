@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication
 from studio.ui import theme
 from studio.ui.models.confusion_model import ConfusionModel
 from studio.ui.theme import GRID, SMALL_FONT
-from studio.ui.widgets.confusion_view import blend, readable_on
+from studio.ui.widgets.results.confusion_view import blend, readable_on
 
 _CELL = QSize(5 * GRID, 4 * GRID)
 _MARGIN = 2 * GRID

@@ -8,8 +8,8 @@ from PySide6.QtWidgets import QButtonGroup, QPushButton, QStackedWidget, QVBoxLa
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named
 from studio.ui.widgets.flow_layout import FlowLayout
-from studio.ui.widgets.plots import memory_plot, norm_plot, pace_plot, rate_plot, tokens_plot
-from studio.ui.widgets.run_plot import RunPlot
+from studio.ui.widgets.training.plots import memory_plot, norm_plot, pace_plot, rate_plot, tokens_plot
+from studio.ui.widgets.training.run_plot import RunPlot
 
 _CHOICES = {
     "memory": (memory_plot, "Memory", "Memory of the training process over time, beside the forecast"),

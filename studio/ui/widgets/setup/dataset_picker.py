@@ -19,12 +19,12 @@ from studio.core.run_file import validate_run_config
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, named, text_label
-from studio.ui.widgets.data_views import DataViews
 from studio.ui.widgets.fields import decimal, describe
 from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.paths import PathField
-from studio.ui.widgets.reading_choices import ReadingChoices
-from studio.ui.widgets.source_menu import RecentSources, SourceMenu
+from studio.ui.widgets.setup.data_views import DataViews
+from studio.ui.widgets.setup.reading_choices import ReadingChoices
+from studio.ui.widgets.setup.source_menu import RecentSources, SourceMenu
 
 SAMPLE = "sample"
 _OF_THE_SAMPLE = "The sample has its own columns and test messages. Choose a file to decide."

@@ -22,8 +22,8 @@ from studio.core.words import counted, percent, sentence
 from studio.supervise.tokens import TokenSession
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import ErrorPanel, text_label
-from studio.ui.widgets.message_choice import MessageChoice
-from studio.ui.widgets.token_view import TokenLegend, TokenView, token_words
+from studio.ui.widgets.setup.message_choice import MessageChoice
+from studio.ui.widgets.setup.token_view import TokenLegend, TokenView, token_words
 
 _DELAY_MS = 400
 _ROWS_NAMED = 6

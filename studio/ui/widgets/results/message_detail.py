@@ -10,7 +10,7 @@ from studio.core.words import percent
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import button, named
 from studio.ui.widgets.frames import ElidedLabel
-from studio.ui.widgets.probability_bars import ProbabilityBars
+from studio.ui.widgets.results.probability_bars import ProbabilityBars
 
 
 class MessageDetail(QWidget):

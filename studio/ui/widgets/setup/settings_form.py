@@ -14,11 +14,11 @@ from studio.core.memory import ModelDescription
 from studio.core.presets import Preset
 from studio.core.words import METHOD_NAMES
 from studio.ui.theme import GRID
-from studio.ui.widgets.advanced_settings import AdvancedSettings, advanced_fields
 from studio.ui.widgets.basics import Card, allow, named, text_label
 from studio.ui.widgets.fields import Field, decimal, optional_number, whole
-from studio.ui.widgets.preset_row import PresetRow
-from studio.ui.widgets.rank_choice import RankChoice
+from studio.ui.widgets.setup.advanced_settings import AdvancedSettings, advanced_fields
+from studio.ui.widgets.setup.preset_row import PresetRow
+from studio.ui.widgets.setup.rank_choice import RankChoice
 
 _ADAPTER_ONLY = ("method.rank", "method.alpha", "method.dropout", "method.target_modules")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, Signal
 
-from studio.ui.widgets.run_plot import RunPlot
+from studio.ui.widgets.training.run_plot import RunPlot
 
 
 class LinkedPlots(QObject):

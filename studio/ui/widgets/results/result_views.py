@@ -11,8 +11,8 @@ from studio.ui.models.confusion_model import ConfusionModel, Mode, Scope
 from studio.ui.models.scores_model import INTENT_COLUMNS, PAIR_COLUMNS, intent_rows, pair_rows
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named
-from studio.ui.widgets.confusion_view import ConfusionView, HeatLegend
-from studio.ui.widgets.scores_table import ScoresTable
+from studio.ui.widgets.results.confusion_view import ConfusionView, HeatLegend
+from studio.ui.widgets.results.scores_table import ScoresTable
 
 _VIEWS = {
     "matrix": ("Matrix", "The confusion matrix: true intents down, predicted ones across"),

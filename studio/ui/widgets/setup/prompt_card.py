@@ -13,7 +13,7 @@ from studio.ui import theme
 from studio.ui.theme import GRID, code_font
 from studio.ui.widgets.basics import Card, named, text_label
 from studio.ui.widgets.fields import Field, choice, paragraph, whole
-from studio.ui.widgets.token_inspector import TokenInspector
+from studio.ui.widgets.setup.token_inspector import TokenInspector
 
 _SIDE_BY_SIDE_FROM = 640
 _TEXT_HEIGHT = 10 * GRID

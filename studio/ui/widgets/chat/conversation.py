@@ -10,7 +10,7 @@ from studio.core.chat_history import Exchange, History
 from studio.core.words import counted
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import button, named, text_label
-from studio.ui.widgets.chat_bubble import ExchangeRow
+from studio.ui.widgets.chat.chat_bubble import ExchangeRow
 
 _CHIP_CHARACTERS = 72
 _SHOWN = 12

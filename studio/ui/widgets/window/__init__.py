@@ -1,0 +1,1 @@
+"""Widgets of the window itself: its frame, the list of runs, help, and dialogs about runs."""
