@@ -177,8 +177,10 @@ def check_settings(folder: Path, told_as: str) -> None:
 
 
 def _is_causal(settings: dict[str, Any]) -> bool:
-    kind = settings.get("model_type")
-    return isinstance(kind, str) and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    kind, architectures = settings.get("model_type"), settings.get("architectures")
+    # BERT and its like are in the table too, as they can be made into decoders; saved for filling gaps they are none.
+    fills_gaps = isinstance(architectures, list) and any(str(name).endswith("ForMaskedLM") for name in architectures)
+    return isinstance(kind, str) and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not fills_gaps
 
 
 def _is_usable(snapshot: Path) -> bool:

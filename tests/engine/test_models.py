@@ -88,6 +88,10 @@ NOT_A_BASE: dict[str, tuple[Damage, str]] = {
     "settings in no encoding": (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe\x00{"), "cannot be read"),
     "settings that are a folder": (folder_for_settings, "no config.json"),
     "an encoder": (lambda folder: change(folder, model_type="vit"), "no causal language model"),
+    "one that fills gaps": (
+        lambda folder: change(folder, model_type="bert", architectures=["BertForMaskedLM"]),
+        "no causal language model",
+    ),
     "no type": (lambda folder: change(folder, model_type=None), "no causal language model"),
     "a strange type": (lambda folder: change(folder, model_type=["llama"]), "no causal language model"),
     "an unknown type": (lambda folder: change(folder, model_type="llama-9000"), "no causal language model"),

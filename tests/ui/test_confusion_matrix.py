@@ -115,7 +115,28 @@ class TestMatrix:
         view = page._views.matrix
         whole = view.horizontalHeader().length()
         assert whole <= view.viewport().width()
-        assert view.columnWidth(0) <= 5 * GRID
+        assert 3 * GRID <= view.columnWidth(0) <= 8 * GRID
+        assert 4 * GRID <= view.rowHeight(0) <= 6 * GRID
+
+    def test_few_intents_use_the_room(self, page: ResultsPage, home: Home) -> None:
+        """Cells and names grow with it, and give it back."""
+        run = OpenRun(make_run(home, intents=6, final=finished()))
+        page.resize(1400, 1000)
+        page.show_run(run)
+        view = page._views.matrix
+        long = "a_name_that_is_much_longer_than_the_names_of_intents_mostly_are"
+        view.confusion.labels[0] = long
+        page.resize(1500, 1000)
+        assert (view.columnWidth(0), view.rowHeight(0)) == (8 * GRID, 6 * GRID)
+        assert view.verticalHeader().width() > 18 * GRID
+        assert view.horizontalHeader().height() > 15 * GRID
+        assert view.verticalScrollBar().maximum() == view.horizontalScrollBar().maximum() == 0
+        for height in range(700, 800, 7):  # where the names of columns take just what the rows leave
+            page.resize(1500, height)
+            assert view.verticalScrollBar().maximum() == 0
+        page.resize(900, 600)
+        assert view.verticalHeader().width() <= view.width() - 6 * view.columnWidth(0)
+        assert view.horizontalScrollBar().maximum() == 0
 
     def test_all_names_stay_in_sight_while_scrolling(self, page: ResultsPage, home: Home) -> None:
         page.show_run(OpenRun(make_run(home, intents=MANY, final=finished())))

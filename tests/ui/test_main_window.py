@@ -82,7 +82,7 @@ def test_the_bottom_bar_shows_step_and_forecast(window: MainWindow, the_worker_i
     the_worker_is(TRAINS_UNTIL_STOPPED)
     window.train(RunConfig())
     qtbot.waitUntil(lambda: window.bottom.step.text() == "step 1/10", timeout=20_000)
-    assert window.bottom.eta.text() == "ETA 0:18"
+    assert window.bottom.eta.text() == "0:18 left"
     window.gauge.sampled.emit(MemorySample("RAM", 8 * GIB, GIB, 2 * GIB, 5 * GIB, 8 * GIB, 3 * GIB, GIB))
     assert window.bottom.memory.text() == "3.0 of 8.0 GB"
     assert "forecast peak of the run, 1.0 GB" in window.bottom.gauge.toolTip()

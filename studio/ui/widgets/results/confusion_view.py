@@ -24,7 +24,9 @@ SHADES = 64
 _FEW = 20
 _NARROWEST = 3 * GRID
 """Wide enough for three digits."""
+_LARGEST = QSize(8 * GRID, 6 * GRID)
 _HEADER_WIDTH, _HEADER_HEIGHT = 18 * GRID, 15 * GRID
+"""What names get at least, if they are that long; more where the cells leave room."""
 _HELP = (
     "Choose a cell, a row name or a column name to see its messages. Arrows move; Shift+Space takes the row, "
     "Ctrl+Space the column, Escape everything."
@@ -97,7 +99,7 @@ class ConfusionView(QTableView):
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         super().resizeEvent(event)
-        self._fit_columns()
+        self._fit_cells()
 
     def updateGeometries(self) -> None:  # noqa: N802
         super().updateGeometries()
@@ -105,17 +107,23 @@ class ConfusionView(QTableView):
         self._corner.setGeometry(frame, frame, self.verticalHeader().width(), self.horizontalHeader().height())
 
     def _fit(self) -> None:
-        self.verticalHeader().setDefaultSectionSize(4 * GRID if len(self.confusion.labels) <= _FEW else 3 * GRID)
         self.scope = EVERYTHING
         self.updateGeometries()
-        self._fit_columns()
+        self._fit_cells()
 
-    def _fit_columns(self) -> None:
-        """As wide as is comfortable, or narrower where that shows the whole matrix."""
+    def cell(self) -> QSize:
+        """A comfortable cell; where there are few intents it grows with the room, up to ``_LARGEST``."""
+        return QSize(5 * GRID, 4 * GRID) if len(self.confusion.labels) <= _FEW else QSize(4 * GRID, 3 * GRID)
+
+    def _fit_cells(self) -> None:
+        """As large as is comfortable, or narrower where that shows the whole matrix."""
         labels = max(1, len(self.confusion.labels))
-        widest = 5 * GRID if labels <= _FEW else 4 * GRID
-        whole = self.viewport().width() // labels
-        self.horizontalHeader().setDefaultSectionSize(min(widest, whole) if whole >= _NARROWEST else widest)
+        wide, high = self.viewport().width() // labels, self.viewport().height() // labels
+        cell = self.cell()
+        largest = _LARGEST if labels <= _FEW else cell
+        columns = cell.width() if wide < _NARROWEST else min(wide, largest.width())
+        self.horizontalHeader().setDefaultSectionSize(columns)
+        self.verticalHeader().setDefaultSectionSize(max(cell.height(), min(high, largest.height())))
 
     def _recolour(self) -> None:
         low, high = QColor(theme.current().heat_low), QColor(theme.current().heat_high)
@@ -172,11 +180,12 @@ class _Header(QHeaderView):
         names = self._view.confusion.labels
         metrics = QFontMetrics(self._small())
         longest = max((metrics.horizontalAdvance(name) for name in names), default=0) + 2 * GRID
-        return (
-            QSize(0, max(5 * GRID, min(_HEADER_HEIGHT, longest)))
-            if self._upright
-            else QSize(max(10 * GRID, min(_HEADER_WIDTH, longest)), 0)
-        )
+        cell = self._view.cell()
+        frame = 2 * self._view.frameWidth()
+        spare = self._view.size() - QSize(len(names) * cell.width() + frame, len(names) * cell.height() + frame)
+        if self._upright:
+            return QSize(0, max(5 * GRID, min(longest, max(_HEADER_HEIGHT, spare.height()))))
+        return QSize(max(10 * GRID, min(longest, max(_HEADER_WIDTH, spare.width()))), 0)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         super().mouseMoveEvent(event)

@@ -147,7 +147,7 @@ class BottomBar(QWidget):
         self._tell(
             sentence(run.stage.stage) if run.stage else "",
             f"step {run.step:,}/{run.total_steps:,}" if run.total_steps else "",
-            f"ETA {duration(run.eta)}" if run.eta is not None else "",
+            f"{duration(run.eta)} left" if run.eta is not None else "",
         )
 
     def _tell(self, stage: str = "", step: str = "", eta: str = "") -> None:
