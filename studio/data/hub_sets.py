@@ -24,7 +24,7 @@ from studio.core.files import write_atomically
 from studio.core.words import listed, nearest, size
 from studio.data.folders import SPLIT_WORDS
 from studio.data.hub import Repository, cached_snapshot, fetch, look_up
-from studio.data.origins import Progress
+from studio.data.progress import Progress
 from studio.data.records import class_names
 from studio.data.tables import KINDS, SourceTable, kind_of, load_table
 

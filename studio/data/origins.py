@@ -12,23 +12,13 @@ from studio.core.errors import StudioError
 from studio.core.events import SplitName
 from studio.core.paths import as_typed
 from studio.data.folders import split_files
+from studio.data.progress import Progress, never, silent
 from studio.data.tables import SourceTable, load_table
 
 SAMPLE = "sample"
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 Tables = Mapping[SplitName, Sequence[SourceTable]]
 """The tables of each split, "train" always: one, or the shards that it was cut into."""
-Progress = Callable[[str, int, int], None]
-"""Told a stage, and how much of how much is done; a total of 0 is unknown."""
-
-
-def silent(_stage: str, _done: int, _total: int) -> None:
-    """For those who show no progress."""
-
-
-def never() -> bool:
-    """For those whom nobody asks to stop."""
-    return False
 
 
 def open_dataset(dataset: DatasetConfig, progress: Progress = silent, should_stop: Callable[[], bool] = never) -> Tables:

@@ -20,7 +20,8 @@ from studio.core.runs import RunFolder
 from studio.core.words import counted, listed, nearest
 from studio.data.checks import check_examples, check_overlap, check_sizes
 from studio.data.examples import Example, Problem
-from studio.data.origins import Progress, Tables, never, open_dataset, silent
+from studio.data.origins import Tables, open_dataset
+from studio.data.progress import Progress, never, silent
 from studio.data.set_aside import limited, set_aside
 from studio.data.sources import examples_of, names_of_labels
 from studio.data.tables import SourceTable

@@ -11,8 +11,8 @@ from studio.core.errors import StudioError
 from studio.core.generation import Speaker
 from studio.core.runs import Home, RunFolder
 from studio.core.words import size
+from studio.data.progress import Progress
 from studio.engine.checkpoints import verify_checkpoint
-from studio.engine.conversion import Progress
 from studio.engine.exactness import prepare_for_prediction
 from studio.engine.methods import load_method_base
 from studio.engine.models import base_folder

@@ -12,8 +12,6 @@ from filelock import FileLock
 
 from studio.core.files import write_json
 
-Progress = Callable[[str, int, int], None]
-"""Told the stage, and how much of how much is done (0 of 0 when that is not known)."""
 SOURCE = "source.json"
 """What a folder was converted from. Written last, so a folder without it is no model."""
 

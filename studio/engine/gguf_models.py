@@ -15,7 +15,8 @@ from studio.core.bases import GGUF_SUFFIX
 from studio.core.errors import StudioError
 from studio.core.failures import is_out_of_memory
 from studio.core.files import write_json
-from studio.engine.conversion import SOURCE, Progress, convert_once, save_as_hugging_face
+from studio.data.progress import Progress
+from studio.engine.conversion import SOURCE, convert_once, save_as_hugging_face
 
 # Entries of that table that are no architecture, and those whose models are no causal language models with a cache.
 _NO_LANGUAGE_MODELS = {"general", "tokenizer", "t5", "umt5", "mamba"}

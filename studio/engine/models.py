@@ -22,8 +22,8 @@ from studio.core.paths import as_typed
 from studio.core.runs import Home
 from studio.core.starter import STARTER, STARTER_LICENCE, base_name
 from studio.core.words import listed
+from studio.data.progress import Progress
 from studio.engine.classify import SUPPORTED, check_cache, predicting
-from studio.engine.conversion import Progress
 from studio.engine.devices import Compute
 from studio.engine.gguf_models import gguf_folder
 from studio.engine.hub_models import cached_base, check_names, check_settings, missing_shards, resolved

@@ -17,12 +17,12 @@ from studio.core.generation import GenerationEnd, GenerationSettings
 from studio.core.labels import LabelSet
 from studio.core.metrics import accuracy, confusion_counts, macro_f1, wilson_interval
 from studio.core.runs import Home, RunFolder
+from studio.data.progress import Progress
 from studio.data.prompts import PromptEncoder
 from studio.data.sources import Example
 from studio.data.splits import read_split
 from studio.engine.checkpoints import verify_checkpoint
 from studio.engine.classify import classify
-from studio.engine.conversion import Progress
 from studio.engine.devices import Compute, choose_compute
 from studio.engine.exactness import in_fp32, prepare_for_prediction
 from studio.engine.generate import TextStream, generate

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from studio.core.errors import StudioError
 from studio.core.starter import TERMS
-from studio.engine.conversion import Progress, convert_once, save_as_hugging_face
+from studio.data.progress import Progress
+from studio.engine.conversion import convert_once, save_as_hugging_face
 
 PARTS = 4
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
