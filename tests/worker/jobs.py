@@ -106,7 +106,7 @@ def work(command: Command, act: Callable[[WorkerProcess, Event], object] | None 
 
 
 def _hear(process: WorkerProcess, act: Callable[[WorkerProcess, Event], object] | None) -> list[Event]:
-    events = []
+    events: list[Event] = []
     for event in process.events():
         if not isinstance(event, Heartbeat):  # one may still come after the last word
             events.append(event)
