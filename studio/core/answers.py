@@ -106,12 +106,12 @@ SPARE_BYTES = 2**28
 
 
 class MissingFiles(BaseModel):
-    """What a download of a hub model would fetch. All in bytes."""
+    """What a download from the hub would fetch. All in bytes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     total: int
-    """Everything of the model that is used here."""
+    """Everything of the model or data set that is used here."""
     missing: int
     """What is not on this computer yet; less than ``total`` after a download that was cancelled or broke off."""
     free: int
@@ -121,6 +121,13 @@ class MissingFiles(BaseModel):
     def fits(self) -> bool:
         """Whether there is room for it. The disk that it goes to holds everything else of the person too."""
         return self.free >= self.missing + SPARE_BYTES
+
+
+class DownloadOffered(EventBase):
+    """Answer to ``InspectData``: the data set is not on this computer, and larger than may be fetched without asking."""
+
+    event: Literal["download_offered"] = "download_offered"
+    missing: MissingFiles
 
 
 class ModelDescribed(EventBase):

@@ -31,13 +31,15 @@ class LabelledMessage(BaseModel):
 class InspectData(_Command):
     """Read a data set and answer with ``DataInspected``. ``preview_rows`` bounds the rows sent back.
 
-    The rows behind each problem are written to ``rows_folder``, an existing folder, when it is given.
+    The rows behind each problem are written to ``rows_folder``, an existing folder, when it is given. Where more than
+    ``largest_download`` bytes of a hub data set are missing, nothing is fetched and the answer is ``DownloadOffered``.
     """
 
     command: Literal["inspect_data"] = "inspect_data"
     dataset: DatasetConfig
     preview_rows: int = 100
     rows_folder: str | None = None
+    largest_download: int | None = None
 
 
 class DescribeModel(_Command):

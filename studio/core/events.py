@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter
 
 from studio.core.answers import (
     DataInspected,
+    DownloadOffered,
     DownloadProgressed,
     Exported,
     Forecasted,
@@ -188,6 +189,7 @@ Event = Annotated[
     | Finished
     | Failed
     | DataInspected
+    | DownloadOffered
     | ModelDescribed
     | DownloadProgressed
     | ModelsListed

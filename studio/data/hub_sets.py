@@ -8,7 +8,6 @@ read by ``tables``, because that library turns the labels None, NA and 001 into 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from studio.core.errors import StudioError
 from studio.core.events import SplitName
 from studio.core.files import write_atomically
 from studio.core.words import listed, nearest, size
+from studio.data.downloads import DownloadMeter, Downloads, DownloadTooLargeError
 from studio.data.folders import SPLIT_WORDS
-from studio.data.hub import Repository, cached_snapshot, fetch, look_up
+from studio.data.hub import cached_snapshot, fetch, look_up, missing_files
 from studio.data.progress import Progress
 from studio.data.records import class_names
 from studio.data.tables import KINDS, SourceTable, kind_of, load_table
@@ -32,20 +32,25 @@ _LARGEST = 2 * 2**30
 _DESCRIPTIONS = ("README.md", "dataset_infos.json", ".huggingface.yaml")
 _WHOLE = ".finetune-studio-whole"
 """Beside the files in the cache once all of them are there: other programs fetch a part of a data set into the same folder."""
-_REPORT_SECONDS = 0.25
 _CONVERTED = "refs/convert/parquet"
 """The branch in which the hub keeps a Parquet copy of data that a script would have to make."""
 
 
 def open_hub_dataset(
-    id: str, dataset: DatasetConfig, wanted: Sequence[SplitName], progress: Progress, should_stop: Callable[[], bool]
+    id: str,
+    dataset: DatasetConfig,
+    wanted: Sequence[SplitName],
+    progress: Progress,
+    should_stop: Callable[[], bool],
+    downloads: Downloads,
 ) -> dict[SplitName, list[SourceTable]]:
     """The tables of the splits, "train" always. What is in the cache is taken from there, without a network.
 
     Raises StudioError when there is no such data set, configuration or training split, when the hub cannot be reached or
-    does not show it, and for files that cannot be read; InterruptedByUserError when asked to stop.
+    does not show it, and for files that cannot be read; DownloadTooLargeError when more is missing than ``downloads``
+    allows; InterruptedByUserError when asked to stop.
     """
-    folder, problems = _bring(id, dataset.revision, progress, should_stop)
+    folder, problems = _bring(id, dataset.revision, progress, should_stop, downloads)
     progress("reading the data", 0, 0)
     files, names = _described(id, folder, dataset.config)
     splits: dict[SplitName, list[Path]] = {}
@@ -65,12 +70,14 @@ def open_hub_dataset(
     return tables
 
 
-def _bring(id: str, revision: str | None, progress: Progress, should_stop: Callable[[], bool]) -> tuple[Path, list[str]]:
+def _bring(
+    id: str, revision: str | None, progress: Progress, should_stop: Callable[[], bool], downloads: Downloads
+) -> tuple[Path, list[str]]:
     """The folder in the cache, downloaded if it is not all there, and what is to be told of it."""
     if (whole := cached_snapshot(id, _WHOLE, "dataset", revision)) is not None:
         return whole, []
     try:
-        return _download(id, revision, progress, should_stop), []
+        return _download(id, revision, progress, should_stop, downloads), []
     except StudioError as error:
         if error.kind not in ("no_network", "offline", "hub_down", "hub_busy") or (folder := _cached(id, revision)) is None:
             raise
@@ -91,7 +98,7 @@ def _tables(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if kind_of(path) in KINDS and path.name not in _DESCRIPTIONS]
 
 
-def _download(id: str, revision: str | None, progress: Progress, should_stop: Callable[[], bool]) -> Path:
+def _download(id: str, revision: str | None, progress: Progress, should_stop: Callable[[], bool], downloads: Downloads) -> Path:
     progress("asking the Hugging Face hub", 0, 0)
     repository = look_up(id, "dataset", revision)
     names = [file.name for file in repository.files if file.name in _DESCRIPTIONS or kind_of(Path(file.name)) in KINDS]
@@ -106,24 +113,14 @@ def _download(id: str, revision: str | None, progress: Progress, should_stop: Ca
             f"The data set {id} takes {size(chosen.total)}, which is more than the {size(_LARGEST)} that are read.",
             "Download the part that you want to train on, and open that file or folder.",
         )
-    folder = fetch(chosen, _Meter(chosen, progress).report, should_stop)
+    if downloads.largest is not None and (missing := missing_files(chosen)).missing > downloads.largest:
+        raise DownloadTooLargeError(id, missing)
+    progress("downloading the data set", 0, 0)
+    meter = DownloadMeter(chosen.total, downloads.told)
+    folder = fetch(chosen, meter.report, should_stop)
+    meter.tell()
     write_atomically(folder / _WHOLE, "")
     return folder
-
-
-class _Meter:
-    """Adds the files of a download up; in kB, because a bar counts no further than 2³¹."""
-
-    def __init__(self, repository: Repository, progress: Progress) -> None:
-        self._total, self._progress = repository.total, progress
-        self._done: dict[str, int] = {}
-        self._told = 0.0
-
-    def report(self, file: str, done: int) -> None:
-        self._done[file] = done
-        if time.monotonic() - self._told >= _REPORT_SECONDS:
-            self._told = time.monotonic()
-            self._progress("downloading the data set (kB)", sum(self._done.values()) // 1024, max(1, self._total // 1024))
 
 
 def _described(id: str, folder: Path, config: str | None) -> tuple[dict[str, list[Path]], dict[str, list[str]]]:

@@ -11,6 +11,7 @@ from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import SplitName
 from studio.core.paths import as_typed
+from studio.data.downloads import Downloads
 from studio.data.folders import split_files
 from studio.data.progress import Progress, never, silent
 from studio.data.tables import SourceTable, load_table
@@ -21,10 +22,16 @@ Tables = Mapping[SplitName, Sequence[SourceTable]]
 """The tables of each split, "train" always: one, or the shards that it was cut into."""
 
 
-def open_dataset(dataset: DatasetConfig, progress: Progress = silent, should_stop: Callable[[], bool] = never) -> Tables:
+def open_dataset(
+    dataset: DatasetConfig,
+    progress: Progress = silent,
+    should_stop: Callable[[], bool] = never,
+    downloads: Downloads = Downloads(),  # noqa: B008  # it cannot change
+) -> Tables:
     """Read every file of a data set. A split that ``dataset`` names a file for is taken from there.
 
-    A data set of the hub is downloaded unless it is in the cache; ``should_stop`` is asked meanwhile. Raises StudioError.
+    A data set of the hub is downloaded unless it is in the cache, as far as ``downloads`` allows; ``should_stop`` is asked
+    meanwhile. Raises StudioError.
     """
     named: dict[SplitName, list[Path]] = {}
     if dataset.validation is not None:
@@ -35,7 +42,7 @@ def open_dataset(dataset: DatasetConfig, progress: Progress = silent, should_sto
     if (id := hub_id(dataset.source)) is not None:
         from studio.data.hub_sets import open_hub_dataset  # a file's preview does not wait for the hub's libraries
 
-        found = open_hub_dataset(id, dataset, wanted, progress, should_stop)
+        found = open_hub_dataset(id, dataset, wanted, progress, should_stop, downloads)
         _refuse_same_file(named)
         return found | _load(named, dataset)
     progress("reading the data", 0, 0)

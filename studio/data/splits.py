@@ -19,6 +19,7 @@ from studio.core.events import SplitName
 from studio.core.runs import RunFolder
 from studio.core.words import counted, listed, nearest
 from studio.data.checks import check_examples, check_overlap, check_sizes
+from studio.data.downloads import Downloads
 from studio.data.examples import Example, Problem
 from studio.data.origins import Tables, open_dataset
 from studio.data.progress import Progress, never, silent
@@ -48,9 +49,14 @@ class Splits:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
-def load_splits(dataset: DatasetConfig, progress: Progress = silent, should_stop: Callable[[], bool] = never) -> Splits:
+def load_splits(
+    dataset: DatasetConfig,
+    progress: Progress = silent,
+    should_stop: Callable[[], bool] = never,
+    downloads: Downloads = Downloads(),  # noqa: B008  # it cannot change
+) -> Splits:
     """Read, check and split a data set. Raises StudioError."""
-    return split_tables(dataset, open_dataset(dataset, progress, should_stop))
+    return split_tables(dataset, open_dataset(dataset, progress, should_stop, downloads))
 
 
 def split_tables(dataset: DatasetConfig, tables: Tables) -> Splits:

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from studio.core.answers import (
     DataInspected,
+    DownloadOffered,
     Exported,
     Forecasted,
     ModelDescribed,
@@ -37,7 +38,10 @@ from studio.core.wire import WORKER_COMMAND, decode_event, encode
 from studio.supervise.crashes import explain_crash
 
 # These end a job. The others answer one question of several: enough when the process then ends in good order.
-LAST_WORDS = (Finished, Failed, DataInspected, ModelDescribed, ModelsListed, Forecasted, Exported, RunsCompared, ReportWritten)
+LAST_WORDS = (
+    *(Finished, Failed, DataInspected, DownloadOffered, ModelDescribed, ModelsListed, Forecasted, Exported),
+    *(RunsCompared, ReportWritten),
+)
 _PARTIAL_ANSWERS = (Predicted, TokenGenerated, NoAnswer, ModelLoaded, TokensInspected)
 _CHUNK = 65536
 _TAIL_BYTES = 32768

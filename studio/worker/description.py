@@ -10,6 +10,7 @@ from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
 from studio.core.memory import ModelDescription
 from studio.core.runs import Home
+from studio.data.downloads import Downloads
 from studio.data.hub import missing_files
 from studio.data.prompts import PromptEncoder
 from studio.data.splits import load_splits
@@ -51,7 +52,7 @@ def forecast(command: Command, channel: Channel) -> None:
     assert isinstance(command, Forecast)
     progress = channel.stage
     config = command.config
-    splits = load_splits(config.dataset, channel.stage, lambda: channel.stop.requested)
+    splits = load_splits(config.dataset, channel.stage, lambda: channel.stop.requested, Downloads(channel.emit))
     compute = choose_compute(config.device, config.training.precision, config.training.threads)
     bring_base(config.model, channel)
     folder = base_folder(config.model, Home(Path(command.home)), progress)

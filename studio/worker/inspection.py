@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from studio.core.answers import DataInspected
+from studio.core.answers import DataInspected, DownloadOffered
 from studio.core.commands import InspectData
 from studio.core.data_problems import DataProblem
 from studio.core.errors import StudioError
 from studio.core.problem_rows import ROWS_LISTED, ProblemRow, write_problem_rows
+from studio.data.downloads import Downloads, DownloadTooLargeError
 from studio.data.examples import Example, Problem
 from studio.data.origins import open_dataset
 from studio.data.prompts import Encoded
@@ -22,8 +23,13 @@ _CELL, _COLUMNS, _LONGEST = 500, 50, 20_000
 
 
 def inspect_data(command: InspectData, channel: Channel) -> None:
-    """Answer with ``DataInspected``. Raises StudioError when the data cannot be used."""
-    tables = open_dataset(command.dataset, channel.stage, lambda: channel.stop.requested)
+    """Answer with ``DataInspected``, or ``DownloadOffered``. Raises StudioError when the data cannot be used."""
+    downloads = Downloads(channel.emit, command.largest_download)
+    try:
+        tables = open_dataset(command.dataset, channel.stage, lambda: channel.stop.requested, downloads)
+    except DownloadTooLargeError as error:
+        channel.emit(DownloadOffered(missing=error.missing))
+        return
     channel.stage("checking the data")
     splits = split_tables(command.dataset, tables)
     first = tables["train"][0]

@@ -14,6 +14,7 @@ from studio.core.commands import Command, InspectTokens
 from studio.core.config import RunConfig
 from studio.core.memory import DeviceName, micro_batch_for
 from studio.core.runs import Home
+from studio.data.downloads import Downloads
 from studio.data.prompts import Encoded, PromptEncoder
 from studio.data.sources import Example
 from studio.data.splits import Splits, load_splits
@@ -85,7 +86,8 @@ class _Inspector:
         )
 
     def _read(self, config: RunConfig) -> Splits:
-        return load_splits(config.dataset, self._channel.stage, lambda: self._channel.stop.requested)
+        channel = self._channel
+        return load_splits(config.dataset, channel.stage, lambda: channel.stop.requested, Downloads(channel.emit))
 
     def _tokenizer(self, config: RunConfig, home: str) -> tuple[Path, Any]:
         folder = base_folder(config.model, Home(Path(home)), self._channel.stage)

@@ -18,6 +18,7 @@ from studio.core.resuming import already_training, resumable_checkpoints
 from studio.core.runs import Home, RunFolder
 from studio.core.starter import STARTER, TERMS
 from studio.core.words import counted
+from studio.data.downloads import Downloads
 from studio.data.prompts import PromptEncoder
 from studio.data.splits import Splits, load_splits, read_splits, write_splits
 from studio.engine.checkpoints import forget_later_checkpoints, forget_training, restore_weights, save_checkpoint
@@ -80,7 +81,9 @@ class _Training:
     def train(self) -> None:
         config = self.run.config()
         if self.resumed is None:
-            splits = load_splits(config.dataset, self.channel.stage, lambda: self.channel.stop.requested)
+            splits = load_splits(
+                config.dataset, self.channel.stage, lambda: self.channel.stop.requested, Downloads(self.channel.emit)
+            )
             write_splits(self.run, splits)
         else:
             self.channel.stage("reading the data")

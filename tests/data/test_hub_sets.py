@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from studio.core.answers import DownloadProgressed
 from studio.core.config import DatasetConfig
 from studio.core.errors import InterruptedByUserError, StudioError
 from studio.core.run_file import parse_run_config, validate_run_config
+from studio.data.downloads import Downloads, DownloadTooLargeError
 from studio.data.splits import Splits, load_splits
 from tests.hub_stand_in import TOKEN, HubStandIn, hub
 
@@ -282,16 +284,28 @@ def test_a_card_that_cannot_be_understood_is_told(hub: HubStandIn, tmp_path: Pat
 
 def test_the_way_is_told_and_a_download_can_be_stopped(hub: HubStandIn, tmp_path: Path) -> None:
     hub.add_dataset("mteb/banking77", parquet(tmp_path / "set"))
-    told: list[tuple[str, int, int]] = []
+    stages: list[str] = []
+    told: list[DownloadProgressed] = []
     dataset = DatasetConfig(source="hub:mteb/banking77")
     with pytest.raises(InterruptedByUserError):
-        load_splits(dataset, lambda *stage: told.append(stage), lambda: True)
-    load_splits(dataset, lambda *stage: told.append(stage))
-    stages = [stage for stage, _, _ in told]
-    assert stages[0] == "asking the Hugging Face hub"
-    assert "downloading the data set (kB)" in stages
-    assert stages[-1] == "reading the data"
-    assert all(0 <= done <= total for _, done, total in told)
+        load_splits(dataset, lambda stage, _done, _total: stages.append(stage), lambda: True)
+    load_splits(dataset, lambda stage, _done, _total: stages.append(stage), downloads=Downloads(told.append))
+    assert stages == [*["asking the Hugging Face hub", "downloading the data set"] * 2, "reading the data"]
+    total = sum(path.stat().st_size for path in (tmp_path / "set").rglob("*") if path.is_file())
+    assert told[-1].done == told[-1].total == total
+    assert all(0 <= event.done <= event.total for event in told)
+
+
+def test_more_than_is_allowed_is_not_fetched(hub: HubStandIn, tmp_path: Path) -> None:
+    hub.add_dataset("mteb/banking77", lines(tmp_path / "set"))
+    dataset = DatasetConfig(source="hub:mteb/banking77")
+    total = sum(path.stat().st_size for path in (tmp_path / "set").iterdir())
+    with pytest.raises(DownloadTooLargeError) as caught:
+        load_splits(dataset, downloads=Downloads(largest=total - 1))
+    assert (caught.value.missing.missing, caught.value.missing.total) == (total, total)
+    assert hub.fetched(".jsonl") == []
+    assert len(load_splits(dataset, downloads=Downloads(largest=total)).test) == 6
+    assert len(load_splits(dataset, downloads=Downloads(largest=0)).test) == 6, "all of it is here"
 
 
 def test_a_file_of_one_s_own_stands_in_for_a_split(hub: HubStandIn, tmp_path: Path) -> None:

@@ -7,14 +7,17 @@ from typing import cast
 
 import pytest
 
-from studio.core.answers import DataInspected
+from studio.core.answers import DataInspected, DownloadOffered
 from studio.core.commands import InspectData
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import Event, StageChanged
 from studio.core.wire import decode_event, encode
-from studio.worker.channel import Channel
+from studio.worker.channel import Channel, StopRequest
 from studio.worker.inspection import inspect_data
+from tests.hub_stand_in import HubStandIn, hub
+
+__all__ = ["hub"]
 
 
 class Recorder:
@@ -22,6 +25,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.stop = StopRequest()
 
     def emit(self, event: Event) -> None:
         self.events.append(decode_event(encode(event)))
@@ -60,6 +64,21 @@ def test_answer_tells_columns_counts_and_problems(tmp_path: Path) -> None:
         ("empty", "Left out: 1 row of data.jsonl without an intent.", 1, ""),
         ("few_rows", FEW, 7, ""),
     ]
+
+
+def test_a_large_data_set_of_the_hub_is_offered_and_fetched_when_asked_for(hub: HubStandIn, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.csv").write_text("text,label\n" + "".join(f"m{n},{'ab'[n % 2]}\n" for n in range(40)), "utf-8")
+    hub.add_dataset("people/letters", tmp_path / "set")
+    dataset = DatasetConfig(source="hub:people/letters")
+    recorder = Recorder()
+    inspect_data(InspectData(dataset=dataset, largest_download=100), cast(Channel, recorder))
+    (offer,) = (event for event in recorder.events if not isinstance(event, StageChanged))
+    assert isinstance(offer, DownloadOffered)
+    assert offer.missing.missing > 100
+    assert hub.fetched(".csv") == []
+    assert sum(inspect(dataset).train_counts.values()) > 0
+    assert len(hub.fetched(".csv")) == 1
 
 
 def test_equal_counts_are_ordered_by_name(tmp_path: Path) -> None:

@@ -8,15 +8,18 @@ import pytest
 from PySide6.QtCore import QSettings, Qt
 from pytestqt.qtbot import QtBot
 
-from studio.core.answers import ColumnGuess, DataInspected
+from studio.core.answers import ColumnGuess, DataInspected, DownloadOffered, DownloadProgressed, MissingFiles
 from studio.core.commands import InspectData
 from studio.core.config import DatasetConfig, RunConfig
-from studio.core.events import Failed
+from studio.core.events import Failed, StageChanged
 from studio.ui.pages.setup import SetupPage
+from studio.ui.widgets.setup.dataset_picker import LARGEST_DOWNLOAD, DatasetPicker
 from studio.ui.widgets.setup.source_menu import RecentSources, SourceMenu
-from tests.ui.conftest import FakeJobs, Opened
+from tests.ui.conftest import GIB, FakeJob, FakeJobs, Opened
 from tests.ui.staging import reread
 from tests.ui.widget_walker import cut_texts
+
+MISSING = MissingFiles(total=400 * 2**20, missing=400 * 2**20, free=GIB)
 
 
 @pytest.fixture
@@ -232,3 +235,75 @@ class TestHub:
         qtbot.keyClick(ready.dataset.file.edit, Qt.Key.Key_Return)
         qtbot.waitUntil(lambda: "must be hub: and the data set's id" in ready.dataset.error.message)
         assert not ready.train_button.isEnabled()
+
+
+class TestDownload:
+    """A large data set of the hub is shown with its size; it is fetched when that is asked for."""
+
+    @pytest.fixture
+    def offered(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> DatasetPicker:
+        ready.dataset.file.choose("hub:people/large")
+        assert reread(ready, jobs, qtbot).largest_download == LARGEST_DOWNLOAD
+        jobs.open(InspectData)[0].answer(DownloadOffered(missing=MISSING))
+        return ready.dataset
+
+    def start(self, picker: DatasetPicker, jobs: FakeJobs, qtbot: QtBot) -> FakeJob:
+        qtbot.mouseClick(picker.download.start_button, Qt.MouseButton.LeftButton)
+        (job,) = jobs.open(InspectData)
+        assert isinstance(job.command, InspectData)
+        assert job.command.largest_download is None
+        return job
+
+    def test_the_size_is_shown_before(self, offered: DatasetPicker, ready: SetupPage, jobs: FakeJobs) -> None:
+        assert "400 MB to download. 1.0 GB are free" in offered.download.words.text()
+        assert offered.download.start_button.isVisibleTo(ready)
+        assert not offered.busy.isVisibleTo(ready)
+        assert jobs.open(InspectData) == []
+        ready.refresh()
+        assert "Download the data set first (400 MB); see Dataset." in ready.train_button.toolTip()
+        assert cut_texts(offered) == []
+
+    def test_the_way_is_told_and_then_it_is_read(
+        self, offered: DatasetPicker, ready: SetupPage, jobs: FakeJobs, inspected: DataInspected, qtbot: QtBot
+    ) -> None:
+        job = self.start(offered, jobs, qtbot)
+        assert job.progress is not None
+        job.progress(
+            DownloadProgressed(file="a", done=100 * 2**20, total=MISSING.total, bytes_per_second=2.0**20, seconds_left=300)
+        )
+        assert offered.download.words.text() == "100 MB of 400 MB, 1.0 MB/s, about 5 min 0 s left"
+        assert offered.download.bar.value() == 250
+        assert "The data set is being downloaded." in ready.missing()
+        job.answer(inspected)
+        assert not offered.download.isVisibleTo(ready)
+        assert offered.answer == inspected
+        assert offered.menu.recent.names == ["hub:people/large"]
+
+    def test_cancelled_or_broken_off_it_goes_on(self, offered: DatasetPicker, jobs: FakeJobs, qtbot: QtBot) -> None:
+        job = self.start(offered, jobs, qtbot)
+        assert job.progress is not None
+        job.progress(DownloadProgressed(file="a", done=2**28, total=MISSING.total, bytes_per_second=0.0, seconds_left=None))
+        qtbot.mouseClick(offered.download.cancel_button, Qt.MouseButton.LeftButton)
+        assert not job.active
+        assert "144 MB to download of 400 MB; the rest came earlier" in offered.download.words.text()
+        assert offered.download.start_button.text() == "Continue download"
+        job = self.start(offered, jobs, qtbot)
+        job.answer(Failed(kind="no_network", message="The hub cannot be reached.", remedy="Try again."), failed=True)
+        assert offered.error.message == "The hub cannot be reached."
+        assert offered.download.start_button.isVisibleTo(offered)
+
+    def test_other_data_ends_it(self, offered: DatasetPicker, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
+        job = self.start(offered, jobs, qtbot)
+        offered.file.choose("/other.csv")
+        assert not job.active
+        assert not offered.download.isVisibleTo(ready)
+        assert reread(ready, jobs, qtbot).largest_download == LARGEST_DOWNLOAD
+
+    def test_a_small_one_is_fetched_at_once_with_its_amount(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
+        ready.dataset.file.choose("hub:people/small")
+        reread(ready, jobs, qtbot)
+        (job,) = jobs.open(InspectData)
+        assert job.progress is not None
+        job.progress(StageChanged(stage="downloading the data set"))
+        job.progress(DownloadProgressed(file="a", done=2**20, total=2**22, bytes_per_second=1.0, seconds_left=1.0))
+        assert ready.dataset.busy.stage.text() == "Downloading the data set 1.0 MB of 4.0 MB"

@@ -279,9 +279,8 @@ class OpenRun(QObject):
                     self._write(event, "stage", sentence(event.stage))
                 self.stage = event
             case DownloadProgressed():
-                self.stage = StageChanged(
-                    stage="downloading the model", done=event.done, total=event.total, unit="bytes", elapsed=event.elapsed
-                )
+                what = self.stage.stage if self.stage is not None else "downloading"
+                self.stage = StageChanged(stage=what, done=event.done, total=event.total, unit="bytes", elapsed=event.elapsed)
             case Finished() | Failed() | Crashed():
                 self.final = event
                 self.stage = None

@@ -100,12 +100,7 @@ class SetupPage(QWidget):
         found = []
         if self._running is not None:
             found.append(f"{self._running} is being trained; one run at a time.")
-        if self.dataset.reading:
-            found.append("The data is being read.")
-        elif self.dataset.answer is None:
-            found.append("The data cannot be used yet; see Dataset.")
-        if obstacle := self.model.obstacle():
-            found.append(obstacle)
+        found += [obstacle for obstacle in (self.dataset.obstacle(), self.model.obstacle()) if obstacle]
         _config, problem = self._checked()
         if problem is not None:
             found.append("Some settings are wrong: " + "; ".join(problem.detail.splitlines()) + ".")

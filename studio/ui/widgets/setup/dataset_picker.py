@@ -9,13 +9,14 @@ from pydantic import ValidationError
 from PySide6.QtCore import QTemporaryDir, QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
-from studio.core.answers import DataInspected
+from studio.core.answers import DataInspected, DownloadOffered
 from studio.core.bases import HUB_PREFIX, hub_id
 from studio.core.commands import InspectData
 from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed
 from studio.core.run_file import validate_run_config
+from studio.core.words import size
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, named, text_label
@@ -23,10 +24,13 @@ from studio.ui.widgets.fields import decimal, describe
 from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.paths import PathField
 from studio.ui.widgets.setup.data_views import DataViews
+from studio.ui.widgets.setup.hub_download import HubDownload
 from studio.ui.widgets.setup.reading_choices import ReadingChoices
 from studio.ui.widgets.setup.source_menu import RecentSources, SourceMenu
 
 SAMPLE = "sample"
+LARGEST_DOWNLOAD = 50 * 2**20
+"""Bytes of a hub data set that are fetched as soon as it is named; more is shown first, and fetched when asked for."""
 _OF_THE_SAMPLE = "The sample has its own columns and test messages. Choose a file to decide."
 _DELAY_MS = 250
 
@@ -66,6 +70,18 @@ class DatasetPicker(Card):
     @property
     def reading(self) -> bool:
         return self._timer.isActive() or (self._job is not None and self._job.active)
+
+    def obstacle(self) -> str:
+        """What stands between this data and a run, in words; empty for nothing."""
+        if self.download.running:
+            return "The data set is being downloaded."
+        if self.reading:
+            return "The data is being read."
+        if self.answer is not None:
+            return ""
+        if (missing := self.download.missing) is not None:
+            return f"Download the data set first ({size(missing.missing)}); see Dataset."
+        return "The data cannot be used yet; see Dataset."
 
     def table(self) -> dict[str, Any]:
         """The choices as run.toml's [dataset] has them."""
@@ -146,6 +162,7 @@ class DatasetPicker(Card):
             self._job = None
         self._timer.start()
         self.error.clear()
+        self.download.offer(None)
         self.busy.start()
         self.reading_started.emit()
 
@@ -219,35 +236,57 @@ class DatasetPicker(Card):
         self.views = DataViews()
         self.body.addWidget(self.busy)
         self.body.addWidget(self.error)
+        self.download = HubDownload("dataset", "the data set")
+        self.download.wanted.connect(self._start_download)
+        self.download.cancelled.connect(self._cancel_download)
+        self.body.addWidget(self.download)
         self.body.addWidget(self.views, 1)
         # Takes the room of the views while they are hidden.
         self.body.addStretch(0)
 
-    def _read(self) -> None:
+    def _start_download(self) -> None:
+        self.error.clear()
+        self.download.start()
+        self._read(None)
+        self.reading_started.emit()
+
+    def _cancel_download(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+        self._settle()
+
+    def _read(self, largest_download: int | None = LARGEST_DOWNLOAD) -> None:
         self._next_rows = rows = QTemporaryDir()
         try:
             dataset = validate_run_config({"dataset": self.table()}).dataset
-            command = InspectData(dataset=dataset, rows_folder=rows.path() if rows.isValid() else None)
+            folder = rows.path() if rows.isValid() else None
+            command = InspectData(dataset=dataset, rows_folder=folder, largest_download=largest_download)
             self._job = run_job(self, command, self._succeeded, self._failed, self._hear)
         except StudioError as error:
             self._show_failure(error)
 
     def _hear(self, event: Event) -> None:
-        self.busy.hear(event)
+        if self.download.running:
+            self.download.hear(event)
+        else:
+            self.busy.hear(event)
         self.event_received.emit(event)
 
     def _succeeded(self, event: Event) -> None:
+        if isinstance(event, DownloadOffered):
+            self.answer = None
+            self.download.offer(event.missing)
+            self._settle()
+            return
         assert isinstance(event, DataInspected)
         self.answer = event
         self._rows = self._next_rows
-        self.busy.hide()
+        self.download.offer(None)
         self.error.clear()
         self.reading_choices.show_answer(event)
-        self._allow()
         if self._source != SAMPLE:
             self.menu.recent.add(self._source)
-        self.views.show_answer(event)
-        self.inspected.emit()
+        self._settle()
 
     def _failed(self, event: Event) -> None:
         assert isinstance(event, Failed | Crashed)
@@ -255,11 +294,16 @@ class DatasetPicker(Card):
 
     def _show_failure(self, problem: StudioError | Failed | Crashed) -> None:
         self.answer = None
-        self.busy.hide()
         self.error.show_problem(problem)
         self.reading_choices.show_failure(self._source != SAMPLE)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Show what is known now that no worker is at work."""
+        self.busy.hide()
+        self.download.offer(self.download.missing)
         self._allow()
-        self.views.show_answer(None)
+        self.views.show_answer(self.answer)
         self.inspected.emit()
 
     def _show_source(self) -> None:

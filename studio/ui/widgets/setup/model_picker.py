@@ -15,8 +15,8 @@ from studio.core.runs import Home
 from studio.core.words import sentence, size
 from studio.supervise.jobs import Job, run_job
 from studio.ui.widgets.basics import Card, ErrorPanel, named, text_label
+from studio.ui.widgets.setup.hub_download import HubDownload
 from studio.ui.widgets.setup.known_models import KnownModels
-from studio.ui.widgets.setup.model_download import ModelDownload
 from studio.ui.widgets.setup.model_facts import ModelFacts
 from studio.ui.widgets.setup.model_sources import ModelSources
 
@@ -48,7 +48,7 @@ class ModelPicker(Card):
         self.busy = named(QProgressBar(), "modelBusy", "The model is being read", "How much of this stage is done")
         self.busy.setTextVisible(False)
         self.error = ErrorPanel("modelError", closable=False)
-        self.download = ModelDownload()
+        self.download = HubDownload("model", "the model")
         self.facts = ModelFacts()
         self.body.addWidget(self.sources)
         for widget in (self.hint, self.stage, self.busy, self.error):

@@ -1,4 +1,4 @@
-"""The download of a hub model: how large it is, the button that starts it, how far it is, and the way out."""
+"""The download of a model or data set of the hub: how large it is, the button that starts it, how far it is, and the way out."""
 
 from __future__ import annotations
 
@@ -14,26 +14,33 @@ from studio.ui.widgets.basics import allow, button, named, primary_button, text_
 _STEPS = 1000  # bytes are more than the bar's integers can hold
 
 
-class ModelDownload(QWidget):
+class HubDownload(QWidget):
     """Hidden until something is missing."""
 
     wanted = Signal()
     cancelled = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, object_name: str, what: str) -> None:
+        """``what`` is downloaded, in words: "the model"."""
         super().__init__()
         self.missing: MissingFiles | None = None
         """What a download would still fetch."""
         self.running = False
         self.words = named(
-            text_label("", wrap=True), "downloadWords", "The download", "What is to be downloaded, and how far it is"
+            text_label("", wrap=True),
+            f"{object_name}DownloadWords",
+            f"The download of {what}",
+            f"What of {what} is to be downloaded, and how far it is",
         )
-        self.bar = named(QProgressBar(), "downloadBar", "Progress of the download", "How much of the model is on this computer")
+        self.bar = named(
+            QProgressBar(), f"{object_name}DownloadBar", f"Progress of {what}", f"How much of {what} is on this computer"
+        )
         self.bar.setRange(0, _STEPS)
         self.bar.setTextVisible(False)
-        self.start_button = primary_button("Download", "downloadModel", "Fetch the model into the hub's cache", self.wanted.emit)
-        tip = "Stop the download; what has come is kept, and the next download goes on there"
-        self.cancel_button = button("Cancel", "cancelDownload", tip, self.cancelled.emit)
+        tip = f"Fetch {what} into the hub's cache"
+        self.start_button = primary_button("Download", f"{object_name}Download", tip, self.wanted.emit)
+        tip = f"Stop the download of {what}; what has come is kept, and the next one goes on there"
+        self.cancel_button = button("Cancel", f"{object_name}CancelDownload", tip, self.cancelled.emit)
         row = QHBoxLayout()
         row.setSpacing(2 * GRID)
         row.addWidget(self.words, 1)
