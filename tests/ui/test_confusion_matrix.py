@@ -126,7 +126,7 @@ class TestMatrix:
         view = page._views.matrix
         long = "a_name_that_is_much_longer_than_the_names_of_intents_mostly_are"
         view.confusion.labels[0] = long
-        page.resize(1500, 1000)
+        page.resize(1600, 1000)
         assert (view.columnWidth(0), view.rowHeight(0)) == (8 * GRID, 6 * GRID)
         assert view.verticalHeader().width() > 18 * GRID
         assert view.horizontalHeader().height() > 15 * GRID

@@ -91,11 +91,14 @@ def thinned(x: Series, y: Series, low: float, high: float, buckets: int) -> tupl
     if last - first <= 2 * buckets:
         return xs[first:last].copy(), y.values[first:last].copy()
     if last - first > 2 * buckets * BLOCK:
-        first, last = first // BLOCK, last // BLOCK
+        seen, last = last, min(-(-last // BLOCK), size // BLOCK)
+        rest = y.values[last * BLOCK : seen]  # of a last block that is not whole yet
+        first //= BLOCK
         lows, highs = y.bounds_of_blocks()
         scale = BLOCK
     else:
         lows = highs = y.values
+        rest = y.values[:0]
         scale = 1
     starts = np.unique(np.linspace(first, last, buckets, endpoint=False).astype(np.int64))
     ends = np.append(starts[1:], last)
@@ -103,8 +106,8 @@ def thinned(x: Series, y: Series, low: float, high: float, buckets: int) -> tupl
     shown_x[0::2], shown_x[1::2] = xs[starts * scale], xs[ends * scale - 1]
     shown_y[0::2] = np.fmin.reduceat(lows[:last], starts)
     shown_y[1::2] = np.fmax.reduceat(highs[:last], starts)
-    if scale > 1 and last == size // BLOCK and len(rest := y.values[last * BLOCK : size]):
-        shown_x[-1] = xs[-1]
+    if len(rest):
+        shown_x[-1] = xs[last * BLOCK + len(rest) - 1]
         shown_y[-2], shown_y[-1] = np.fmin(shown_y[-2], np.fmin.reduce(rest)), np.fmax(shown_y[-1], np.fmax.reduce(rest))
     return shown_x, shown_y
 
