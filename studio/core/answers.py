@@ -95,6 +95,8 @@ class DataInspected(EventBase):
     """Rows per intent, most frequent first."""
     validation_counts: dict[str, int]
     test_counts: dict[str, int]
+    drawn: list[Literal["validation", "test"]] = Field(default=["validation", "test"])
+    """The splits that were drawn from the training rows by their share; the others came with the data."""
     longest_text: str
     """The beginning of the message with the most characters; the forecast measures it in tokens."""
     problems: list[DataProblem] = Field(default_factory=list)

@@ -7,9 +7,21 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 ProblemKind = Literal[
-    "file", "empty", "duplicate", "similar", "contradiction", "spelling", "few_rows", "small_split", "unknown_intent", "leak", "cut"
+    "file",
+    "empty",
+    "duplicate",
+    "similar",
+    "contradiction",
+    "spelling",
+    "few_rows",
+    "small_split",
+    "unknown_intent",
+    "leak",
+    "long",
+    "cut",
 ]
-"""file: how it was read; similar: copies but for capitals and spaces; leak: the same message in two splits."""
+"""file: how it was read; similar: copies but for capitals and spaces; leak: the same message in two splits;
+long: too long to be one message; cut: longer than a run's prompts."""
 
 
 class DataProblem(BaseModel):

@@ -10,6 +10,8 @@ from studio.data.examples import Example, Problem, normalised
 
 FEW_MESSAGES = 10
 """An intent with fewer different messages to train on is told."""
+LONG_MESSAGE = 10_000
+"""Characters. A longer message is told; few models read as much."""
 
 
 def check_examples(examples: Sequence[Example], drawn: bool) -> list[Problem]:
@@ -70,6 +72,22 @@ def check_sizes(train: Sequence[Example]) -> list[Problem]:
             f"{counted(len(few), 'intent')} with fewer than {FEW_MESSAGES} messages to train on: {named}{more}. "
             "Kept, but such intents are rarely predicted right: add messages.",
             [row for row in train if row.label in few],
+        )
+    ]
+
+
+def check_lengths(rows: Iterable[Example]) -> list[Problem]:
+    """Messages so long that they are rather a whole document, or the rest of a file behind a quotation mark that nothing closes."""
+    long = [row for row in rows if len(row.text) > LONG_MESSAGE]
+    if not long:
+        return []
+    longest = max(len(row.text) for row in long)
+    return [
+        Problem(
+            "long",
+            f"{counted(len(long), 'message')} of more than {LONG_MESSAGE:,} characters; the longest has {longest:,}. "
+            "Kept, but a model reads no more than the beginning. Look whether a quotation mark is missing.",
+            long,
         )
     ]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from studio.core.errors import StudioError
 from studio.core.words import counted
 
-_QUOTE_ADVICE = "Put quotation marks around the whole field and write a quotation mark inside it twice."
+_QUOTE_ADVICE = "put quotation marks around the whole field and write a quotation mark inside it twice."
 # Otherwise a message of more than 131,072 characters is refused.
 csv.field_size_limit(2**30)
 
@@ -46,7 +46,9 @@ def parse_delimited(name: str, text: str, delimiters: str) -> tuple[list[list[st
     if one_column and not wide:
         return one_column, delimiters[0], True
     worst = max(wide or failures, key=lambda failure: failure.line)
-    raise StudioError(f"{name}, line {worst.line}: {worst.reason}.", worst.remedy)
+    cut_elsewhere = len(delimiters) == 1 and not wide  # a named delimiter that the line of column names does not hold
+    remedy = "Choose another delimiter, or have it guessed." if cut_elsewhere else worst.remedy
+    raise StudioError(f"{name}, line {worst.line}: {worst.reason}.", remedy)
 
 
 def _records(text: str, delimiter: str, quoted: bool) -> list[list[str]]:
@@ -65,14 +67,14 @@ def _records(text: str, delimiter: str, quoted: bool) -> list[list[str]]:
                         line,
                         width,
                         f"this row has {counted(len(record), 'field')} but the first line names {counted(width, 'column')}",
-                        f"Add or remove fields. If the text holds the character {delimiter!r}: {_QUOTE_ADVICE}",
+                        f"Add or remove fields. If the text holds the character {delimiter!r}, {_QUOTE_ADVICE}",
                     )
                 rows.append(record)
             line = reader.line_num + 1
     except csv.Error as error:
         never_closed = "unexpected end" in str(error)
         reason = "a quotation mark opens here and is never closed" if never_closed else "a quotation mark ends in mid-field"
-        raise _BadLineError(line, width, reason, _QUOTE_ADVICE) from error
+        raise _BadLineError(line, width, reason, _QUOTE_ADVICE.capitalize()) from error
     return rows
 
 

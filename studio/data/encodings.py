@@ -38,7 +38,7 @@ def _as_given(name: str, raw: bytes, encoding: str) -> Decoded:
         where = f", line {_line_of(raw, error.start)}" if isinstance(error, UnicodeDecodeError) else ""
         raise StudioError(
             f"{name}{where}: this is not {encoding}.",
-            "Choose another encoding, or leave it out to have it guessed.",
+            "Choose another encoding, or have it guessed.",
             detail=str(error),
         ) from error
 

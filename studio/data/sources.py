@@ -146,7 +146,8 @@ def _guess(
     if len(columns) < 2:
         raise StudioError(
             f"{source.name} has one column ({columns[0]!r}); training needs a message and its intent in each row.",
-            "Add a column with the intents. Commas, semicolons, tabs and | are understood between columns; name any other.",
+            "Add a column with the intents. If it has one, choose another delimiter: "
+            "commas, semicolons, tabs and | are found without being named.",
         )
     text = None if text_column is None else _known_column(source, text_column)
     label = None if label_column is None else _known_column(source, label_column)

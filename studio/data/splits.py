@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow.parquet as pq
 
@@ -18,7 +19,7 @@ from studio.core.errors import StudioError
 from studio.core.events import SplitName
 from studio.core.runs import RunFolder
 from studio.core.words import counted, listed, nearest
-from studio.data.checks import check_examples, check_overlap, check_sizes
+from studio.data.checks import check_examples, check_lengths, check_overlap, check_sizes
 from studio.data.downloads import Downloads
 from studio.data.examples import Example, Problem
 from studio.data.origins import Tables, open_dataset
@@ -28,7 +29,7 @@ from studio.data.sources import examples_of, names_of_labels
 from studio.data.tables import SourceTable
 
 _SCHEMA = pa.schema([pa.field("text", pa.string(), nullable=False), pa.field("label", pa.string(), nullable=False)])
-_HELD_OUT: tuple[SplitName, ...] = ("test", "validation")
+HELD_OUT: tuple[Literal["test", "validation"], ...] = ("test", "validation")
 # More intents than this are a sign of the wrong column.
 _MOST_INTENTS = 10_000
 
@@ -72,7 +73,7 @@ def split_tables(dataset: DatasetConfig, tables: Tables) -> Splits:
     more, told = _read(tables["train"][1:], dataset, guess, first)
     train, problems = train + more, problems + told
     held_out: dict[SplitName, list[Example]] = {}
-    for name in _HELD_OUT:
+    for name in HELD_OUT:
         if name in tables:
             held_out[name], told = _read(tables[name], dataset, guess, first)
             problems += told
@@ -81,7 +82,7 @@ def split_tables(dataset: DatasetConfig, tables: Tables) -> Splits:
         held_out = {name: [row for row in rows if row.label in dataset.labels] for name, rows in held_out.items()}
     labels = sorted({row.label for row in train})
     _refuse_odd_number(labels, guess)
-    problems += check_examples(train, drawn=len(held_out) < len(_HELD_OUT))
+    problems += check_examples(train, drawn=len(held_out) < len(HELD_OUT))
     if "test" not in held_out:
         train, held_out["test"] = set_aside(train, dataset.test_fraction, dataset.seed, "test", problems)
     if "validation" not in held_out:
@@ -89,10 +90,11 @@ def split_tables(dataset: DatasetConfig, tables: Tables) -> Splits:
     problems += check_sizes(train)
     if dataset.limit is not None:
         train = limited(train, dataset.limit, dataset.seed)
-    for name in _HELD_OUT:
+    for name in HELD_OUT:
         held_out[name] = _learnable(held_out[name], set(labels), name, problems)
         problems += check_overlap(train, "training", held_out[name], name)
     problems += check_overlap(held_out["validation"], "validation", held_out["test"], "test")
+    problems += check_lengths([*train, *held_out["validation"], *held_out["test"]])
     return Splits(train, held_out["validation"], held_out["test"], labels, guess, problems)
 
 

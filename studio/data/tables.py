@@ -111,7 +111,13 @@ def _unpack(path: Path) -> bytes:
     try:
         with gzip.open(path) as file:
             content = file.read(_LARGEST_FILE + 1)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except gzip.BadGzipFile as error:
+        raise StudioError(
+            f"{path.name} is not compressed with gzip, or damaged.",
+            "If it is plain, take .gz off its name; else copy it again, as a download may be incomplete.",
+            detail=str(error),
+        ) from error
+    except (EOFError, zlib.error) as error:
         raise StudioError(f"{path.name} is damaged: {error}.", "Copy it again; a download may be incomplete.") from error
     if len(content) > _LARGEST_FILE:
         raise StudioError(f"{path.name} is larger than 1 GiB when it is unpacked.", "Choose a part of it.")

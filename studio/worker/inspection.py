@@ -15,7 +15,7 @@ from studio.data.downloads import Downloads, DownloadTooLargeError
 from studio.data.examples import Example, Problem
 from studio.data.origins import open_dataset
 from studio.data.prompts import Encoded
-from studio.data.splits import Splits, split_tables
+from studio.data.splits import HELD_OUT, Splits, split_tables
 from studio.worker.channel import Channel
 
 # What a preview shows of a cell, of a table's columns, and of the longest message: the answer stays small.
@@ -45,6 +45,7 @@ def inspect_data(command: InspectData, channel: Channel) -> None:
             train_counts=_counts(splits.train),
             validation_counts=_counts(splits.validation),
             test_counts=_counts(splits.test),
+            drawn=[name for name in HELD_OUT if name not in tables],
             longest_text=max((row.text for part in splits.parts().values() for row in part), key=len)[:_LONGEST],
             problems=problems_found(splits, Path(command.rows_folder) if command.rows_folder else None),
         )
@@ -79,7 +80,8 @@ def cut_messages(encoded: Sequence[Encoded], limit: int) -> list[DataProblem]:
     """Training messages that are longer than ``limit`` tokens allow, which only the tokenizer can tell: one problem or none."""
     if not (cut := sum(row.truncated for row in encoded)):
         return []
-    sentence = f"{cut} of {len(encoded)} training messages are longer than {limit} tokens and were cut at their end."
+    verb, end = ("is", "its end") if cut == 1 else ("are", "their end")
+    sentence = f"{cut:,} of {len(encoded):,} training messages {verb} longer than {limit:,} tokens and cut at {end}."
     return [DataProblem(kind="cut", sentence=sentence, rows=cut)]
 
 

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.run_file import validate_run_config
 from studio.data.encodings import decode
+from studio.data.splits import load_splits
 from studio.data.tables import load_table
 
 GERMAN = "text,label\nKäse läuft über,größe\nnur so,andere\n"
@@ -104,7 +106,14 @@ def test_a_named_delimiter_is_taken(tmp_path: Path, delimiter: str) -> None:
 
 def test_the_wrong_delimiter_is_told(tmp_path: Path) -> None:
     path = write(tmp_path, b"text,label\na;b,x\nc,y\n")
-    assert "line 2: this row has 2 fields but the first line names 1 column" in refusal(path, delimiter=";").message
+    told = refusal(path, delimiter=";")
+    assert "line 2: this row has 2 fields but the first line names 1 column" in told.message
+    assert told.remedy == "Choose another delimiter, or have it guessed."
+    short = write(tmp_path, b"text,label\na;b,x\nc\nd,y\n", "short.csv")
+    assert refusal(short, delimiter=",").remedy.startswith("Add or remove fields.")
+    with pytest.raises(StudioError) as caught:
+        load_splits(DatasetConfig(source=str(path), delimiter="|"))
+    assert "choose another delimiter" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -136,8 +145,8 @@ def test_settings_that_can_be_are_kept() -> None:
         ("data.csv", b"text,label\nfine,a\nhel\0lo,b\n", "data.csv is not a text file: line 3 holds a NUL byte"),
         ("data.csv", b"", "data.csv is empty"),
         ("data.csv", b"only\nwords\nhere\n", ""),
-        ("data.csv.gz", b"\x1f\x8bno gzip at all", "data.csv.gz is damaged"),
-        ("data.csv.gz", b"text,label\na,b\n", "data.csv.gz is damaged"),
+        ("data.csv.gz", b"\x1f\x8bno gzip at all", "data.csv.gz is not compressed with gzip, or damaged"),
+        ("data.csv.gz", b"text,label\na,b\n", "data.csv.gz is not compressed with gzip, or damaged"),
         ("data.csv.gz", gzip.compress(b"text,label\n" + bytes(range(200)) * 99)[:-40], "data.csv.gz is damaged"),
         ("data.parquet", b"PAR1" + bytes(100) + b"PAR1", "data.parquet is no Parquet file, or a damaged one"),
         (

@@ -59,6 +59,7 @@ def test_answer_tells_columns_counts_and_problems(tmp_path: Path) -> None:
     assert list(answer.train_counts.items()) == [("a", 29), ("b", 7)]
     assert answer.validation_counts == {"a": 3, "b": 1}
     assert answer.test_counts == {"a": 8, "b": 2}
+    assert answer.drawn == ["test", "validation"]
     assert len(answer.longest_text) == len("message 10")
     assert [(problem.kind, problem.sentence, problem.rows, problem.rows_file) for problem in answer.problems] == [
         ("empty", "Left out: 1 row of data.jsonl without an intent.", 1, ""),

@@ -238,6 +238,18 @@ def test_doubtful_rows_are_told(tmp_path: Path) -> None:
     assert sentences(splits, "spelling") == ["The intents 'Card', 'card' differ only in spaces or capitals. Kept apart."]
 
 
+def test_a_message_as_long_as_a_book_is_told_wherever_it_went(tmp_path: Path) -> None:
+    rows = [*rows_of(a=10, b=10), ("word " * 200_000, "a")]
+    source = write(tmp_path / "data.csv", rows)
+    test = write(tmp_path / "test.csv", [*rows_of(a=2, b=2), ("x" * 10_000, "a"), ("x" * 10_001, "b")])
+    told = sentences(load_splits(DatasetConfig(source=source)), "long")
+    assert told == [
+        "1 message of more than 10,000 characters; the longest has 1,000,000. "
+        "Kept, but a model reads no more than the beginning. Look whether a quotation mark is missing."
+    ]
+    assert sentences(load_splits(DatasetConfig(source=source, test=test)), "long")[0].startswith("2 messages of more than")
+
+
 def test_copies_but_for_capitals_and_spaces_are_one_message(tmp_path: Path) -> None:
     rows = [(text, label) for text, label in rows_of(a=10, b=10) for text in (text, f" {text.upper()} ")]
     splits = load_splits(DatasetConfig(source=write(tmp_path / "data.csv", rows)))

@@ -37,6 +37,19 @@ class TestReading:
         assert choices.encoding.isEnabled()
         assert not {"encoding", "delimiter", "label_name_column"} & set(ready.dataset.table())
 
+    def test_a_share_is_no_choice_where_the_data_has_that_split(
+        self, ready: SetupPage, opened: Opened, text_file: DataInspected, jobs: FakeJobs, qtbot: QtBot
+    ) -> None:
+        opened(text_file)
+        validation, test = ready.dataset.validation.editor, ready.dataset.test_fraction.editor
+        assert (validation.isEnabled(), test.isEnabled()) == (True, True)
+        for drawn, allowed in ((["validation"], (True, False)), ([], (False, False)), (["test", "validation"], (True, True))):
+            ready.dataset.read_again()
+            reread(ready, jobs, qtbot)
+            jobs.open(InspectData)[0].answer(text_file.model_copy(update={"drawn": drawn}))
+            assert (validation.isEnabled(), test.isEnabled()) == allowed
+            assert ("has its own test messages" in test.toolTip()) != test.isEnabled()
+
     @pytest.mark.parametrize("width", [824, 1200])
     def test_the_guesses_are_not_cut(
         self, ready: SetupPage, opened: Opened, text_file: DataInspected, qtbot: QtBot, width: int

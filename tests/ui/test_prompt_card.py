@@ -9,13 +9,14 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLineEdit, QPushButton
 from pytestqt.qtbot import QtBot
 
+from studio.core.commands import InspectData
 from studio.core.events import Failed, StageChanged
 from studio.core.memory import ModelDescription
 from studio.core.runs import Home
 from studio.core.words import size
 from studio.ui.main_window import MainWindow
 from studio.ui.pages.setup import SetupPage
-from tests.ui.conftest import FakeTokens
+from tests.ui.conftest import FakeJobs, FakeTokens
 from tests.ui.staging import FAILS, editor
 from tests.ui.widget_walker import cut_texts, press
 
@@ -47,6 +48,16 @@ class TestPreview:
         tokens.answer(text="😀 help", label="lost_card")
         assert preview(ready) == "Message: 😀 help\nIntent: lost_card"
         assert ready.prompt.preview.extraSelections()[0].cursor.selectedText() == "lost_card"
+
+    def test_an_answer_about_data_that_cannot_be_used_any_more_is_not_taken(
+        self, ready: SetupPage, jobs: FakeJobs, tokens: FakeTokens, qtbot: QtBot
+    ) -> None:
+        ready.dataset.open_source("other.csv")
+        qtbot.waitUntil(lambda: bool(jobs.open(InspectData)))
+        jobs.open(InspectData)[0].fail(Failed(kind="bad_input", message="No.", remedy="Another."))
+        nothing_is_delayed(ready, qtbot)
+        tokens.answer(text="a row of the data before", label="lost_card")
+        assert preview(ready) == "Message: (a message)\nIntent: (its intent)"
 
     @pytest.mark.parametrize(
         ("template", "words"), [("Intent:", "would not see the message"), ("{text} {text}", "stands there 2 times")]

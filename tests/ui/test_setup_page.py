@@ -140,7 +140,7 @@ def test_the_starter_shows_its_terms_and_a_folder_does_not(ready: SetupPage, qtb
     assert ready.model.facts.terms.isVisibleTo(ready)
     qtbot.mouseClick(ready.model.sources.other, Qt.MouseButton.LeftButton)
     assert not ready.model.facts.terms.isVisibleTo(ready)
-    assert "Choose a model folder." in ready.missing()
+    assert "Choose a model folder or a .gguf file." in ready.missing()
 
 
 def test_a_folder_that_is_yet_to_be_chosen_is_not_read(page: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
@@ -149,7 +149,11 @@ def test_a_folder_that_is_yet_to_be_chosen_is_not_read(page: SetupPage, jobs: Fa
     qtbot.wait(20)
     assert not jobs.open(DescribeModel)
     assert not page.model.reading
-    assert "Choose a model folder." in page.missing()
+    assert "Choose a model folder or a .gguf file." in page.missing()
+    page.refresh()
+    # Its run.toml would name the starter.
+    assert not page.run_file_button.isEnabled()
+    assert "Choose a model folder" in page.run_file_button.toolTip()
 
 
 def test_a_model_folder_is_described(ready: SetupPage, jobs: FakeJobs, tmp_path: Path, qtbot: QtBot) -> None:

@@ -142,7 +142,8 @@ class SetupPage(QWidget):
         self.prompt.show_data(self.dataset.answer)
         self.prompt.show_model(self.model.description)
         self._inspect_tokens(config)
-        allow(self.run_file_button, "" if config is not None else "Some settings are wrong; they are marked in red.")
+        unnamed = self.model.sources.what_is_missing() if self.model.model is None else ""
+        allow(self.run_file_button, unnamed if config is not None else "Some settings are wrong; they are marked in red.")
         self.train_button.setText("Training…" if self._running is not None else "Train")
         self._show_forecasts()
 
@@ -153,7 +154,7 @@ class SetupPage(QWidget):
     def _show_run_file(self) -> None:
         self.refresh()  # what was typed a moment ago may be wrong
         config, _problem = self._checked()
-        if config is None:
+        if config is None or not self.run_file_button.isEnabled():
             return
         dialog = RunFileDialog(config, self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

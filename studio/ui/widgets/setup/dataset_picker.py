@@ -328,7 +328,10 @@ class DatasetPicker(Card):
 
     def _allow(self) -> None:
         reason = _OF_THE_SAMPLE if self._source == SAMPLE else ""
-        allow(self.test_fraction.editor, reason)
+        drawn = ("validation", "test") if self.answer is None else self.answer.drawn
+        for share, name in ((self.validation, "validation"), (self.test_fraction, "test")):
+            own = "" if name in drawn else f"This data has its own {name} messages, so no share is set aside."
+            allow(share.editor, reason if reason and name == "test" else own)
         self.reading_choices.allow(reason, self.answer)
 
 

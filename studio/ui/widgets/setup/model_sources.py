@@ -84,7 +84,7 @@ class ModelSources(QWidget):
 
     def what_is_missing(self) -> str:
         """What a person has to do before there is a model to look at."""
-        return "Choose a model folder." if self.other.isChecked() else "Name a model of the hub, as in org/name."
+        return "Choose a model folder or a .gguf file." if self.other.isChecked() else "Name a model of the hub, as in org/name."
 
     def _build_hub(self) -> QWidget:
         tip = f"The model's id, or the address of its page. {describe('model.base')}"

@@ -109,7 +109,7 @@ class PromptCard(Card):
         )
 
     def _answered(self, answer: TokensInspected | None) -> None:
-        if answer is not None:
+        if answer is not None and self._data is not None:  # else the question was about data that cannot be used any more
             self._row = (answer.text, answer.label)
             asked = self.tokens.answered_for.prompt if self.tokens.answered_for is not None else None
             # Of a template that was typed since nothing is known yet.
