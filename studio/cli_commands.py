@@ -59,8 +59,9 @@ def _conclude(arguments: argparse.Namespace, output: Output, run: RunFolder, pro
 def evaluate(arguments: argparse.Namespace, output: Output) -> int:
     home = Home.locate(arguments.home)
     run = home.find_run(arguments.run)
-    suffix = f"-{arguments.data.stem}" if arguments.data else ""
-    predictions, matrix = run.path / f"predictions{suffix}.parquet", run.path / f"confusion{suffix}.csv"
+    predictions, matrix = run.predictions_path, run.path / "confusion.csv"
+    if arguments.data:
+        predictions, matrix = run.predictions_of(arguments.data.stem), run.path / f"confusion-{arguments.data.stem}.csv"
     data = str(arguments.data.resolve()) if arguments.data else None
     command = Evaluate(
         run=str(run.path),

@@ -72,6 +72,8 @@ CONTROLS = {
     "settingsForm": "setup#training-settings",
     "confusionMatrix": "glossary#confusion-matrix",
     "messagesTable": "results#messages",
+    "resultsSource": "results#another-file",
+    "evaluateFile": "results#another-file",
     "trainingLog": "training#log",
     "checkpointButton": "glossary#checkpoint",
     "pauseButton": "training#pause-stop-resume",

@@ -153,6 +153,14 @@ class RunFolder:
         """The untrained base's predictions of the test split."""
         return self.path / "base_predictions.parquet"
 
+    def predictions_of(self, name: str) -> Path:
+        """The predictions of a labelled file: ``name`` is that file's, without its ending."""
+        return self.path / f"predictions-{name}.parquet"
+
+    def predicted_files(self) -> list[str]:
+        """The names of the labelled files that were predicted with this run, in their order."""
+        return sorted(path.stem.removeprefix("predictions-") for path in self.path.glob("predictions-*.parquet"))
+
     @property
     def scores_path(self) -> Path:
         """The figures of the test split, when it was predicted after training had ended."""
@@ -225,7 +233,8 @@ class RunFolder:
 
     def forget_end(self) -> None:
         """The run is trained again: how it had ended, and what its model had answered by then, no longer holds."""
-        for path in (self.path / "outcome.json", self.scores_path, self.predictions_path):
+        files = map(self.predictions_of, self.predicted_files())
+        for path in (self.path / "outcome.json", self.scores_path, self.predictions_path, *files):
             path.unlink(missing_ok=True)
 
     def record_scores(self, scores: Finished) -> None:

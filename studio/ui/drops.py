@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
 from PySide6.QtGui import QDragMoveEvent, QDropEvent, QWindow
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from studio.core.dropped import Dropped, Kind, what_is
+from studio.core.dropped import Dropped, what_is
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import text_label
 from studio.ui.widgets.paths import PathField
@@ -64,16 +64,16 @@ class DropHint(QFrame):
 class Drops(QObject):
     """Takes every drag of local files that comes over ``area``'s window, before any widget does.
 
-    A field for a path takes what is dropped on it; otherwise ``uses`` says what becomes of each kind. Texts that are
-    dragged from elsewhere are left to the widgets.
+    A field for a path takes what is dropped on it; otherwise ``use_of`` says what becomes of it. Texts that are dragged
+    from elsewhere are left to the widgets.
     """
 
     refused = Signal(str)
     """Emitted with the reason, in words, when what was dropped cannot be used."""
 
-    def __init__(self, area: QWidget, uses: Mapping[Kind, Use]) -> None:
+    def __init__(self, area: QWidget, use_of: Callable[[Dropped], Use | None]) -> None:
         super().__init__(area)
-        self._area, self._uses = area, uses
+        self._area, self._use_of = area, use_of
         self._window: QWindow | None = None
         self._held: Dropped | None = None
         self.hint = DropHint(area)
@@ -106,8 +106,8 @@ class Drops(QObject):
     def _show(self, held: Dropped, at: QPoint) -> None:
         if (field := self._field_at(at, held)) is not None:
             self.hint.show_hint(f"Drop to use it as: {field.title}", held.path.name, True)
-        elif held.kind in self._uses:
-            self.hint.show_hint(self._uses[held.kind][0], held.path.name, True)
+        elif (use := self._use_of(held)) is not None:
+            self.hint.show_hint(use[0], held.path.name, True)
         else:
             self.hint.show_hint("This cannot be used", held.reason, False)
 
@@ -116,8 +116,8 @@ class Drops(QObject):
         self._end()
         if field is not None:
             field.choose(str(held.path))
-        elif held.kind in self._uses:
-            self._uses[held.kind][1](held.path)
+        elif (use := self._use_of(held)) is not None:
+            use[1](held.path)
         else:
             self.refused.emit(held.reason)
 

@@ -295,10 +295,11 @@ class MainWindow(QMainWindow):
         self.training.results_requested.connect(lambda: self.show_tab("Results"))
         self.training.failed.connect(self.error.show_problem)
         self.results.message_chosen.connect(self._ask_chat)
+        self.opening.results = self.results
         self.chat.show_training(self.session.active)
         self.session.run_started.connect(lambda _run: self._tell_chat(True))
         self.session.run_ended.connect(lambda _run, _final: self._tell_chat(False))
-        self.results.evaluation.evaluated.connect(self.sidebar.refresh)
+        self.results.evaluation.evaluated.connect(lambda _file: self.sidebar.refresh())
         self._watch("evaluation", self.results.evaluation.event_received, self.results.evaluation.worker_ended)
         self._watch("chat", self.chat.session.event_received, self.chat.session.unloaded)
         self._watch("export", self.export.event_received, self.export.worker_ended)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from studio.core.config import ModelConfig
+from studio.core.dropped import Dropped, Kind
 from studio.core.errors import StudioError
 from studio.core.runs import RunFolder
-from studio.ui.drops import Drops
+from studio.ui.drops import Drops, Use
 from studio.ui.pages.setup import SetupPage
 from studio.ui.widgets.basics import ErrorPanel
+
+if TYPE_CHECKING:
+    from studio.ui.pages.results import ResultsPage
 
 
 class Opening(QObject):
@@ -29,16 +34,22 @@ class Opening(QObject):
         """``area`` is where things can be dropped."""
         super().__init__(window)
         self._window, self._setup, self._error = window, setup, error
-        self.drops = Drops(
-            area,
-            {
-                "data": ("Drop to use it as the data set", self.open_data),
-                "model": ("Drop to train this model", self.open_model),
-                "settings": ("Drop to set everything up as in this file", self.open_settings),
-                "run": ("Drop to open this run", lambda path: self.run_chosen.emit(RunFolder(path))),
-            },
-        )
+        self.results: ResultsPage | None = None
+        """Takes a labelled file while it shows the results of a run."""
+        self._uses: dict[Kind, Use] = {
+            "data": ("Drop to use it as the data set", self.open_data),
+            "model": ("Drop to train this model", self.open_model),
+            "settings": ("Drop to set everything up as in this file", self.open_settings),
+            "run": ("Drop to open this run", lambda path: self.run_chosen.emit(RunFolder(path))),
+        }
+        self.drops = Drops(area, self._use_of)
         self.drops.refused.connect(self._refuse)
+
+    def _use_of(self, dropped: Dropped) -> Use | None:
+        results = self.results if self.results is not None and self.results.isVisible() else None
+        if results is not None and results.can_evaluate and dropped.kind == "data" and dropped.path.is_file():
+            return "Drop to evaluate it with this run", results.evaluate_file
+        return self._uses.get(dropped.kind)
 
     def browse_data(self) -> None:
         """Ask for a file of data."""

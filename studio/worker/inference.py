@@ -13,8 +13,9 @@ from studio.core.errors import StudioError
 from studio.core.events import Finished
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
-from studio.data.sources import Example, read_examples, read_texts
+from studio.data.sources import Example, examples_of, read_texts
 from studio.data.splits import read_split
+from studio.data.tables import load_table
 from studio.engine.predictor import Predictor, Summary, kept_checkpoint, load_run, run_labels
 from studio.worker.channel import Channel
 
@@ -33,7 +34,7 @@ def evaluate(command: Command, channel: Channel) -> None:
     else:
         examples = _known(_labelled(run, command, command.data, channel), run_labels(run), channel)
         if not command.out:
-            out = run.path / f"predictions-{Path(command.data).stem}.parquet"
+            out = run.predictions_of(Path(command.data).stem)
     predictor = _load(run, command.home, channel)
     scored = predictor.classify_examples(examples, channel.stage, "predicting", lambda: channel.stop.requested)
     write_predictions(out, predictor.labels.names, [row.prediction for row in scored])
@@ -77,9 +78,14 @@ def _load(run: RunFolder, home: str, channel: Channel) -> Predictor:
 
 def _labelled(run: RunFolder, command: Evaluate, data: str, channel: Channel) -> list[Example]:
     dataset = run.config().dataset
-    text_column, label_column = command.text_column or dataset.text_column, command.label_column or dataset.label_column
-    names = None if command.label_column else dataset.label_name_column
-    examples, _, problems = read_examples(Path(data), text_column, label_column, names)
+    source = load_table(Path(data))
+    # Columns that were named for the run's own data hold for another file if it has them too; else they are guessed.
+    text, label, names = (
+        name if name in source.table.column_names else None
+        for name in (dataset.text_column, dataset.label_column, dataset.label_name_column)
+    )
+    named = None if command.label_column else names
+    examples, _, problems = examples_of(source, command.text_column or text, command.label_column or label, named)
     for problem in problems:
         channel.log(problem.sentence, "warning")
     return examples

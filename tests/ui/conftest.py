@@ -141,7 +141,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> FakeJobs:
         "setup.dataset_picker",
         "setup.model_picker",
         "setup.known_models",
-        "results.evaluate_now",
+        "results.evaluation",
         "compare.compare_dialog",
         "save_menu",
     ):

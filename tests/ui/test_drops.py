@@ -10,10 +10,13 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
+from studio.core.commands import Evaluate
 from studio.core.config import ModelConfig
+from studio.core.events import Failed
 from studio.core.run_file import load_run_config
 from studio.core.runs import Home
 from studio.ui.main_window import TABS, MainWindow, Tab
+from tests.ui.conftest import FakeJobs
 from tests.ui.sample_runs import finished, make_run
 
 Hold = Callable[..., None]
@@ -57,6 +60,23 @@ def test_a_table_becomes_the_data_set_wherever_it_is_dropped(window: MainWindow,
     drop(window, table)
     assert window.current_tab == "Setup"
     assert window.setup.dataset.source == str(table)
+
+
+def test_a_labelled_file_dropped_on_results_is_evaluated(window: MainWindow, home: Home, jobs: FakeJobs, table: Path) -> None:
+    before = window.setup.dataset.source
+    window.open_folder(make_run(home, intents=3, final=finished()))
+    assert window.current_tab == "Results"
+    assert held(window, files(table), QPoint(500, 300))
+    assert window.drops.hint.title.text() == "Drop to evaluate it with this run"
+    drop(window, table)
+    (job,) = jobs.open(Evaluate)
+    assert isinstance(job.command, Evaluate)
+    assert job.command.data == str(table)
+    assert (window.current_tab, window.setup.dataset.source) == ("Results", before)
+    job.answer(Failed(kind="bad_input", message="No.", remedy="Yes."), failed=True)
+    window.show_tab("Training")
+    drop(window, table)
+    assert (window.current_tab, window.setup.dataset.source) == ("Setup", str(table))
 
 
 def test_a_folder_of_tables_becomes_the_data_set(window: MainWindow, table: Path) -> None:

@@ -77,6 +77,19 @@ def test_a_labelled_file_is_evaluated_without_the_intents_that_the_run_does_not_
     assert finished.accuracy == sum(row.predicted == row.label for row in table.predictions) / 2
 
 
+def test_columns_of_the_run_s_own_data_hold_where_another_file_has_them(own_run: RunFolder, home_name: str, tmp_path: Path) -> None:
+    dataset = own_run.config().dataset.model_copy(update={"text_column": "body", "label_column": "kind"})
+    own_run.write_config(own_run.config().model_copy(update={"dataset": dataset}))
+    data = tmp_path / "other.csv"
+    for header in ("text,label,body,kind", "text,label,note,day"):
+        data.write_text(f"{header}\ni lost it,card_lost,the rate,exchange_rate\n", "utf-8")
+        work_here(Evaluate(run=str(own_run.path), home=home_name, data=str(data)))
+        (row,) = read_predictions(own_run.predictions_of("other")).predictions
+        named = "body" in header
+        assert (row.text, row.label) == (("the rate", "exchange_rate") if named else ("i lost it", "card_lost"))
+    assert own_run.predicted_files() == ["other"]
+
+
 def test_a_file_of_unknown_intents_is_refused(own_run: RunFolder, home_name: str, tmp_path: Path) -> None:
     data = tmp_path / "other.csv"
     data.write_text("text,label\nhello,greeting\nbye,farewell\n", "utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -79,7 +80,7 @@ class OpenRun(QObject):
         self.final: Finished | Failed | Crashed | None = None
         self._recent: deque[StepsCompleted] = deque(maxlen=RECENT)
         self._time_left = TimeLeft(self.config.training, self.config.training.batch_size)
-        self._tables: dict[str, tuple[int, PredictionTable]] = {}
+        self._tables: dict[Path, tuple[int, PredictionTable]] = {}
         self._early: list[Heartbeat] = []
         self._waiting: list[Event] = []
         self._replayed_until = 0.0
@@ -176,13 +177,16 @@ class OpenRun(QObject):
         """The evaluations of one split, oldest first."""
         return [event for event in self.evaluations if event.split == split]
 
-    def predictions(self) -> PredictionTable | None:
-        """The trained model's predictions of the test split; None while there are none. Raises StudioError if damaged."""
-        return self._table("predictions")
+    def predictions(self, file: str = "") -> PredictionTable | None:
+        """The trained model's predictions of the test split, or of a labelled file as ``predicted_files`` names it.
+
+        None while there are none. Raises StudioError if damaged.
+        """
+        return self._table(self.folder.predictions_of(file) if file else self.folder.predictions_path)
 
     def base_predictions(self) -> PredictionTable | None:
         """The untrained base's predictions of the test split, likewise."""
-        return self._table("base_predictions")
+        return self._table(self.folder.base_predictions_path)
 
     def _read_on(self, *, events: int = 0, seconds: float = 0.0) -> None:
         """Read so many events, or for so long, and set everything else going once all are read."""
@@ -242,15 +246,14 @@ class OpenRun(QObject):
         if self.state not in ("new", "running"):
             self._follower.stop()
 
-    def _table(self, name: str) -> PredictionTable | None:
-        path = self.folder.predictions_path if name == "predictions" else self.folder.base_predictions_path
+    def _table(self, path: Path) -> PredictionTable | None:
         try:
             written = path.stat().st_mtime_ns
         except OSError:
             return None
-        if name not in self._tables or self._tables[name][0] != written:
-            self._tables[name] = (written, read_predictions(path))
-        return self._tables[name][1]
+        if path not in self._tables or self._tables[path][0] != written:
+            self._tables[path] = (written, read_predictions(path))
+        return self._tables[path][1]
 
     def _take(self, event: Event) -> None:
         self._elapsed = max(self._elapsed, event.elapsed)

@@ -9,6 +9,7 @@ import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QHBoxLayout,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -19,25 +20,27 @@ from studio.core.events import Crashed, Failed, Finished
 from studio.core.metrics import accuracy, macro_f1, wilson_interval
 from studio.core.predictions import PredictionTable, write_confusion, write_messages
 from studio.core.runs import Home
-from studio.core.words import UNKNOWN, duration, percent, points, size
+from studio.core.words import UNKNOWN, counted, duration, percent, points, size
 from studio.ui.models.confusion_model import EVERYTHING, Scope
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import ErrorPanel, named
+from studio.ui.widgets.basics import ErrorPanel, allow, named
+from studio.ui.widgets.empty_state import EmptyState
 from studio.ui.widgets.figures import Figure
 from studio.ui.widgets.frames import ElidedLabel, framed, split
-from studio.ui.widgets.results.evaluate_now import EvaluateNow
+from studio.ui.widgets.results.evaluation import Evaluation
 from studio.ui.widgets.results.matrix_picture import matrix_picture
+from studio.ui.widgets.results.message_source import MessageSource
 from studio.ui.widgets.results.messages_panel import MessagesPanel
 from studio.ui.widgets.results.result_views import ResultViews
 from studio.ui.widgets.save_menu import SaveMenu
 from studio.ui.widgets.window.run_page import RunPage
 
 _FIGURES = {
-    "accuracy": ("Test accuracy", "Share of test messages predicted right, with its 95 % interval (Wilson)"),
+    "accuracy": ("Test accuracy", "Share of the messages predicted right, with its 95 % interval (Wilson)"),
     "macro_f1": ("Macro-F1", "Mean F1 over all intents, each counting the same, in percent"),
     "base": ("Untrained base", "Accuracy of the model before training, on the same messages by the same rule"),
-    "left": ("Left the set", "Share of test messages for which free greedy decoding would have written no label"),
+    "left": ("Left the set", "Share of the messages for which free greedy decoding would have written no label"),
     "memory": ("Peak memory", "Highest memory of the training process, and what the forecast had said"),
     "seconds": ("Duration", "Time of the whole run (hours:minutes:seconds)"),
 }
@@ -58,8 +61,10 @@ class ResultsPage(RunPage):
         self._messages.ask_requested.connect(self.message_chosen)
         self._save = self._build_save_menu()
         self._views.bar.addWidget(self._save)
-        self.evaluation = EvaluateNow(home)
-        self.evaluation.evaluated.connect(self.refresh)
+        self._file = ""
+        self.evaluation = Evaluation(home)
+        self.evaluation.evaluated.connect(self.show_messages_of)
+        self.evaluation.changed.connect(self._show_working)
         states = (
             (
                 "No run is open",
@@ -72,15 +77,31 @@ class ResultsPage(RunPage):
                 "resultsWaiting",
             ),
         )
-        self.fill(states, self.evaluation, self._build())
+        self.fill(states, self._build())
 
     def choose(self, scope: Scope) -> None:
         """Show the messages of a part of the matrix."""
         self._views.show_scope(scope)
         self._show_scope(scope)
 
-    def refresh(self, another: bool = False) -> None:  # noqa: ARG002
-        """Show the run's test predictions; a run without any can be evaluated."""
+    @property
+    def can_evaluate(self) -> bool:
+        """Whether another labelled file can be predicted with the open run now."""
+        return self.state == 2 and self._contents.currentIndex() == 1 and not self.evaluation.working
+
+    def evaluate_file(self, path: Path) -> None:
+        """Predict a labelled file with the open run, and show what came of it."""
+        self.evaluation.evaluate(path)
+
+    def show_messages_of(self, file: str) -> None:
+        """Show the messages of a labelled file that was predicted, or with no name those of the test split."""
+        self._file = file
+        self.refresh()
+
+    def refresh(self, another: bool = False) -> None:
+        """Show the run's test predictions, or the file that was chosen; a run without any can be evaluated."""
+        if another:
+            self._file = ""
         self._problem.clear()
         self.evaluation.show_run(self.run.folder if self.run is not None else None)
         if self.run is None:
@@ -91,8 +112,14 @@ class ResultsPage(RunPage):
             if table is None:
                 learnt = not self.run.active and self.run.folder.checkpoint() is not None
                 self.show_state(2 if learnt else 1)
+                self._contents.setCurrentIndex(0)
                 return
-            self._show_table(self.run, table)
+            other = self.run.predictions(self._file) if self._file else None
+            if other is None:
+                self._file = ""
+            note = self.evaluation.warnings.get(self._file, "")
+            self._source.show_files(self.run.folder.predicted_files(), self._file, note)
+            self._show_table(self.run, other if other is not None else table)
         except StudioError as error:
             self._problem.show_problem(error)
         except KeyError as error:
@@ -100,42 +127,73 @@ class ResultsPage(RunPage):
                 f"The predictions name an intent that is not in their label set: {error}.", "Evaluate the run again."
             )
         self._body.setVisible(self._problem.isHidden())
-        self.show_state(3)
+        self.show_state(2)
+        self._contents.setCurrentIndex(1)
 
     def _show_table(self, run: OpenRun, table: PredictionTable) -> None:
         counts = table.confusion()
         if table is not self._predictions:  # else what was searched and chosen in it stays
-            self._save.name = run.name
+            self._save.name = f"{run.name}-{self._file}" if self._file else run.name
             self._saved.hide()
             self._messages.show_table(table)
             self._views.show_counts(table.labels, counts)
             self.choose(EVERYTHING)
             self._predictions = table
         rows, hits = int(counts.sum()), int(np.trace(counts))
+        occurring = int(np.count_nonzero(counts.sum(axis=0) + counts.sum(axis=1)))
         low, high = wilson_interval(hits, rows)
         share = accuracy(counts)
-        base_share = _base_accuracy(run)
+        base_share = None if self._file else _base_accuracy(run)
         left = float(table.left_set.mean()) if rows else None
         final = run.final if isinstance(run.final, Finished) else None
         peak, forecast = (final.peak_bytes, final.forecast_bytes) if final else (0, 0)
         shown = {
             "accuracy": (percent(share), f"95 %: {100 * low:.1f} to {percent(high)}\n{hits:,} of {rows:,} right"),
-            "macro_f1": (percent(macro_f1(counts)), f"over {len(table.labels)} intents"),
+            "macro_f1": (percent(macro_f1(counts)), f"over {counted(occurring, 'intent')}"),
             "base": (
                 percent(base_share),
-                points(share - base_share) if base_share is not None else "was not predicted",
+                points(share - base_share) if base_share is not None else "was not asked" if self._file else "was not predicted",
             ),
             "left": (percent(left), "by free greedy decoding"),
             "memory": (size(peak) if peak else UNKNOWN, f"forecast {size(forecast)}" if forecast else ""),
             "seconds": (duration(final.seconds) if final else UNKNOWN, run.started.device if run.started else ""),
         }
+        self._figures["accuracy"].show_caption("Accuracy" if self._file else _FIGURES["accuracy"][0])
         for key, (value, note) in shown.items():
             self._figures[key].show_figure(value, note)
 
     def _show_scope(self, scope: Scope) -> None:
         self._messages.show_scope(scope, self._views.confusion.scope_name(scope))
 
+    def _show_working(self) -> None:
+        working = self.evaluation.working
+        self._source.show_working(working)
+        allow(self._unevaluated.button, "The test messages are being predicted." if working else "")
+
     def _build(self) -> QWidget:
+        """The evaluation at work above the results, or above the button for them."""
+        self._source = MessageSource()
+        self._source.chosen.connect(self.show_messages_of)
+        self._source.file_given.connect(self.evaluate_file)
+        self._unevaluated = EmptyState(
+            "Not evaluated yet",
+            "This run kept what it learnt, but ended before its test messages were predicted.",
+            "Evaluate now",
+            "resultsEvaluate",
+        )
+        self._unevaluated.activated.connect(self.evaluation.evaluate)
+        self._contents = QStackedWidget()
+        self._contents.addWidget(self._unevaluated)
+        self._contents.addWidget(self._build_results())
+        whole = QWidget()
+        column = QVBoxLayout(whole)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.evaluation)
+        column.addWidget(self._contents, 1)
+        return whole
+
+    def _build_results(self) -> QWidget:
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
@@ -155,6 +213,7 @@ class ResultsPage(RunPage):
         inner = QVBoxLayout(self._body)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(GRID + GRID // 2)
+        inner.addWidget(self._source)
         inner.addLayout(row)
         inner.addWidget(body, 1)
         self._saved = named(ElidedLabel("small"), "savedFile", "File that was saved")

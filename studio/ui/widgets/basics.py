@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import (
     QDialogButtonBox,
@@ -141,6 +141,8 @@ class Card(QFrame):
 class ErrorPanel(QFrame):
     """What happened, what to do, and the details to copy. Hidden until ``show_error``."""
 
+    cleared = Signal()
+
     def __init__(self, object_name: str = "errorPanel", *, closable: bool = True) -> None:
         super().__init__()
         self.setObjectName(object_name)
@@ -198,6 +200,7 @@ class ErrorPanel(QFrame):
     def clear(self) -> None:
         self._message.clear()
         self.hide()
+        self.cleared.emit()
 
     def _toggle(self) -> None:
         shown = self._detail.isHidden()

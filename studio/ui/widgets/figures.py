@@ -21,7 +21,8 @@ class Figure(QFrame):
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID + GRID // 2, GRID, GRID, GRID)
         column.setSpacing(0)
-        column.addWidget(text_label(caption, "small"))
+        self._shown_caption = text_label(caption, "small")
+        column.addWidget(self._shown_caption)
         column.addWidget(self._value)
         column.addWidget(self._note)
         column.addStretch(1)
@@ -33,6 +34,12 @@ class Figure(QFrame):
     @property
     def note(self) -> str:
         return self._note.text()
+
+    def show_caption(self, caption: str) -> None:
+        """Call the figure otherwise."""
+        self._caption = caption
+        self._shown_caption.setText(caption)
+        self.setAccessibleName(caption)
 
     def show_figure(self, value: str, note: str = "") -> None:
         self._value.setText(value)

@@ -1,26 +1,29 @@
-"""For a run that kept what it learnt but never predicted its test messages: one button that does so."""
+"""Predicts the test messages of a run, or a labelled file of one's own, in a worker: its progress, and what went wrong."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.commands import Evaluate
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Event, Failed, Finished
+from studio.core.events import Crashed, Event, Failed, Finished, LogLine
 from studio.core.runs import Home, RunFolder
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import ErrorPanel, allow, button
-from studio.ui.widgets.empty_state import EmptyState
+from studio.ui.widgets.basics import ErrorPanel, button
 from studio.ui.widgets.job_progress import JobProgress
 
 
-class EvaluateNow(QWidget):
-    """Predicts the test messages of one run in a worker of its own."""
+class Evaluation(QWidget):
+    """Hidden while nothing is evaluated and nothing went wrong."""
 
-    evaluated = Signal()
-    """The predictions are written and the scores recorded."""
+    changed = Signal()
+    """It has begun or ended."""
+    evaluated = Signal(str)
+    """The predictions are written. Emitted with the name of the labelled file, empty for the test messages."""
     event_received = Signal(object)
     """Each Event of the worker."""
     worker_ended = Signal()
@@ -30,14 +33,11 @@ class EvaluateNow(QWidget):
         self._home = home
         self._run: RunFolder | None = None
         self._job: Job | None = None
+        self._file = ""
+        self.warnings: dict[str, str] = {}
+        """What was told of each labelled file of this run, such as rows that were left out."""
         self._problem = ErrorPanel("evaluateError")
-        self._empty = EmptyState(
-            "Not evaluated yet",
-            "This run kept what it learnt, but ended before its test messages were predicted.",
-            "Evaluate now",
-            "resultsEvaluate",
-        )
-        self._empty.activated.connect(self.evaluate)
+        self._problem.cleared.connect(self._look)
         self._progress = JobProgress("evaluate", "the evaluation", QBoxLayout.Direction.LeftToRight)
         self._cancel = button("Cancel", "evaluateCancel", "End the evaluation; the run stays as it is", self.cancel)
         row = QHBoxLayout()
@@ -45,9 +45,8 @@ class EvaluateNow(QWidget):
         row.addWidget(self._progress, 1)
         row.addWidget(self._cancel)
         column = QVBoxLayout(self)
-        column.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
+        column.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 0)
         column.addWidget(self._problem)
-        column.addWidget(self._empty, 1)
         column.addLayout(row)
         self._look()
 
@@ -56,22 +55,26 @@ class EvaluateNow(QWidget):
         return self._job is not None
 
     def show_run(self, run: RunFolder | None) -> None:
-        """Offer to evaluate this run. An evaluation of another one is cancelled."""
+        """Evaluate this run from now on. An evaluation of another one is cancelled."""
         if run != self._run:
             self.cancel()
             self._problem.clear()
+            self.warnings.clear()
         self._run = run
 
-    def evaluate(self) -> None:
-        """Predict the test messages."""
+    def evaluate(self, file: Path | None = None) -> None:
+        """Predict the test messages, or a labelled file."""
         if self._run is None or self._job is not None:
             return
         self._problem.clear()
-        command = Evaluate(run=str(self._run.path), home=str(self._home.path))
+        self._file = file.stem if file is not None else ""
+        self.warnings.pop(self._file, None)
+        data = str(file) if file is not None else None
         try:
+            command = Evaluate(run=str(self._run.path), home=str(self._home.path), data=data)
             self._job = run_job(self, command, self._succeed, self._fail, self._hear)
         except StudioError as error:
-            self._problem.show_problem(error)
+            self._tell(error)
             return
         self._progress.start()
         self._look()
@@ -85,25 +88,32 @@ class EvaluateNow(QWidget):
     def _look(self) -> None:
         self._progress.setVisible(self.working)
         self._cancel.setVisible(self.working)
-        allow(self._empty.button, "The test messages are being predicted." if self.working else "")
+        self.setVisible(self.working or not self._problem.isHidden())
+        self.changed.emit()
+
+    def _tell(self, problem: StudioError | Failed | Crashed) -> None:
+        self._problem.show_problem(problem)
+        self._look()
 
     def _hear(self, event: Event) -> None:
         self.event_received.emit(event)
         self._progress.hear(event)
+        if isinstance(event, LogLine) and event.level == "warning":
+            self.warnings[self._file] = f"{self.warnings.get(self._file, '')} {event.text}".strip()
 
     def _succeed(self, answer: Event) -> None:
         self._end()
         try:
-            if isinstance(answer, Finished) and self._run is not None:
+            if isinstance(answer, Finished) and self._run is not None and not self._file:
                 self._run.record_scores(answer)
         except StudioError as error:
-            self._problem.show_problem(error)
-        self.evaluated.emit()
+            self._tell(error)
+        self.evaluated.emit(self._file)
 
     def _fail(self, problem: Event) -> None:
         self._end()
         if isinstance(problem, Failed | Crashed):
-            self._problem.show_problem(problem)
+            self._tell(problem)
 
     def _end(self) -> None:
         self._job = None
