@@ -240,6 +240,8 @@ class TokensInspected(EventBase):
     """The limit that holds: as configured, or what the model can read."""
     labels: list[str]
     totals: TokenTotals
+    problems: list[DataProblem] = Field(default_factory=list)
+    """The messages that are cut: one problem or none."""
 
 
 class ModelLoaded(EventBase):

@@ -80,7 +80,8 @@ class Forecast(_Command):
 class InspectTokens(_Command):
     """Show a training row, or a message of one's own, as tokens; answered by ``TokensInspected`` with the same ``request``.
 
-    Loads the tokenizer and no model. The process keeps what it has read for the next ``InspectTokens`` until stdin closes.
+    The rows that are cut are written to ``rows_folder``, an existing folder, when it is given. Loads the tokenizer and no
+    model. The process keeps what it has read for the next ``InspectTokens`` until stdin closes.
     """
 
     command: Literal["inspect_tokens"] = "inspect_tokens"
@@ -93,6 +94,7 @@ class InspectTokens(_Command):
     """Shown in place of a row."""
     device: DeviceName = "cpu"
     """Where training would happen, which decides how batches are cut."""
+    rows_folder: str | None = None
 
 
 class Train(_Command):

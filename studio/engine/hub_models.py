@@ -11,6 +11,7 @@ from typing import Any
 
 from huggingface_hub import constants, scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
+from safetensors import SafetensorError, safe_open
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from studio.core.answers import CachedModel
@@ -95,6 +96,24 @@ def missing_shards(folder: Path) -> list[str]:
             f"{index} is damaged.", "Copy or download the model again.", detail=f"{type(error).__name__}: {error}", kind="bad_model"
         ) from error
     return sorted(name for name in shards if not (folder / name).is_file())
+
+
+def check_weights(folder: Path) -> None:
+    """Raises StudioError for weights that are cut short, as half a download leaves them.
+
+    Their headers tell where the last tensor ends, and opening a file holds that against its size: no weights are read.
+    """
+    for path in sorted(path for path in folder.glob("*.safetensors") if WEIGHTS.fullmatch(path.name)):
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise StudioError(
+                f"{path} is not whole: its download or copy has probably broken off.",
+                "Copy or download the model again.",
+                detail=str(error),
+                kind="bad_model",
+            ) from error
 
 
 def list_cached() -> list[CachedModel]:

@@ -26,7 +26,7 @@ from studio.data.progress import Progress
 from studio.engine.classify import SUPPORTED, check_cache, predicting
 from studio.engine.devices import Compute
 from studio.engine.gguf_models import gguf_folder
-from studio.engine.hub_models import cached_base, check_names, check_settings, missing_shards, resolved
+from studio.engine.hub_models import cached_base, check_names, check_settings, check_weights, missing_shards, resolved
 from studio.engine.starter import starter_folder
 
 
@@ -56,6 +56,7 @@ def base_folder(model: ModelConfig, home: Home, progress: Progress) -> Path:
         raise StudioError(
             f"{folder} holds only a part of the model: {listed(missing)} is missing.", "Copy the model again.", kind="bad_model"
         )
+    check_weights(folder)
     return folder
 
 

@@ -61,14 +61,7 @@ def problems_found(splits: Splits, folder: Path | None = None) -> list[DataProbl
         rows_file = ""
         if folder is not None and problem.rows:
             path = folder / f"{number}.arrow"
-            try:
-                write_problem_rows(path, [_place(row, problem, split_of) for row in problem.rows[:ROWS_LISTED]])
-            except OSError as error:
-                raise StudioError(
-                    f"The rows with problems cannot be written to {folder}: {error.strerror or error}.",
-                    "Free some disk space, then read the data again.",
-                    kind="disk",
-                ) from error
+            _write(path, [_place(row, problem, split_of) for row in problem.rows[:ROWS_LISTED]])
             rows_file = str(path)
         found.append(
             DataProblem(kind=problem.kind, sentence=problem.sentence, rows=len(problem.rows), rows_file=rows_file),
@@ -76,13 +69,33 @@ def problems_found(splits: Splits, folder: Path | None = None) -> list[DataProbl
     return found
 
 
-def cut_messages(encoded: Sequence[Encoded], limit: int) -> list[DataProblem]:
-    """Training messages that are longer than ``limit`` tokens allow, which only the tokenizer can tell: one problem or none."""
-    if not (cut := sum(row.truncated for row in encoded)):
+def cut_messages(
+    encoded: Sequence[Encoded], limit: int, examples: Sequence[Example] = (), path: Path | None = None
+) -> list[DataProblem]:
+    """Training messages that are longer than ``limit`` tokens allow, which only the tokenizer can tell: one problem or none.
+
+    With ``path``, their rows among ``examples``, which are those that were encoded, are written there. Raises StudioError.
+    """
+    cut = [position for position, row in enumerate(encoded) if row.truncated]
+    if not cut:
         return []
-    verb, end = ("is", "its end") if cut == 1 else ("are", "their end")
-    sentence = f"{cut:,} of {len(encoded):,} training messages {verb} longer than {limit:,} tokens and cut at {end}."
-    return [DataProblem(kind="cut", sentence=sentence, rows=cut)]
+    verb, end = ("is", "its end") if len(cut) == 1 else ("are", "their end")
+    sentence = f"{len(cut):,} of {len(encoded):,} training messages {verb} longer than {limit:,} tokens and cut at {end}."
+    if path is not None:
+        listed = [examples[position] for position in cut[:ROWS_LISTED]]
+        _write(path, [ProblemRow("train", row.file, row.row, row.text, row.label) for row in listed])
+    return [DataProblem(kind="cut", sentence=sentence, rows=len(cut), rows_file=str(path or ""))]
+
+
+def _write(path: Path, rows: Sequence[ProblemRow]) -> None:
+    try:
+        write_problem_rows(path, rows)
+    except OSError as error:
+        raise StudioError(
+            f"The rows with problems cannot be written to {path.parent}: {error.strerror or error}.",
+            "Free some disk space, then read the data again.",
+            kind="disk",
+        ) from error
 
 
 def _place(row: Example, problem: Problem, split_of: Mapping[int, str]) -> ProblemRow:

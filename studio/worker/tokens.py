@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import uuid
 from collections.abc import Callable, Hashable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 from studio.core.answers import InspectedToken, TokensInspected, TokenTotals
 from studio.core.commands import Command, InspectTokens
 from studio.core.config import RunConfig
+from studio.core.data_problems import DataProblem
 from studio.core.memory import DeviceName, micro_batch_for
 from studio.core.runs import Home
 from studio.data.downloads import Downloads
@@ -21,6 +24,7 @@ from studio.data.splits import Splits, load_splits
 from studio.engine.batches import make_batch, shuffled_batches, steps_per_epoch
 from studio.engine.models import base_folder, load_tokenizer, within_context
 from studio.worker.channel import Channel
+from studio.worker.inspection import cut_messages
 
 _CUT_ROWS = 500
 _MEASURED_BATCHES = 64
@@ -46,6 +50,7 @@ class _Inspector:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._kept: dict[str, tuple[Hashable, object]] = {}
+        self._cut_rows: Path | None = None
 
     def answer(self, command: InspectTokens) -> TokensInspected:
         config = command.config
@@ -59,6 +64,9 @@ class _Inspector:
         training = config.training
         cutting = (training.batch_size, micro_batch_for(config, command.device), training.seed)
         totals = self._once("totals", (key, cutting), lambda: _totals(encoded, config, command.device, alike))
+        problems = self._once(
+            "cut", (key, command.rows_folder), lambda: self._cut(encoded, limits.max_length, splits.train, command.rows_folder)
+        )
 
         row = None if command.message is not None else max(0, min(command.row, len(encoded) - 1))
         if row is None:
@@ -83,7 +91,16 @@ class _Inspector:
             max_length=limits.max_length,
             labels=splits.labels,
             totals=totals,
+            problems=problems,
         )
+
+    def _cut(self, encoded: Sequence[Encoded], limit: int, examples: Sequence[Example], folder: str | None) -> list[DataProblem]:
+        """Under a name of its own: the window may still read the rows before. Those are deleted where that is possible."""
+        if self._cut_rows is not None:
+            with contextlib.suppress(OSError):  # Windows keeps what is open
+                self._cut_rows.unlink(missing_ok=True)
+        self._cut_rows = Path(folder) / f"cut-{uuid.uuid4().hex}.arrow" if folder else None
+        return cut_messages(encoded, limit, examples, self._cut_rows)
 
     def _read(self, config: RunConfig) -> Splits:
         channel = self._channel

@@ -55,6 +55,11 @@ def test_a_good_folder_is_taken(tiny_model_folder: Path, home: Home) -> None:
     assert base_folder(ModelConfig(base=str(tiny_model_folder)), home, silent) == tiny_model_folder
 
 
+def test_what_is_no_weight_file_of_the_model_does_not_matter(broken: Path, home: Home) -> None:
+    (broken / "consolidated.safetensors").write_bytes(b"half")
+    assert base_folder(ModelConfig(base=str(broken)), home, silent) == broken
+
+
 def only_pickles(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
@@ -77,6 +82,16 @@ def cut_index(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text('{"weight_map": {')
 
 
+def cut_weights(folder: Path) -> None:
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+
+
+def cut_last_byte(folder: Path) -> None:
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[:-1])
+
+
 Damage = Callable[[Path], object]
 NOT_A_BASE: dict[str, tuple[Damage, str]] = {
     "missing": (shutil.rmtree, "does not exist"),
@@ -96,6 +111,9 @@ NOT_A_BASE: dict[str, tuple[Damage, str]] = {
     "a strange type": (lambda folder: change(folder, model_type=["llama"]), "no causal language model"),
     "an unknown type": (lambda folder: change(folder, model_type="llama-9000"), "no causal language model"),
     "a shard is lost": (lose_a_shard, "holds only a part of the model"),
+    "weights cut off": (cut_weights, "model.safetensors is not whole"),
+    "the last byte cut off": (cut_last_byte, "model.safetensors is not whole"),
+    "weights of no bytes": (lambda folder: (folder / "model.safetensors").write_bytes(b""), "model.safetensors is not whole"),
     "an index cut off": (cut_index, "is damaged"),
     "an adapter beside it": (lambda folder: (folder / "adapter_config.json").write_text("{}"), "an adapter beside the model"),
     "quantised": (lambda folder: change(folder, quantization_config={"quant_method": "gptq", "bits": 4}), "quantised"),
@@ -109,11 +127,6 @@ def test_what_is_no_base_is_told(broken: Path, home: Home, damage: Damage, words
         base_folder(ModelConfig(base=str(broken)), home, silent)
     assert str(broken) in caught.value.message
     told(caught.value)
-
-
-def cut_weights(folder: Path) -> None:
-    content = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
 
 
 def lose_a_weight(folder: Path) -> None:

@@ -39,7 +39,7 @@ class TestProblems:
         self, ready: SetupPage, opened: Opened, inspected: DataInspected, tmp_path: Path, qtbot: QtBot
     ) -> None:
         opened(inspected.model_copy(update={"problems": [problem_with(tmp_path, 12)]}))
-        show = ready.findChild(QPushButton, "problemRows1")
+        show = ready.findChild(QPushButton, "datasetProblemsRows1")
         assert show.text() == "Show 12 rows"
         qtbot.mouseClick(show, Qt.MouseButton.LeftButton)
         dialog = ready.findChild(ProblemRowsDialog)
@@ -60,7 +60,7 @@ class TestProblems:
         problem = problem_with(tmp_path, 2)
         Path(problem.rows_file).unlink()
         opened(inspected.model_copy(update={"problems": [problem]}))
-        qtbot.mouseClick(ready.findChild(QPushButton, "problemRows1"), Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(ready.findChild(QPushButton, "datasetProblemsRows1"), Qt.MouseButton.LeftButton)
         assert "cannot be read any more" in ready.dataset.views.problems._error.message
 
     def test_the_worker_is_told_where_to_write_them(self, page: SetupPage, jobs: FakeJobs) -> None:

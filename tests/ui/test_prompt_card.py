@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLineEdit, QPushButton
+from PySide6.QtWidgets import QLabel, QLineEdit, QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import InspectData
+from studio.core.data_problems import DataProblem
 from studio.core.events import Failed, StageChanged
 from studio.core.memory import ModelDescription
+from studio.core.problem_rows import ProblemRow, write_problem_rows
 from studio.core.runs import Home
 from studio.core.words import size
 from studio.ui.main_window import MainWindow
 from studio.ui.pages.setup import SetupPage
+from studio.ui.widgets.setup.problem_rows_dialog import ProblemRowsDialog
 from tests.ui.conftest import FakeJobs, FakeTokens
 from tests.ui.staging import FAILS, editor
 from tests.ui.widget_walker import cut_texts, press
@@ -155,12 +159,34 @@ class TestTokens:
     def test_cut_messages_are_named_and_led_to(self, ready: SetupPage, tokens: FakeTokens, qtbot: QtBot) -> None:
         tokens.answer(cut=3, cut_rows=[4, 40, 87])
         inspector = ready.prompt.tokens
-        assert "3 messages are cut to fit: 5, 41, 88." in inspector.totals.text()
+        assert "No message is cut" not in inspector.totals.text()
         for row in (4, 40, 87, 4):
             qtbot.mouseClick(inspector.choice.next_cut, Qt.MouseButton.LeftButton)
             assert tokens.asked[-1].row == row
             tokens.answer(cut_rows=[4, 40, 87], text="long <b>story</b>")
         assert inspector._cut.isHidden()
+
+    def test_cut_messages_are_listed(self, ready: SetupPage, tokens: FakeTokens, tmp_path: Path, qtbot: QtBot) -> None:
+        folder = tokens.asked[-1].rows_folder
+        assert folder is not None
+        assert Path(folder).is_dir()
+        path = tmp_path / "cut.arrow"
+        write_problem_rows(path, [ProblemRow("train", "data.csv", 7, "a long story", "card_arrival")])
+        sentence = "1 of 88 training messages is longer than 256 tokens and cut at its end."
+        problem = DataProblem(kind="cut", sentence=sentence, rows=1, rows_file=str(path))
+        inspector = ready.prompt.tokens
+        tokens.answer(cut=1, cut_rows=[4], problems=[problem])
+        show = inspector.findChild(QPushButton, "tokenProblemsRows1")
+        assert show.text() == "Show 1 row"
+        assert sentence in {label.text() for label in inspector.problems.findChildren(QLabel)}
+        tokens.answer(cut=1, cut_rows=[4], problems=[problem])
+        assert inspector.findChild(QPushButton, "tokenProblemsRows1") is show, "it keeps the focus from one message to the next"
+        qtbot.mouseClick(show, Qt.MouseButton.LeftButton)
+        dialog = inspector.findChild(ProblemRowsDialog)
+        assert [dialog.model.index(0, column).data() for column in (2, 3)] == ["7", "a long story"]
+        dialog.reject()
+        tokens.answer()
+        assert inspector.problems.isHidden()
 
     def test_what_was_cut_is_shown(self, ready: SetupPage, tokens: FakeTokens) -> None:
         answer = tokens.answer()

@@ -12,6 +12,7 @@ from studio.core.answers import TokensInspected
 from studio.core.commands import Ask, Command, InspectTokens, LabelledMessage
 from studio.core.config import PromptConfig, RunConfig
 from studio.core.events import Event, Failed, LogLine, StageChanged
+from studio.core.problem_rows import ProblemRows
 from studio.core.runs import Home
 from studio.data.prompts import PromptEncoder
 from studio.data.sources import Example
@@ -31,6 +32,10 @@ def ask_all(*commands: Command) -> list[Event]:
 
 def with_prompt(config: RunConfig, **values: Any) -> RunConfig:
     return config.model_copy(update={"prompt": PromptConfig.model_validate({**config.prompt.model_dump(), **values})})
+
+
+def with_limit(question: InspectTokens, limit: int) -> InspectTokens:
+    return question.model_copy(update={"config": with_prompt(question.config, max_length=limit)})
 
 
 def answers(events: list[Event]) -> list[TokensInspected]:
@@ -86,14 +91,25 @@ def test_what_changes_is_made_anew(config: RunConfig, home: Home) -> None:
     assert len(second.tokens) < len(first.tokens)
 
 
-def test_cut_messages_are_counted_and_shown(config: RunConfig, home: Home) -> None:
+def test_cut_messages_are_counted_listed_and_shown(config: RunConfig, home: Home, tmp_path: Path) -> None:
     short = with_prompt(config, use_chat_template=False, template="{text}\n=>", max_length=28)
     asked = InspectTokens(config=short, home=str(home.path))
     (answer,) = answers(ask_all(asked))
     assert 0 < answer.totals.cut < answer.totals.rows
     assert len(answer.totals.cut_rows) == answer.totals.cut
     row = answer.totals.cut_rows[0]
-    (cut,) = answers(ask_all(asked.model_copy(update={"row": row})))
+    assert answer.problems[0].rows_file == ""
+    listing = asked.model_copy(update={"row": row, "rows_folder": str(tmp_path)})
+    cut, again, other = answers(ask_all(listing, listing, with_limit(listing, 30)))
+    assert again.problems == cut.problems
+    assert not Path(cut.problems[0].rows_file).exists(), "those of other settings take their place"
+    splits = load_splits(short.dataset)
+    rows = ProblemRows(Path(other.problems[0].rows_file))
+    found = rows.rows(range(len(rows)))
+    assert [row.text for row in found] == [splits.train[position].text for position in other.totals.cut_rows]
+    assert [row.row for row in found] == [splits.train[position].row for position in other.totals.cut_rows]
+    assert 0 < len(found) < cut.problems[0].rows == cut.totals.cut
+    assert cut.problems[0].sentence.startswith(f"{cut.totals.cut} of {cut.totals.rows} training messages are longer than 28 ")
     assert cut.cut
     assert cut.text.endswith(cut.cut)
     assert cut.cut not in "".join(token.text for token in cut.tokens)

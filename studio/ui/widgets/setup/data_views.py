@@ -50,7 +50,7 @@ class DataViews(QWidget):
         self._row.addLayout(bars, 2)
         for view in (self.preview, self.intents):
             view.setMinimumHeight(_VIEW_HEIGHT)
-        self.problems = ProblemList()
+        self.problems = ProblemList("datasetProblems", "the data")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID)

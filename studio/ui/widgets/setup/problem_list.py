@@ -20,16 +20,18 @@ _SHOWN = 3
 class ProblemList(QWidget):
     """The first three problems, and the rest at a click."""
 
-    def __init__(self) -> None:
+    def __init__(self, object_name: str, what: str) -> None:
+        """``what`` has the problems, in words: "the data"."""
         super().__init__()
-        self.setObjectName("datasetProblems")
-        self.setAccessibleName("Problems found in the data")
+        self._name, self._what = object_name, what
+        self.setObjectName(object_name)
+        self.setAccessibleName(f"Problems found in {what}")
         self._rows: list[QWidget] = []
         self._all = False
         self._more = button(
-            "Show all", "moreProblems", "Show every problem found in the data, or only the first ones", self._toggle, "link"
+            "Show all", f"{object_name}More", f"Show every problem found in {what}, or only the first ones", self._toggle, "link"
         )
-        self._error = ErrorPanel("problemRowsError")
+        self._error = ErrorPanel(f"{object_name}Error")
         self._column = QVBoxLayout()
         self._column.setSpacing(GRID // 2)
         column = QVBoxLayout(self)
@@ -58,8 +60,10 @@ class ProblemList(QWidget):
         line.setSpacing(GRID)
         line.addWidget(text_label(problem.sentence, "warning", wrap=True), 1)
         if problem.rows_file:
-            tip = f"List the rows of problem {number} with their split and place in the file"
-            show = button(f"Show {counted(problem.rows, 'row')}", f"problemRows{number}", tip, partial(self._open, problem), "link")
+            tip = f"List the rows of problem {number} of {self._what} with their split and place in the file"
+            show = button(
+                f"Show {counted(problem.rows, 'row')}", f"{self._name}Rows{number}", tip, partial(self._open, problem), "link"
+            )
             line.addWidget(show, 0, Qt.AlignmentFlag.AlignTop)
         return row
 

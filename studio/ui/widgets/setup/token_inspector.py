@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTemporaryDir, QTimer, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
 from studio.core.answers import TokensInspected, TokenTotals
 from studio.core.commands import InspectTokens
 from studio.core.config import RunConfig
+from studio.core.data_problems import DataProblem
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Failed, StageChanged
 from studio.core.memory import DeviceName
@@ -23,10 +24,10 @@ from studio.supervise.tokens import TokenSession
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import ErrorPanel, text_label
 from studio.ui.widgets.setup.message_choice import MessageChoice
+from studio.ui.widgets.setup.problem_list import ProblemList
 from studio.ui.widgets.setup.token_view import TokenLegend, TokenView, token_words
 
 _DELAY_MS = 400
-_ROWS_NAMED = 6
 _LOWEST, _HIGHEST = 8 * GRID, 24 * GRID
 
 
@@ -45,8 +46,11 @@ class TokenInspector(QWidget):
         self._config: RunConfig | None = None
         self._device: DeviceName = "cpu"
         self._asked: InspectTokens | None = None
+        self._rows = QTemporaryDir()
+        """Where the worker lists the messages that are cut."""
         self.answered_for: RunConfig | None = None
         """The run that ``answer`` is about."""
+        self._problems: list[DataProblem] = []
         self._delay = QTimer(self, interval=_DELAY_MS, singleShot=True)
         self._delay.timeout.connect(self._ask)
         self.session.answered.connect(self._show_answer)
@@ -100,6 +104,8 @@ class TokenInspector(QWidget):
         self._alike.hide()
         self.totals = text_label("", "small", wrap=True, selectable=True)
         self.totals.setObjectName("tokenTotals")
+        self.problems = ProblemList("tokenProblems", "the tokens")
+        self.problems.hide()
         self.error = ErrorPanel("tokenError", closable=False)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -112,6 +118,7 @@ class TokenInspector(QWidget):
             self._cut,
             TokenLegend(),
             self._alike,
+            self.problems,
             self.totals,
         )
         for shown in parts:
@@ -125,7 +132,12 @@ class TokenInspector(QWidget):
             return None
         choice = self.choice
         return InspectTokens(
-            config=self._config, home=str(self._home.path), row=choice.row, message=choice.message, device=self._device
+            config=self._config,
+            home=str(self._home.path),
+            row=choice.row,
+            message=choice.message,
+            device=self._device,
+            rows_folder=self._rows.path() if self._rows.isValid() else None,
         )
 
     def _ask_soon(self) -> None:
@@ -165,6 +177,9 @@ class TokenInspector(QWidget):
             f"These intents become the same tokens, so the model could not tell them apart: {alike}." if alike else ""
         )
         self._alike.setVisible(bool(alike))
+        if answer.problems != self._problems:  # else the list stays as it is, from one message to the next
+            self._problems = answer.problems
+            self.problems.show_problems(answer.problems)
         self.totals.setText(totals_in_words(answer.totals, answer.max_length))
         self.answered.emit(answer)
 
@@ -174,7 +189,8 @@ class TokenInspector(QWidget):
         self._state.setText("")
         self.totals.setText("")
         self.choice.show_answer(None)
-        for part in (self._cut, self._alike):
+        self._problems = []
+        for part in (self._cut, self._alike, self.problems):
             part.hide()
         self.error.show_problem(problem)
         self.answered.emit(None)
@@ -225,10 +241,6 @@ def totals_in_words(totals: TokenTotals, limit: int) -> str:
         f"the longest has {totals.longest} of {limit} (message {totals.longest_row + 1:,}).",
         f"Padding is {percent(totals.padding)} of what is computed.",
     ]
-    if totals.cut:
-        rows = [f"{row + 1:,}" for row in totals.cut_rows[:_ROWS_NAMED]]
-        more = f" and {totals.cut - len(rows):,} more" if totals.cut > len(rows) else ""
-        found.append(f"{counted(totals.cut, 'message is', 'messages are')} cut to fit: {', '.join(rows)}{more}.")
-    else:
+    if not totals.cut:
         found.append("No message is cut.")
     return " ".join(found)
