@@ -7,18 +7,30 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLabel, QLineEdit, QPlainTextEdit, QWidget
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QApplication,
+    QBoxLayout,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
 from studio.core.answers import DataInspected
 from studio.core.commands import DescribeModel, InspectData
 from studio.core.config import ModelConfig, RunConfig
+from studio.core.data_problems import DataProblem
 from studio.core.events import Failed, StageChanged
 from studio.core.run_file import sample_run_config
 from studio.ui.pages.setup import SetupPage
 from studio.ui.theme import GRID
 from studio.ui.widgets.fields import Field
-from tests.ui.conftest import FakeJobs
+from tests.ui.conftest import FakeJobs, Opened
 from tests.ui.staging import editor, reread
 
 FAILURE = Failed(kind="bad_input", message="The file is empty.", remedy="Choose another.", detail="byte 0")
@@ -217,3 +229,36 @@ def test_words_from_data_are_never_markup(ready: SetupPage) -> None:
     ours = {"gemmaTerms", "memoryLegend", "splitLegend", "tokenLegend"}
     for label in ready.findChildren(QLabel):
         assert label.textFormat() == Qt.TextFormat.PlainText or label.objectName() in ours, label.text()
+
+
+@pytest.mark.parametrize("width", [824, 1300])
+def test_tab_goes_down_the_page_as_it_is_laid_out(
+    ready: SetupPage, opened: Opened, inspected: DataInspected, width: int, tmp_path: Path
+) -> None:
+    problem = DataProblem(kind="duplicate", sentence="Twice.", rows=2, rows_file=str(tmp_path / "rows.arrow"))
+    ready.resize(width, 900)
+    ready.show()
+    opened(inspected.model_copy(update={"problems": [problem] * 5}))
+    stops = _tab_stops(ready)
+    wide = ready._columns.direction() == QBoxLayout.Direction.LeftToRight
+    middle = (ready.prompt, ready.model) if wide else (ready.model, ready.prompt)
+    cards = (ready.dataset, *middle, ready.method, ready.settings)
+    order = [next(card for card in cards if card.isAncestorOf(stop)) for stop in stops if ready.scroll_area.isAncestorOf(stop)]
+    assert tuple(dict.fromkeys(order)) == cards
+    assert len([card for card, after in itertools.pairwise(order) if card is not after]) == len(cards) - 1
+    names = [stop.objectName() for stop in stops]
+    at = names.index("moreProblems")
+    assert names[at - 3 : at] == ["problemRows1", "problemRows2", "problemRows3"]
+
+
+def _tab_stops(page: SetupPage) -> list[QWidget]:
+    """What Tab comes to, from the first card on."""
+    page.activateWindow()
+    page.dataset.sample_button.setFocus()
+    stops: list[QWidget] = []
+    while (at := QApplication.focusWidget()) is not None and at not in stops:
+        stops.append(at)
+        for _link in range(4):
+            if QApplication.focusWidget() is at:
+                QTest.keyClick(at, Qt.Key.Key_Tab)
+    return stops

@@ -28,6 +28,7 @@ from studio.ui.widgets.setup.prompt_card import PromptCard
 from studio.ui.widgets.setup.run_file_dialog import RunFileDialog
 from studio.ui.widgets.setup.settings_form import SettingsForm
 from studio.ui.widgets.setup.source_menu import RecentSources
+from studio.ui.widgets.tab_order import tab_through
 
 TWO_COLUMNS_FROM = 1180
 _DELAY_MS = 120
@@ -304,3 +305,5 @@ class SetupPage(QWidget):
         if column.indexOf(self.prompt) < 0:
             (self._right if wide else self._left).removeWidget(self.prompt)
             column.insertWidget(place, self.prompt)
+            first = (self.dataset, self.prompt, self.model) if wide else (self.dataset, self.model, self.prompt)
+            tab_through((*first, self.method, self.settings))

@@ -6,13 +6,14 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.data_problems import DataProblem
 from studio.core.errors import StudioError
 from studio.core.words import counted
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import ErrorPanel, button, text_label
+from studio.ui.widgets.tab_order import tab_before
 
 _SHOWN = 3
 
@@ -49,6 +50,7 @@ class ProblemList(QWidget):
         self._rows = [self._row(number, problem) for number, problem in enumerate(problems, start=1)]
         for row in self._rows:
             self._column.addWidget(row)
+        tab_before(self._more, [show for row in self._rows for show in row.findChildren(QPushButton)])
         self._error.clear()
         self._show(all_of_them=False)
         self.setVisible(bool(problems))
