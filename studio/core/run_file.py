@@ -34,7 +34,9 @@ def load_run_config(path: Path) -> RunConfig:
     except OSError as error:
         raise StudioError(f"The run file {path} cannot be read: {error.strerror}.", "Check its name and permissions.") from error
     except UnicodeDecodeError as error:
-        raise StudioError(f"{path} is no run file: it is not text in UTF-8.", "Name a run.toml; data belongs into it.") from error
+        raise StudioError(
+            f"{path} is no run file: it is not text in UTF-8.", "Name a run.toml. A file of messages is named in it, as source."
+        ) from error
     return parse_run_config(text, path.resolve().parent)
 
 

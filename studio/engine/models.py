@@ -43,6 +43,10 @@ def base_folder(model: ModelConfig, home: Home, progress: Progress) -> Path:
         folder = gguf_folder(as_typed(model.base), home.models, progress)
     else:
         folder = as_typed(model.base)
+    if folder.is_file():
+        raise StudioError(
+            f"{folder} is a file, but no .gguf file.", "Choose a folder that holds a Hugging Face model, or a .gguf file."
+        )
     if not folder.is_dir():
         raise StudioError(
             f"The model folder {folder} does not exist.",

@@ -70,6 +70,11 @@ def folder_for_settings(folder: Path) -> None:
     (folder / "config.json").mkdir()
 
 
+def file_for_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("text,label\n")
+
+
 def lose_a_shard(folder: Path) -> None:
     names = list(load_file(folder / "model.safetensors"))
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
@@ -95,6 +100,7 @@ def cut_last_byte(folder: Path) -> None:
 Damage = Callable[[Path], object]
 NOT_A_BASE: dict[str, tuple[Damage, str]] = {
     "missing": (shutil.rmtree, "does not exist"),
+    "a file": (file_for_folder, "is a file, but no .gguf file"),
     "no settings": (lambda folder: (folder / "config.json").unlink(), "no config.json"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no .safetensors"),
     "only pickled weights": (only_pickles, "could run code"),
