@@ -47,6 +47,11 @@ class Outcome(BaseModel):
         return "failed" if isinstance(self.final, Failed) else "crashed"
 
 
+def usual_home() -> Path:
+    """The platform's data folder, where the app keeps its own unless told otherwise."""
+    return platformdirs.user_data_path("finetune-studio", False)
+
+
 @dataclass(frozen=True)
 class Home:
     """The app's data folder: runs/, models/ and settings."""
@@ -56,7 +61,7 @@ class Home:
     @classmethod
     def locate(cls, given: str | Path | None = None) -> Home:
         """``given``, else FINETUNE_STUDIO_HOME, else the platform's data folder. Created; StudioError if it can't be."""
-        chosen = given or os.environ.get("FINETUNE_STUDIO_HOME") or platformdirs.user_data_path("finetune-studio", False)
+        chosen = given or os.environ.get("FINETUNE_STUDIO_HOME") or usual_home()
         path = as_typed(chosen).resolve()
         try:
             for folder in (path / "runs", path / "models"):

@@ -13,8 +13,10 @@ from PySide6.QtWidgets import QFileDialog, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.run_file import dump_run_config, load_run_config
+from studio.core.runs import Home
 from studio.ui.main_window import MainWindow
 from studio.ui.pages.setup import SetupPage
+from studio.ui.widgets.setup import run_file_dialog
 from studio.ui.widgets.setup.run_file_dialog import RunFileDialog
 from tests.ui.sample_runs import assert_usable
 
@@ -34,7 +36,7 @@ def dialog(ready: SetupPage, qtbot: QtBot) -> RunFileDialog:
 
 
 def test_it_is_copied_and_saved_as_the_command_line_reads_it(
-    ready: SetupPage, dialog: RunFileDialog, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ready: SetupPage, dialog: RunFileDialog, home: Home, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     press(dialog, "copyRunFile", qtbot)
     assert QGuiApplication.clipboard().text() == dump_run_config(ready.config())
@@ -42,8 +44,14 @@ def test_it_is_copied_and_saved_as_the_command_line_reads_it(
     press(dialog, "saveRunFile", qtbot)
     assert load_run_config(tmp_path / "my run.toml") == ready.config()
     press(dialog, "copyCommand", qtbot)
-    assert shlex.split(QGuiApplication.clipboard().text()) == ["finetune-studio", "train", str(tmp_path / "my run.toml")]
+    trains = ["finetune-studio", "train", str(tmp_path / "my run.toml")]
+    # Else the terminal's run would not be among those of this window.
+    assert shlex.split(QGuiApplication.clipboard().text()) == [*trains, "--home", str(home.path)]
     assert_usable(dialog)
+    monkeypatch.setattr(run_file_dialog, "usual_home", lambda: home.path)
+    usual = RunFileDialog(ready.config(), home, ready)
+    press(usual, "saveRunFile", qtbot)
+    assert shlex.split(usual.command) == trains
 
 
 def test_a_place_that_cannot_be_written_is_told(

@@ -45,6 +45,7 @@ class SetupPage(QWidget):
         super().__init__()
         self.setObjectName("setupPage")
         self.dataset = DatasetPicker(RecentSources(settings))
+        self._home = home
         self.model = ModelPicker(home)
         self.method = MethodSelector()
         self.prompt = PromptCard(home)
@@ -157,7 +158,7 @@ class SetupPage(QWidget):
         config, _problem = self._checked()
         if config is None or not self.run_file_button.isEnabled():
             return
-        dialog = RunFileDialog(config, self)
+        dialog = RunFileDialog(config, self._home, self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
 

@@ -12,6 +12,7 @@ from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.files import save_file
 from studio.core.run_file import dump_run_config
+from studio.core.runs import Home, usual_home
 from studio.ui.theme import GRID, code_font
 from studio.ui.widgets.basics import ErrorPanel, allow, button, named, primary_button, text_label
 
@@ -21,9 +22,12 @@ _SAVE_TIP = "Write these settings to a file that the command line and this app c
 class RunFileDialog(QDialog):
     """Shows one RunConfig; changes nothing."""
 
-    def __init__(self, config: RunConfig, parent: QWidget) -> None:
+    def __init__(self, config: RunConfig, home: Home, parent: QWidget) -> None:
         super().__init__(parent)
         self.setObjectName("runFile")
+        # A terminal looks in the usual place, and may not have what this window was started with.
+        usual = home.path == usual_home().resolve()
+        self._options = "" if usual else f" --home {shlex.quote(str(home.path))}"
         self.setWindowTitle("Settings as run.toml")
         self.resize(80 * GRID, 76 * GRID)
         self._text = named(QPlainTextEdit(dump_run_config(config)), "runFileText", "run.toml", "Every setting of this run")
@@ -51,7 +55,9 @@ class RunFileDialog(QDialog):
     @property
     def command(self) -> str:
         """What trains the saved file in a terminal; empty until it was saved."""
-        return f"finetune-studio train {shlex.quote(str(self._path))}" if self._path is not None else ""
+        if self._path is None:
+            return ""
+        return f"finetune-studio train {shlex.quote(str(self._path))}{self._options}"
 
     def _save(self) -> None:
         chosen, _ = QFileDialog.getSaveFileName(self, "Save the settings", str(Path.home() / "run.toml"), "TOML (*.toml)")
