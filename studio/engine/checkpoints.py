@@ -63,8 +63,8 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(scratch, ignore_errors=True)
         raise StudioError(
-            f"The checkpoint of step {step} cannot be written: {error}.",
-            f"Free some space where {run.path} lies; the checkpoint before it is still there.",
+            f"The checkpoint of step {step} cannot be written: {getattr(error, 'strerror', None) or error}.",
+            f"Free some space where {run.path} lies. Checkpoints written before are untouched.",
             kind="disk_full",
         ) from error
     _rotate(run, folder, keep)

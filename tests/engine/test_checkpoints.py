@@ -203,7 +203,7 @@ def test_a_failing_write_leaves_the_checkpoint_before_it(
     with failing(), pytest.raises(StudioError, match="step 5 cannot be written") as caught:
         save_checkpoint(run, model, 5, {}, best=True)
     assert caught.value.kind == "disk_full"
-    assert "the checkpoint before it is still there" in caught.value.remedy
+    assert "Checkpoints written before are untouched" in caught.value.remedy
     assert names(run) == ["step-4"]
     assert run.checkpoint() == before
     verify_checkpoint(before)

@@ -247,8 +247,8 @@ def test_tab_goes_down_the_page_as_it_is_laid_out(
     assert tuple(dict.fromkeys(order)) == cards
     assert len([card for card, after in itertools.pairwise(order) if card is not after]) == len(cards) - 1
     names = [stop.objectName() for stop in stops]
-    at = names.index("moreProblems")
-    assert names[at - 3 : at] == ["problemRows1", "problemRows2", "problemRows3"]
+    at = names.index("datasetProblemsMore")
+    assert names[at - 3 : at] == ["datasetProblemsRows1", "datasetProblemsRows2", "datasetProblemsRows3"]
 
 
 def _tab_stops(page: SetupPage) -> list[QWidget]:

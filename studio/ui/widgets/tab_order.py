@@ -18,17 +18,16 @@ def tab_through(parts: Sequence[QWidget]) -> None:
 
 def tab_before(stop: QWidget, inserted: Sequence[QWidget]) -> None:
     """Have Tab come to ``inserted`` right before ``stop``."""
-    before = stop.previousInFocusChain()
-    while before is not stop and not _is_stop(before):
-        before = before.previousInFocusChain()
+    before = [widget for widget in _chain(stop) if _is_stop(widget) and widget not in inserted][-1]
     for first, second in pairwise([before, *inserted]):
         QWidget.setTabOrder(first, second)
 
 
 def _chain(first: QWidget) -> Iterator[QWidget]:
+    """All widgets of the window in the order of the focus, which goes round."""
     yield first
     widget = first.nextInFocusChain()
-    while widget is not first:
+    while widget is not None and widget is not first:
         yield widget
         widget = widget.nextInFocusChain()
 
