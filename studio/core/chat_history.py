@@ -80,6 +80,14 @@ class History:
     """There are more in the file than are read."""
 
 
+def history_bytes(run: Path) -> int:
+    """How large the file of the run's conversations is; 0 where there is none."""
+    try:
+        return (run / CHAT).stat().st_size
+    except OSError:
+        return 0
+
+
 def read_history(run: Path) -> History:
     """The last exchanges of the run in folder ``run``. Raises StudioError when its file cannot be read."""
     try:

@@ -142,17 +142,17 @@ def write_predictions(path: Path, labels: Sequence[str], predictions: Sequence[P
     write_parquet(path, table.columns.replace_schema_metadata({_LABELS_KEY: json.dumps(table.labels).encode()}))
 
 
-def write_messages(path: Path, predictions: Sequence[Prediction]) -> None:
+def write_messages(path: Path, table: PredictionTable) -> None:
     """The rows as CSV with a header. Raises StudioError when it cannot be written."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["text", "label", "predicted", "right", "probability", "label_probability", "left_set"])
-    for row in predictions:
-        known = "" if row.label_probability is None else f"{row.label_probability:.6f}"
-        right = str(row.predicted == row.label).lower()
-        writer.writerow(
-            [row.text, row.label or "", row.predicted, right, f"{row.probability:.6f}", known, str(row.left_set).lower()]
-        )
+    names = ["text", "label", "predicted", "probability", "label_probability", "left_set"]
+    for batch in table.columns.select(names).to_batches(max_chunksize=_BATCH):
+        for message, label, predicted, probability, label_probability, left in zip(*batch.to_pydict().values(), strict=True):
+            known = "" if label_probability is None else f"{label_probability:.6f}"
+            right = str(predicted == label).lower()
+            writer.writerow([message, label or "", predicted, right, f"{probability:.6f}", known, str(left).lower()])
     save_file(path, text.getvalue())
 
 

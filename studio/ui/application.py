@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 
 from studio.core.errors import StudioError
 from studio.core.runs import Home
+from studio.supervise.background import finish_all
 from studio.supervise.threads import WorkerThread
 from studio.ui import theme
 from studio.ui.main_window import MainWindow
@@ -108,4 +109,5 @@ def run_window(home: Home) -> int:
     window.show()
     code = application.exec()
     WorkerThread.cancel_all()
+    finish_all()
     return code

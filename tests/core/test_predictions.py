@@ -92,7 +92,7 @@ messages.show_table(table)
 shown.show_only(EVERYTHING, True, "😀 a")
 for column in range(shown.columnCount()):
     shown.sort(column)
-print(len(shown.shown()), table.confusion().sum(), "pandas" in sys.modules)
+print(len(shown.shown()[1]), table.confusion().sum(), "pandas" in sys.modules)
 """
     ran = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["1", "2", "False"]

@@ -13,6 +13,7 @@ from pytestqt.qtbot import QtBot
 from studio.core.chat_history import CHAT, ChatAnswer, Exchange, append_exchange, read_history
 from studio.core.runs import Home
 from studio.supervise import jobs
+from studio.supervise.background import finish_all
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.chat import ChatPage
 from tests.ui.chat_staging import answers, button, chat_page, choose_free, rows, shown, wait_for, write
@@ -122,6 +123,33 @@ def test_a_history_that_cannot_be_kept_is_told(page: ChatPage, qtbot: QtBot) -> 
     assert wait_for(page, qtbot, 1)[0].predicted is not None
 
 
+def test_what_is_asked_while_a_long_history_is_read_comes_after_it(
+    page: ChatPage, home: Home, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(home, intents=3, final=finished())
+    append_exchange(folder.path, Exchange(id=1, text="before", answers=[ChatAnswer(text="answer", problem="x")]))
+    monkeypatch.setattr("studio.ui.pages.chat._LARGE_BYTES", 0)
+    page.show_run(OpenRun(folder))
+    assert not rows(page)
+    write(page, qtbot, "meanwhile")
+    qtbot.waitUntil(lambda: len(rows(page)) == 2)
+    assert [row.exchange.text for row in rows(page)] == ["before", "meanwhile"]
+    wait_for(page, qtbot, 2)
+
+
+def test_a_long_history_that_is_another_runs_by_now_is_not_shown(
+    page: ChatPage, home: Home, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(home, intents=3, final=finished())
+    append_exchange(folder.path, Exchange(id=1, text="before", answers=[ChatAnswer(text="answer", problem="x")]))
+    monkeypatch.setattr("studio.ui.pages.chat._LARGE_BYTES", 0)
+    page.show_run(OpenRun(folder))
+    page.show_run(OpenRun(make_run(home, intents=3, final=finished())))
+    finish_all()
+    qtbot.wait(20)
+    assert not rows(page)
+
+
 def test_a_thousand_messages_are_a_dozen_widgets(page: ChatPage, home: Home, qtbot: QtBot) -> None:
     folder = make_run(home, intents=3, final=finished())
     for number in range(1000):
@@ -135,6 +163,7 @@ def test_a_thousand_messages_are_a_dozen_widgets(page: ChatPage, home: Home, qtb
         return first, last
 
     bar = page._conversation.verticalScrollBar()
+    qtbot.waitUntil(lambda: bool(rows(page)))
     assert window() == (988, 999)
     qtbot.waitUntil(lambda: bar.value() == bar.maximum() > 0)
     assert button(page, "chatEarlier").text() == "Show earlier messages (988)"

@@ -135,12 +135,20 @@ def test_lines_are_copied_and_wrapped(text: QPlainTextEdit, action: Callable[[st
 
 
 def test_of_a_long_log_the_newest_lines_are_held(
-    view: LogView, text: QPlainTextEdit, run: OpenRun, action: Callable[[str], QAction], monkeypatch: pytest.MonkeyPatch
+    view: LogView,
+    text: QPlainTextEdit,
+    run: OpenRun,
+    action: Callable[[str], QAction],
+    monkeypatch: pytest.MonkeyPatch,
+    qtbot: QtBot,
 ) -> None:
     for number in range(LOG_LINES):
         run.add(LogLine(level="info", text=f"late {number}", elapsed=100 + number))
     view.catch_up()
+    assert text.blockCount() < LOG_LINES / 2, "laid out piece by piece"
+    qtbot.waitUntil(lambda: text.toPlainText().endswith(f"late {LOG_LINES - 1}"))
     assert text.blockCount() == LOG_LINES
+    assert [line.split()[-1] for line in text.toPlainText().splitlines()] == [str(number) for number in range(LOG_LINES)]
     assert view._held.isVisible()
     assert f"of {LOG_LINES + 30:,} lines" in view._held.text()
     opened: list[str] = []

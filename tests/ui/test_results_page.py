@@ -151,13 +151,22 @@ class TestScores:
 
 class TestSaving:
     @pytest.fixture
-    def save(self, page: ResultsPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    def begin(self, page: ResultsPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
         def act(entry: str, name: str) -> Path:
             chosen = tmp_path / name
             monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_arguments: (str(chosen), ""))
             (action,) = [action for action in page._save.menu().actions() if action.text().startswith(entry)]
             action.trigger()
             return chosen
+
+        return act
+
+    @pytest.fixture
+    def save(self, page: ResultsPage, begin: Callable[[str, str], Path], qtbot: QtBot) -> Callable[[str, str], Path]:
+        def act(entry: str, name: str) -> Path:
+            path = begin(entry, name)
+            qtbot.waitUntil(lambda: page._saved.text() == f"Saved {path}")
+            return path
 
         return act
 
@@ -168,7 +177,21 @@ class TestSaving:
             rows = list(csv.DictReader(file))
         assert [row["text"] for row in rows] == column(page, TEXT)
         assert {row["right"] for row in rows} == {"true", "false"}
-        assert page._saved.text().endswith("a.csv")
+
+    def test_what_is_chosen_meanwhile_is_not_in_the_file(
+        self, page: ResultsPage, begin: Callable[[str, str], Path], qtbot: QtBot
+    ) -> None:
+        path = begin("Messages", "a.csv")
+        assert page._saved.text() == f"Writing {path}"
+        page.choose(Scope(predicted=0))
+        qtbot.waitUntil(lambda: page._saved.text() == f"Saved {path}")
+        with path.open(newline="", encoding="utf-8") as file:
+            assert len(list(csv.DictReader(file))) == 20
+
+    def test_what_cannot_be_written_is_told(self, page: ResultsPage, begin: Callable[[str, str], Path], qtbot: QtBot) -> None:
+        begin("Messages", "missing/a.csv")
+        qtbot.waitUntil(lambda: "cannot be written" in page._problem.message)
+        assert not page._saved.isVisible()
 
     def test_the_matrix_as_a_table(self, save: Callable[[str, str], Path]) -> None:
         lines = save("Matrix (CSV)", "m.csv").read_text("utf-8").splitlines()
@@ -185,29 +208,63 @@ class TestSaving:
         assert all(f">{name}</text>" in drawing for name in labels(MANY))
 
     def test_a_worker_writes_the_report_to_a_name_without_a_suffix(
-        self, page: ResultsPage, save: Callable[[str, str], Path], qtbot: QtBot
+        self, page: ResultsPage, begin: Callable[[str, str], Path], qtbot: QtBot
     ) -> None:
-        path = save("Report", "report").with_suffix(".html")
+        path = begin("Report", "report").with_suffix(".html")
         assert page._saved.text() == f"Writing {path}"
         qtbot.waitUntil(lambda: page._saved.text() == f"Saved {path}", timeout=20_000)
         assert page.run is not None
         assert page.run.name in path.read_text("utf-8")
 
     def test_a_report_that_cannot_be_written_is_told(
-        self, page: ResultsPage, save: Callable[[str, str], Path], jobs: FakeJobs
+        self, page: ResultsPage, begin: Callable[[str, str], Path], jobs: FakeJobs
     ) -> None:
-        save("Report", "missing/report.html")
+        begin("Report", "missing/report.html")
         (job,) = jobs.open(WriteReport)
         job.answer(Failed(kind="unwritable", message="It cannot be written.", remedy="Choose another."), failed=True)
         assert page._problem.message == "It cannot be written."
         assert not page._saved.isVisible()
 
-    def test_a_file_that_cannot_be_written_is_told(self, page: ResultsPage, save: Callable[[str, str], Path]) -> None:
-        save("Matrix (SVG)", "missing/matrix.svg")
-        assert "cannot be written" in page._problem.message
+    def test_a_file_that_cannot_be_written_is_told(
+        self, page: ResultsPage, begin: Callable[[str, str], Path], save: Callable[[str, str], Path], qtbot: QtBot
+    ) -> None:
+        begin("Matrix (SVG)", "missing/matrix.svg")
+        qtbot.waitUntil(lambda: "cannot be written" in page._problem.message)
+        assert not page._saved.isVisible()
         assert page._body.isVisible()
         save("Matrix (SVG)", "matrix.svg")
         assert not page._problem.isVisible()
+
+
+class TestManyPredictions:
+    """They are read in a thread of their own."""
+
+    @pytest.fixture(autouse=True)
+    def everything_is_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("studio.ui.models.open_run.LARGE_BYTES", 0)
+
+    def test_it_says_so_and_shows_them_then(self, page: ResultsPage, home: Home, qtbot: QtBot) -> None:
+        page.show_run(OpenRun(make_run(home, [], intents=FEW, final=finished())))
+        assert page.state == 3
+        assert_usable(page)
+        qtbot.waitUntil(page._views.matrix.isVisible)
+        assert page._messages._count.text() == "20 of 20 messages"
+        qtbot.waitUntil(lambda: page._figures["base"].value == "25.0 %")
+
+    def test_damage_is_told(self, page: ResultsPage, home: Home, qtbot: QtBot) -> None:
+        folder = make_run(home, intents=FEW, final=finished())
+        folder.predictions_path.write_bytes(b"no parquet")
+        page.show_run(OpenRun(folder))
+        qtbot.waitUntil(page._problem.isVisible)
+
+    def test_out_of_sight_nothing_is_read(self, page: ResultsPage, home: Home, qtbot: QtBot) -> None:
+        page.hide()
+        run = OpenRun(make_run(home, intents=FEW, final=finished()))
+        page.show_run(run)
+        assert not run.reading_predictions
+        page.show()
+        assert run.reading_predictions
+        qtbot.waitUntil(page._views.matrix.isVisible)
 
 
 def test_a_damaged_file_is_told_in_words(page: ResultsPage, home: Home) -> None:

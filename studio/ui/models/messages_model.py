@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ class MessagesModel(QAbstractTableModel):
         self.rows = table.predictions
         self.true, self.predicted = table.true_indices(), table.predicted_indices()
         self._texts, self._probabilities = table.texts, table.probabilities
-        self._lower: Any = pc.utf8_lower(table.texts)
+        self._lowered: Any = None
         self._keys: dict[int, NDArray[np.float64]] = {}
 
     def mask(self, scope: Scope, misclassified_only: bool, words: str = "") -> NDArray[np.bool_]:
@@ -70,6 +69,13 @@ class MessagesModel(QAbstractTableModel):
         if column not in self._keys:
             self._keys[column] = self._key(column)
         return self._keys[column]
+
+    @property
+    def _lower(self) -> Any:
+        """The messages in lower case, once they are searched or sorted: of many that takes a moment."""
+        if self._lowered is None:
+            self._lowered = pc.utf8_lower(self._texts)
+        return self._lowered
 
     def _key(self, column: int) -> NDArray[np.float64]:
         if column == RIGHT:
@@ -183,9 +189,9 @@ class MessageFilter(QAbstractTableModel):
         """The message at a valid index of this model."""
         return self.messages.rows[int(self._order[index.row()])]
 
-    def shown(self) -> Sequence[Prediction]:
-        """The messages in their order here."""
-        return self.messages.table.taken(self._order).predictions
+    def shown(self) -> tuple[PredictionTable, NDArray[np.int64]]:
+        """All messages, and the numbers of those that are shown, in their order here. Neither is changed any more."""
+        return self.messages.table, self._order
 
     def _sorted(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Ascending row numbers in the order that was asked for."""

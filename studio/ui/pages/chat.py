@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
 from PySide6.QtGui import QGuiApplication, QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from studio.core.answers import ModelLoaded, NoAnswer, Predicted, TokenGenerated
-from studio.core.chat_history import ChatAnswer, Exchange, History, append_exchange, clear_history, read_history
+from studio.core.chat_history import ChatAnswer, Exchange, History, append_exchange, clear_history, history_bytes, read_history
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, Heartbeat
 from studio.core.generation import GenerationSettings, Speaker
 from studio.core.runs import Home, RunFolder
+from studio.supervise.background import in_background
 from studio.supervise.jobs import ChatSession
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
@@ -23,6 +27,10 @@ from studio.ui.widgets.window.run_page import RunPage
 
 _EXAMPLES = 3
 _LONGEST_EXAMPLE = 140
+_LOOKED_AT = 300
+"""Test messages from which the examples are taken."""
+_LARGE_BYTES = 2**17
+"""A history that is larger than this is read in a thread of its own."""
 
 
 class ChatPage(RunPage):
@@ -35,6 +43,8 @@ class ChatPage(RunPage):
         self._folder: RunFolder | None = None
         """The run that the conversation shown is with."""
         self._training = False
+        self._stale = False
+        self._history_job = object()
         states = (
             ("No run is open", "Train a model, or open a run from the list. Then ask it about any message here.", "chatEmpty"),
             (
@@ -70,8 +80,10 @@ class ChatPage(RunPage):
         self.show_state(2 if ready else 1)
         if ready and (another or began):
             self._folder = run.folder
-            self._show_history(run)
+            self._stale = True
             self._show_cost()
+        if ready and self.isVisible():
+            self._show_history(run)
 
     def ask(self, text: str) -> None:
         """Ask for the intents of a message, loading the model first if need be."""
@@ -105,6 +117,8 @@ class ChatPage(RunPage):
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         super().showEvent(event)
+        if self.run is not None:
+            self._show_history(self.run)
         self._composer.focus()
 
     def _build(self) -> QWidget:
@@ -209,13 +223,31 @@ class ChatPage(RunPage):
     # The history
 
     def _show_history(self, run: OpenRun) -> None:
-        try:
-            history = read_history(run.folder.path)
-        except StudioError as error:
-            self._problem.show_problem(error)
-            history = History()
-        self._conversation.show_history(history, _examples(run))
+        """Read and show what was said with a run, once, when it is about to be seen."""
+        if not self._stale:
+            return
+        self._stale = False
+        self._history_job = job = object()
+        path = run.folder.path
+        if history_bytes(path) <= _LARGE_BYTES:
+            try:
+                history = read_history(path)
+            except StudioError as error:
+                self._problem.show_problem(error)
+                history = History()
+            self._conversation.show_history(history, _examples(run))
+        else:
+            self._conversation.show_history(History(), [])
+            in_background(run, partial(read_history, path), partial(self._take_history, job), self._problem.show_problem)
         self._show_history_actions()
+
+    def _take_history(self, job: object, history: History) -> None:
+        """A long history was read in the background; what was asked meanwhile comes after it."""
+        if job is self._history_job:
+            known = {exchange.id for exchange in history.exchanges}
+            history.exchanges += [exchange for exchange in self._conversation.exchanges if exchange.id not in known]
+            self._conversation.show_history(history, [])
+            self._show_history_actions()
 
     def _keep(self, exchange: Exchange) -> None:
         self._show_history_actions()
@@ -243,6 +275,7 @@ class ChatPage(RunPage):
             clear_history(self._folder.path)
         except StudioError as error:
             self._problem.show_problem(error)
+        self._stale = True
         self._show_history(self.run)
 
     def _show_history_actions(self) -> None:
@@ -281,5 +314,9 @@ def _examples(run: OpenRun) -> list[str]:
         table = run.predictions()
     except StudioError:
         return []
-    texts = [text for text in map(str, table.texts.to_pylist()) if len(text) <= _LONGEST_EXAMPLE] if table is not None else []
+    if table is None:
+        return []
+    last = len(table.predictions) - 1
+    places = np.unique(np.linspace(0, last, _LOOKED_AT).astype(np.int64)) if last >= 0 else np.zeros(0, dtype=np.int64)
+    texts = [text for text in map(str, table.texts.take(places).to_pylist()) if len(text) <= _LONGEST_EXAMPLE]
     return [texts[number * len(texts) // _EXAMPLES] for number in range(_EXAMPLES)] if len(texts) >= _EXAMPLES else texts

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QStackedWidget,
@@ -17,6 +18,7 @@ from PySide6.QtWidgets import (
 from studio.core.commands import WriteReport
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Failed, Finished
+from studio.core.files import save_file
 from studio.core.metrics import accuracy, macro_f1, wilson_interval
 from studio.core.predictions import PredictionTable, write_confusion, write_messages
 from studio.core.runs import Home
@@ -24,16 +26,16 @@ from studio.core.words import UNKNOWN, counted, duration, percent, points, size
 from studio.ui.models.confusion_model import EVERYTHING, Scope
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import ErrorPanel, allow, named
+from studio.ui.widgets.basics import ErrorPanel, allow, named, text_label
 from studio.ui.widgets.empty_state import EmptyState
 from studio.ui.widgets.figures import Figure
 from studio.ui.widgets.frames import ElidedLabel, framed, split
 from studio.ui.widgets.results.evaluation import Evaluation
-from studio.ui.widgets.results.matrix_picture import matrix_picture
+from studio.ui.widgets.results.matrix_picture import Matrix, matrix_picture
 from studio.ui.widgets.results.message_source import MessageSource
 from studio.ui.widgets.results.messages_panel import MessagesPanel
 from studio.ui.widgets.results.result_views import ResultViews
-from studio.ui.widgets.save_menu import SaveMenu
+from studio.ui.widgets.save_menu import SaveMenu, Writer
 from studio.ui.widgets.window.run_page import RunPage
 
 _FIGURES = {
@@ -54,6 +56,7 @@ class ResultsPage(RunPage):
     def __init__(self, home: Home) -> None:
         super().__init__("resultsPage")
         self._predictions: PredictionTable | None = None
+        self._stale = False
         self._views = ResultViews()
         self._views.scope_chosen.connect(self._show_scope)
         self._messages = MessagesPanel()
@@ -77,7 +80,7 @@ class ResultsPage(RunPage):
                 "resultsWaiting",
             ),
         )
-        self.fill(states, self._build())
+        self.fill(states, self._build(), _reading())
 
     def choose(self, scope: Scope) -> None:
         """Show the messages of a part of the matrix."""
@@ -99,23 +102,35 @@ class ResultsPage(RunPage):
         self.refresh()
 
     def refresh(self, another: bool = False) -> None:
-        """Show the run's test predictions, or the file that was chosen; a run without any can be evaluated."""
+        """Show the run's test predictions, or the file that was chosen; a run without any can be evaluated.
+
+        Out of sight nothing is read.
+        """
         if another:
             self._file = ""
         self._problem.clear()
         self.evaluation.show_run(self.run.folder if self.run is not None else None)
+        self._stale = not self.isVisible()
+        if self._stale:
+            return
         if self.run is None:
             self.show_state(0)
             return
         try:
             table = self.run.predictions()
             if table is None:
+                if self.run.reading_predictions:
+                    self.show_state(3)
+                    return
                 learnt = not self.run.active and self.run.folder.checkpoint() is not None
                 self.show_state(2 if learnt else 1)
                 self._contents.setCurrentIndex(0)
                 return
             other = self.run.predictions(self._file) if self._file else None
             if other is None:
+                if self._file and self.run.reading_predictions:
+                    self.show_state(3)
+                    return
                 self._file = ""
             note = self.evaluation.warnings.get(self._file, "")
             self._source.show_files(self.run.folder.predicted_files(), self._file, note)
@@ -129,6 +144,11 @@ class ResultsPage(RunPage):
         self._body.setVisible(self._problem.isHidden())
         self.show_state(2)
         self._contents.setCurrentIndex(1)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        super().showEvent(event)
+        if self._stale:
+            self.refresh()
 
     def _show_table(self, run: OpenRun, table: PredictionTable) -> None:
         counts = table.confusion()
@@ -224,12 +244,12 @@ class ResultsPage(RunPage):
 
     def _build_save_menu(self) -> SaveMenu:
         menu = SaveMenu()
-        menu.add("Messages shown (CSV)…", "The rows of the list, in its order", "-messages.csv", self._write_messages)
-        menu.add("Matrix (CSV)…", "The counts: true intents down, predicted ones across", "-confusion.csv", self._write_confusion)
+        menu.add("Messages shown (CSV)…", "The rows of the list, in its order", "-messages.csv", self._messages_writer)
+        menu.add("Matrix (CSV)…", "The counts: true intents down, predicted ones across", "-confusion.csv", self._confusion_writer)
         picture = "The matrix as it is shown now, whole and with every name, as "
         for kind, tip in (("png", "a picture"), ("svg", "a drawing of any size")):
-            content = partial(matrix_picture, self._views.confusion, kind)
-            menu.add_content(f"Matrix ({kind.upper()})…", picture + tip, f"-confusion.{kind}", content)
+            writer = partial(self._picture_writer, kind)
+            menu.add(f"Matrix ({kind.upper()})…", picture + tip, f"-confusion.{kind}", writer)
         tip = "Figures, curves, matrix, scores, mistakes and settings as one page for any browser"
         menu.add_job("Report (HTML)…", tip, "-report.html", self._report)
         menu.failed.connect(self._problem_saving)
@@ -237,12 +257,17 @@ class ResultsPage(RunPage):
         menu.saved.connect(self._show_saved)
         return menu
 
-    def _write_messages(self, path: Path) -> None:
-        write_messages(path, self._messages.shown())
+    def _messages_writer(self) -> Writer:
+        table, rows = self._messages.shown()
+        return lambda path: write_messages(path, table.taken(rows))
 
-    def _write_confusion(self, path: Path) -> None:
-        if self._predictions is not None:
-            write_confusion(path, self._predictions)
+    def _confusion_writer(self) -> Writer:
+        assert self._predictions is not None  # there is no menu without any
+        return partial(write_confusion, table=self._predictions)
+
+    def _picture_writer(self, kind: str) -> Writer:
+        matrix = Matrix.of(self._views.confusion)
+        return lambda path: save_file(path, matrix_picture(matrix, kind))
 
     def _report(self, path: Path) -> WriteReport:
         assert self.run is not None
@@ -256,6 +281,13 @@ class ResultsPage(RunPage):
         self._problem.clear()
         self._saved.show_text(f"{done} {path}")
         self._saved.show()
+
+
+def _reading() -> QWidget:
+    page = QWidget()
+    words = named(text_label("Reading the results…", "muted"), "resultsReading", "State of the results")
+    QVBoxLayout(page).addWidget(words, 0, Qt.AlignmentFlag.AlignCenter)
+    return page
 
 
 def _base_accuracy(run: OpenRun) -> float | None:

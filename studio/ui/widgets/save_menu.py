@@ -11,12 +11,13 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton
 
 from studio.core.commands import Command
 from studio.core.errors import StudioError
-from studio.core.files import save_file
+from studio.supervise.background import in_background
 from studio.supervise.jobs import run_job
 from studio.ui.widgets.basics import named
 from studio.ui.words import plain_tooltip
 
 Writer = Callable[[Path], None]
+"""Writes a file in a thread of its own; raises StudioError when it cannot."""
 
 
 class SaveMenu(QPushButton):
@@ -25,7 +26,7 @@ class SaveMenu(QPushButton):
     failed = Signal(object)
     """Emitted with the StudioError, Failed or Crashed of a file that could not be written."""
     saving = Signal(str)
-    """Emitted with the path of a file that a worker writes; ``saved`` or ``failed`` follows."""
+    """Emitted with the path of a file that is being written; ``saved`` or ``failed`` follows."""
     saved = Signal(str)
     """Emitted with the path of a file that was written."""
 
@@ -40,13 +41,9 @@ class SaveMenu(QPushButton):
         self._menu.setToolTipsVisible(True)
         self.setMenu(self._menu)
 
-    def add(self, text: str, tooltip: str, suffix: str, write: Writer) -> None:
-        """An entry that writes a file with this suffix: ``write`` is called with its path."""
-        self._add(text, tooltip, suffix, partial(self._write, write))
-
-    def add_content(self, text: str, tooltip: str, suffix: str, content: Callable[[], str | bytes]) -> None:
-        """An entry that saves what ``content`` gives."""
-        self.add(text, tooltip, suffix, lambda path: save_file(path, content()))
+    def add(self, text: str, tooltip: str, suffix: str, writer: Callable[[], Writer]) -> None:
+        """An entry that writes a file with this suffix: ``writer`` is asked who writes it as things are now."""
+        self._add(text, tooltip, suffix, lambda path: self._write(writer(), path))
 
     def add_job(self, text: str, tooltip: str, suffix: str, command: Callable[[Path], Command]) -> None:
         """An entry that has a worker write the file: ``command`` is called with its path. For what takes long."""
@@ -58,8 +55,8 @@ class SaveMenu(QPushButton):
         action.triggered.connect(partial(self._save, text, suffix, act))
 
     def _write(self, write: Writer, path: Path) -> None:
-        write(path)
-        self.saved.emit(str(path))
+        in_background(self, partial(write, path), lambda _none: self.saved.emit(str(path)), self.failed.emit)
+        self.saving.emit(str(path))
 
     def _have_written(self, path: Path, command: Command) -> None:
         run_job(self, command, lambda _answer: self.saved.emit(str(path)), self.failed.emit)

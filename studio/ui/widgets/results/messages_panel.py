@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from studio.core.answers import Prediction
 from studio.core.predictions import PredictionTable
 from studio.ui.models.confusion_model import EVERYTHING, Scope
 from studio.ui.models.messages_model import MessageFilter, MessagesModel
@@ -76,8 +75,8 @@ class MessagesPanel(QWidget):
         self._all.setVisible(scope != EVERYTHING)
         self._apply()
 
-    def shown(self) -> Sequence[Prediction]:
-        """The messages of the list, in its order."""
+    def shown(self) -> tuple[PredictionTable, NDArray[np.int64]]:
+        """All messages, and which of them the list shows, in its order. Neither is changed any more."""
         return self.filter.shown()
 
     def search(self) -> None:

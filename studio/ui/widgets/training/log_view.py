@@ -30,6 +30,10 @@ _FILTERS: dict[str, tuple[Level, ...]] = {
 }
 
 
+_AT_ONCE = 500
+"""Lines that are laid out in one go; between two the window lives."""
+
+
 class LogView(QWidget):
     """Shows the log of one run; ``catch_up`` appends what is new. The newest lines are held, all of them are in the file."""
 
@@ -41,6 +45,8 @@ class LogView(QWidget):
         self._run: OpenRun | None = None
         self._written = 0
         self._follows = True
+        self._writing_on = QTimer(self, singleShot=True, interval=0)
+        self._writing_on.timeout.connect(self.catch_up)
         self._text = named(QPlainTextEdit(), "trainingLog", "Log of the run", "What the run did: time of day, time since its start")
         self._text.setReadOnly(True)
         self._text.setMaximumBlockCount(LOG_LINES)
@@ -58,21 +64,29 @@ class LogView(QWidget):
         self._rewrite()
 
     def catch_up(self) -> None:
-        """Append the lines that came since the last call; the view follows unless a person scrolled away from the end."""
+        """Append the lines that came since the last call; the view follows unless a person scrolled away from the end.
+
+        Of a long history that is still being read most lines would be gone at once: it is written when it has been read.
+        """
         run = self._run
-        if run is None or self._written == run.log_count:
+        if run is None or run.reading or self._written == run.log_count:
             return
-        new = min(run.log_count - self._written, len(run.log))
-        self._written = run.log_count
-        entries = [entry for entry in list(run.log)[-new:] if entry.level in _FILTERS[self._level.currentText()]]
+        new = list(run.log)[-min(run.log_count - self._written, len(run.log)) :]
+        self._written = run.log_count - len(new[_AT_ONCE:])
+        if self._written < run.log_count:
+            self._writing_on.start()
+        levels = _FILTERS[self._level.currentText()]
+        entries = [entry for entry in new[:_AT_ONCE] if entry.level in levels]
+        formats = {level: self._format(colour) for level, colour in _COLOURS.items()}
+        muted = self._format("muted")
         cursor = QTextCursor(self._text.document())
         cursor.movePosition(QTextCursor.MoveOperation.End)
         cursor.beginEditBlock()
         for entry in entries:
             if not self._text.document().isEmpty():
                 cursor.insertBlock()
-            cursor.insertText(_stamp(entry), self._format("muted"))
-            cursor.insertText(_SIGNS[entry.level] + entry.text, self._format(_COLOURS[entry.level]))
+            cursor.insertText(_stamp(entry), muted)
+            cursor.insertText(_SIGNS[entry.level] + entry.text, formats[entry.level])
         cursor.endEditBlock()
         if entries:
             self._count_found()
