@@ -5,8 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer
+
+if TYPE_CHECKING:
+    from studio.ui.widgets.training.run_plot import RunPlot
+    from studio.ui.widgets.training.training_plots import TrainingPlots
 
 _LOOK_MS = 20
 _loading: list[threading.Thread] = []
@@ -24,9 +29,26 @@ def load_plots() -> threading.Thread:
     return _loading[0]
 
 
-def with_plots(asker: QObject, make: Callable[[], object]) -> None:
-    """Have ``make`` called, later, once plots can be made without a wait; never if ``asker`` is gone by then."""
+def with_plots(asker: QObject, take: Callable[[TrainingPlots], object]) -> None:
+    """Have ``take`` called with new plots, later; never if ``asker`` is gone by then."""
     if load_plots().is_alive():
-        QTimer.singleShot(_LOOK_MS, asker, lambda: with_plots(asker, make))
+        QTimer.singleShot(_LOOK_MS, asker, lambda: with_plots(asker, take))
     else:
-        QTimer.singleShot(1, asker, make)  # not 0: that would still be before the next paint
+        _make_on(asker, take, [])
+
+
+def _make_on(asker: QObject, take: Callable[[TrainingPlots], object], made: list[RunPlot]) -> None:
+    """Make one plot after the other, each in a turn of its own: one takes a while."""
+    from studio.ui.widgets.training.plots import loss_plot, memory_plot, score_plot
+    from studio.ui.widgets.training.training_plots import TrainingPlots
+
+    makers = (loss_plot, score_plot, memory_plot)
+
+    def make_next() -> None:
+        if len(made) < len(makers):
+            made.append(makers[len(made)]())
+            _make_on(asker, take, made)
+        else:
+            take(TrainingPlots(*made))
+
+    QTimer.singleShot(1, asker, make_next)  # not 0: that would still be before the next paint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.config import RunConfig
 from studio.core.events import Failed
-from studio.core.runs import Home
+from studio.core.runs import Home, RunFolder
 from studio.ui.main_window import MainWindow
-from studio.ui.models.runs_model import SUMMARY_ROLE
+from studio.ui.models import runs_model
+from studio.ui.models.runs_model import SUMMARY_ROLE, RunsModel
 from tests.ui.sample_runs import finished, history, make_run
 from tests.ui.staging import TRAINS_UNTIL_STOPPED
 
@@ -43,6 +45,42 @@ def test_the_keyboard_opens_one(make_window: Callable[[], MainWindow], home: Hom
     window.sidebar.choose(run.path)
     with qtbot.waitSignal(window.sidebar.run_chosen):
         qtbot.keyClick(window.sidebar.view, Qt.Key.Key_Return)
+
+
+@pytest.mark.usefixtures("qapp")
+def test_of_many_the_newest_are_listed_at_once_and_the_others_join_them(
+    home: Home, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs_model, "AT_ONCE", 3)
+    monkeypatch.setattr(runs_model, "SLICE", 2)
+
+    def make(number: int, ended: bool) -> RunFolder:
+        run = home.create_run(RunConfig())
+        os.utime(run.path / "run.toml", (number, number))
+        if ended:
+            run.write_outcome(finished())
+        return run
+
+    runs = [make(number, number % 2 == 0) for number in range(9)]
+    model = RunsModel(home)
+
+    def listed() -> list[Path]:
+        return [model.index(row).data(SUMMARY_ROLE).path for row in range(model.rowCount())]
+
+    newest_first = [run.path for run in reversed(runs)]
+    model.refresh()
+    assert listed() == newest_first[:3]
+    qtbot.waitUntil(lambda: model.rowCount() == 9)
+    assert listed() == newest_first
+    runs[1].write_outcome(finished())
+    model.refresh()
+    assert listed() == newest_first, "what is known stays"
+    qtbot.waitUntil(lambda: model.index(7).data(SUMMARY_ROLE).state == "completed")
+    runs[8:] = [make(100 + number, ended=False) for number in range(5)]
+    (newest_first[0] / "run.toml").unlink()
+    model.refresh()
+    qtbot.waitUntil(lambda: model.rowCount() == 13)
+    assert listed() == [run.path for run in reversed(runs)]
 
 
 def test_a_damaged_one_is_listed_and_told(make_window: Callable[[], MainWindow], home: Home) -> None:

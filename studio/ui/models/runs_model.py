@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt, QTimer
 
 from studio.core.errors import StudioError
 from studio.core.notes import ABOUT
@@ -19,6 +21,8 @@ from studio.ui.words import plain_tooltip
 
 Index = QModelIndex | QPersistentModelIndex
 NO_PARENT = QModelIndex()
+AT_ONCE, SLICE = 40, 20
+"""Runs that are read when the list is, and then in one go; between two the window lives."""
 Role = Qt.ItemDataRole
 SUMMARY_ROLE = int(Role.UserRole) + 1
 OVERLAY_ROLE = int(Role.UserRole) + 2
@@ -52,6 +56,11 @@ class RunsModel(QAbstractListModel):
         self.running: Path | None = None
         """The folder of the run that this window trains."""
         self._overlaid: list[Path | None] = [None] * len(OVERLAYS)
+        self._unread: deque[RunFolder] = deque()
+        self._places: dict[Path, int] = {}
+        """Of each run in the list of all, the newest first."""
+        self._reading = QTimer(self, singleShot=True, interval=0)
+        self._reading.timeout.connect(self._read_on)
 
     @property
     def overlaid(self) -> list[Path | None]:
@@ -68,8 +77,26 @@ class RunsModel(QAbstractListModel):
             self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
 
     def refresh(self) -> None:
-        """Read the folders again; a run that has ended only when its outcome was written anew."""
-        rows = [self._summary(run) for run in self._home.list_runs()]
+        """Read the folders again; a run that has ended only when its outcome was written anew.
+
+        Of many the newest are read at once, the others soon: those that are not listed yet join them one by one.
+        """
+        known = {row.path: row for row in self._rows}
+        runs = self._home.list_runs()
+        self._places = {run.path: place for place, run in enumerate(runs)}
+        self._unread.clear()
+        rows, read = [], 0
+        for run in runs:
+            settled = self._settled_summary(run)
+            if settled is None and read == AT_ONCE:
+                self._unread.append(run)
+                settled = known.get(run.path)
+            elif settled is None:
+                settled, read = self._summary(run), read + 1
+            if settled is not None:
+                rows.append(settled)
+        if self._unread:
+            self._reading.start()
         if rows == self._rows:
             return
         if [row.path for row in rows] == [row.path for row in self._rows]:
@@ -79,6 +106,20 @@ class RunsModel(QAbstractListModel):
         self.beginResetModel()
         self._rows = rows
         self.endResetModel()
+
+    def _read_on(self) -> None:
+        for run in [self._unread.popleft() for _ in range(min(SLICE, len(self._unread)))]:
+            row, index = self._summary(run), self.row_of(run.path)
+            if index.isValid():
+                self._rows[index.row()] = row
+                self.dataChanged.emit(index, index)
+                continue
+            place = bisect(self._rows, self._places[run.path], key=lambda other: self._places[other.path])
+            self.beginInsertRows(NO_PARENT, place, place)
+            self._rows.insert(place, row)
+            self.endInsertRows()
+        if self._unread:
+            self._reading.start()
 
     def row_of(self, path: Path) -> QModelIndex:
         """The index of a run, invalid when it is not listed."""
@@ -114,13 +155,16 @@ class RunsModel(QAbstractListModel):
             return plain_tooltip(_words(row))
         return None
 
+    def _settled_summary(self, run: RunFolder) -> RunSummary | None:
+        """What was read of a run that has ended, if it still holds."""
+        ended, summary = self._settled.get(run.path, (None, None))
+        return summary if run.path != self.running and ended == _end_time(run) else None
+
     def _summary(self, run: RunFolder) -> RunSummary:
         if run.path == self.running:
             # Not asked for its state: that would take the lock which its worker is about to take.
             return _running_summary(run)
         ended = _end_time(run)
-        if run.path in self._settled and self._settled[run.path][0] == ended:
-            return self._settled[run.path][1]
         try:
             summary = run.summary()
         except (StudioError, OSError):

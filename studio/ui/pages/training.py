@@ -114,7 +114,7 @@ class TrainingPage(RunPage):
         super().showEvent(event)
         self._timer.start()
         if self.plots is None:
-            with_plots(self, self._make_plots)
+            with_plots(self, self._take_plots)
         self.refresh()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
@@ -166,12 +166,10 @@ class TrainingPage(RunPage):
         self._body = split(Qt.Orientation.Horizontal, "trainingSplit", self._right)
         return self._body
 
-    def _make_plots(self) -> None:
-        from studio.ui.widgets.training.training_plots import TrainingPlots
-
+    def _take_plots(self, plots: TrainingPlots) -> None:
         if self.plots is not None:
             return
-        self.plots = TrainingPlots()
+        self.plots = plots
         self.plots.changed.connect(self._mark)
         self.plots.setMinimumWidth(32 * GRID)
         self._body.insertWidget(0, self.plots)

@@ -47,7 +47,7 @@ class ComparedCurves(QWidget):
         self._runs = list(runs)
         self._problem.clear()
         if self.plots is None:
-            with_plots(self, self._build)
+            with_plots(self, self._take_plots)
         self._front.setText(f"In front: {self._runs[0][0]}" if runs else "")
         self._overlays.show_runs([folder.path for _name, folder in runs])
         self._redrawing.start()
@@ -62,12 +62,10 @@ class ComparedCurves(QWidget):
         super().hideEvent(event)
         self._redrawing.stop()
 
-    def _build(self) -> None:
-        from studio.ui.widgets.training.training_plots import TrainingPlots
-
+    def _take_plots(self, plots: TrainingPlots) -> None:
         if self.plots is not None:
             return
-        self.plots = TrainingPlots()
+        self.plots = plots
         self.plots.changed.connect(self._redraw)
         parts = split(Qt.Orientation.Horizontal, "curvesSplit", self.plots, framed(self.plots.details))
         parts.setSizes([440, 370])

@@ -46,14 +46,18 @@ class DetailPlots(QWidget):
         column.addLayout(row)
         column.addWidget(self._stack, 1)
 
+    def add(self, key: str, plot: RunPlot) -> None:
+        """Take in a plot that was made already."""
+        self._plots[key] = plot
+        plot.heading.hide()  # the button says it
+        self._stack.addWidget(plot)
+
     def choose(self, key: str) -> None:
         """Bring a plot into sight."""
         self._choices.button(list(_CHOICES).index(key)).setChecked(True)
 
     def _show(self, key: str) -> None:
         if key not in self._plots:
-            self._plots[key] = plot = _CHOICES[key][0]()
-            plot.heading.hide()  # the button says it
-            self._stack.addWidget(plot)
+            self.add(key, _CHOICES[key][0]())
         self._stack.setCurrentWidget(self._plots[key])
         self.chosen.emit(key, self._plots[key])

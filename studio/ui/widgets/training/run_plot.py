@@ -204,6 +204,7 @@ class RunPlot(QWidget):
             if key in self._keys:
                 self._keys[key].setVisible(len(x) > 0)
         self._settled = True
+        self._view.updateAutoRange()  # else a paint begins it, and is followed by a second one
         self._empty.setVisible(not any(len(x) for x, _y in self._sources.values()))
         self._read_out()
 

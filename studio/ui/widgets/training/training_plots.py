@@ -21,7 +21,6 @@ from studio.ui.widgets.training.detail_plots import DetailPlots
 from studio.ui.widgets.training.linked_plots import LinkedPlots
 from studio.ui.widgets.training.plot_axes import AxisKind
 from studio.ui.widgets.training.plot_legend import Curve
-from studio.ui.widgets.training.plots import loss_plot, score_plot
 from studio.ui.widgets.training.run_plot import RunPlot
 
 XAxis = Literal["step", "epoch", "time"]
@@ -51,7 +50,7 @@ class TrainingPlots(QWidget):
     changed = Signal()
     """Something was chosen that asks for drawing anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, loss: RunPlot, scores: RunPlot, memory: RunPlot) -> None:
         super().__init__()
         self._run: OpenRun | None = None
         self._compared: list[Overlay] = []
@@ -65,8 +64,9 @@ class TrainingPlots(QWidget):
         self._memory.pointed.connect(self._point_from_memory)
         self.details = DetailPlots()
         self.details.chosen.connect(self._adopt)
-        self._adopt("loss", loss_plot())
-        self._adopt("scores", score_plot())
+        self._adopt("loss", loss)
+        self._adopt("scores", scores)
+        self.details.add("memory", memory)
         self.details.choose("memory")
         self.plots["loss"].place_in_words = self._describe
         self._build_bar(self.plots["loss"].header)
