@@ -115,8 +115,9 @@ def read_split(run: RunFolder, name: SplitName) -> list[Example]:
     try:
         table = pq.read_table(path).cast(_SCHEMA)
     except (OSError, ValueError, pa.ArrowException) as error:
+        reason = f"there is no {path}" if isinstance(error, FileNotFoundError) else error
         raise StudioError(
-            f"The {name} rows of the run {run.name} cannot be read: {error}.", "Train it again.", kind="damaged_run"
+            f"The {name} rows of the run {run.name} cannot be read: {reason}.", "Train it again.", kind="damaged_run"
         ) from error
     return [Example(**row) for row in table.to_pylist()]
 

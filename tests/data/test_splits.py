@@ -289,6 +289,7 @@ def test_damaged_or_missing_split_is_told(tmp_path: Path) -> None:
         with pytest.raises(StudioError, match="test rows of the run run cannot be read") as caught:
             read_split(run, "test")
         assert caught.value.kind == "damaged_run"
+        assert ("there is no " in caught.value.message) == (content is None)
 
 
 def test_sample_has_its_own_test_file() -> None:
