@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from studio.ui.models.step_series import Series, StepSeries, thinned
+from studio.ui.models.step_series import BLOCK, Series, StepSeries, thinned
 from tests.ui.sample_runs import step
 
 
@@ -47,6 +47,22 @@ class TestSeries:
         assert series.epoch.values.tolist() == [0.25, 0.5, 0.75, 1.0]
         assert series.elapsed.values.tolist() == [7.0, 10.0, 10.0, 10.0], "a clock that was set back is waited for"
         assert series.steps_per_second.values.tolist() == pytest.approx([1, 1 / 3, 1, 1 / 3])
+
+    def test_memory_is_the_most_that_was_measured_in_half_a_second(self) -> None:
+        series = StepSeries()
+        for number in range(1000):
+            series.add_memory(number / 100, 500 + (number % 50 == 7))
+            series.memory.bounds_of_blocks()
+        assert series.memory_elapsed.values.tolist() == [number / 2 for number in range(20)]
+        assert set(series.memory.values) == {501}
+
+    def test_the_newest_number_is_raised_in_a_whole_block_too(self) -> None:
+        series = Series.of(np.zeros(BLOCK))
+        series.bounds_of_blocks()
+        series.raise_last(3)
+        series.raise_last(2)
+        assert series.last == 3
+        assert series.bounds_of_blocks()[1].tolist() == [3]
 
     @example(size=4125, buckets=5, start=0.0, end=0.53125, seed=4219)  # its least is in a block of which a part is in sight
     @given(st.integers(0, 40_000), st.integers(5, 60), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**32 - 1))

@@ -56,8 +56,8 @@ class OpenRun(QObject):
 
     Opening it reads events.jsonl, a long one piece by piece while the window goes on; events of a live run are then given
     to ``add``. An event that was already read from the file is left out, so it does not matter how far the worker was when
-    the folder was opened. A run that another program trains is followed through its file. Memory: eleven numbers a step,
-    and the newest lines of the log; no event is kept.
+    the folder was opened. A run that another program trains is followed through its file. Memory: nine numbers a
+    step, two more each half second, and the newest lines of the log; no event is kept.
     """
 
     changed = Signal(object)

@@ -13,6 +13,9 @@ Numbers = NDArray[np.float64]
 BLOCK = 64
 """Numbers of which a column remembers only the least and the greatest, so that a million can be drawn at once."""
 
+MEMORY_SECONDS = 0.5
+"""The memory plot tells no more than this apart."""
+
 
 class Series:
     """A growing column of numbers: appending costs O(1) on average, ``values`` is a view and copies nothing."""
@@ -37,6 +40,13 @@ class Series:
             self._grow(self._used + 1)
         self._room[self._used] = value
         self._used += 1
+
+    def raise_last(self, value: float) -> None:
+        """Let the newest number be no less than this."""
+        newest = self._used - 1
+        self._room[newest] = max(self._room[newest], value)
+        lows, highs = self._blocks
+        self._blocks = lows[: newest // BLOCK], highs[: newest // BLOCK]
 
     def extend(self, values: Numbers) -> None:
         end = self._used + len(values)
@@ -126,9 +136,9 @@ class StepSeries:
         self.learning_rate = Series()
         self.gradient_norm = Series()
         self.memory_elapsed = Series()
-        """Seconds since the run began, for each entry of ``memory``."""
+        """Seconds since the run began, for each entry of ``memory``: one in each ``MEMORY_SECONDS`` at most."""
         self.memory = Series()
-        """Bytes: of the worker process on a CPU, of the allocator on CUDA and MPS."""
+        """Bytes, the most that was measured in that time: of the worker process on a CPU, of the allocator on CUDA and MPS."""
         self._smoothed: tuple[int, Series] = (0, Series())
 
     def add(self, event: StepsCompleted) -> None:
@@ -174,7 +184,9 @@ class StepSeries:
         self.memory_elapsed, self.memory = Series(), Series()
 
     def add_memory(self, elapsed: float, memory: int) -> None:
-        if memory > 0:
+        if memory > 0 and elapsed - self.memory_elapsed.last < MEMORY_SECONDS:
+            self.memory.raise_last(memory)
+        elif memory > 0:
             self.memory_elapsed.append(elapsed)
             self.memory.append(memory)
 
