@@ -249,6 +249,20 @@ class MainWindow(QMainWindow):
             self._show_run(None)
         self.sidebar.refresh()
 
+    def _look_again(self) -> None:
+        """Read the run folders again, and let go of the open one if it is gone."""
+        self.sidebar.refresh()
+        run = self.open_run
+        if run is None or run is self._live or run.folder.path.is_dir():
+            return
+        if any(work is not None and work.working for work in self._work().values()):
+            return
+        self._forget(run.folder)
+        self.error.show_error(
+            f"The run {run.folder.name} is no longer there: its folder was moved or deleted.",
+            f"It was {run.folder.path}. If it was moved, drop its new folder on the window to open it.",
+        )
+
     def _run_pages(self) -> list[RunPage]:
         return [page for page in (self.training, self.results, self.chat, self.export) if page is not None]
 
@@ -354,9 +368,9 @@ class MainWindow(QMainWindow):
         self.session.event_received.connect(self._event_received)
         self.session.run_ended.connect(self._run_ended)
         self.gauge.sampled.connect(self._sampled)
-        # Ages grow, and runs of the command line appear.
+        # Ages grow, runs of the command line appear, and folders are moved by other programs.
         self._refresh_timer = QTimer(self, interval=_REFRESH_SECONDS * 1000)
-        self._refresh_timer.timeout.connect(self.sidebar.refresh)
+        self._refresh_timer.timeout.connect(self._look_again)
         self._refresh_timer.start()
 
     def _watch(self, worker: str, event_received: SignalInstance, ended: SignalInstance | None = None) -> None:
@@ -388,7 +402,7 @@ class MainWindow(QMainWindow):
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         super().changeEvent(event)
         if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow():
-            self.sidebar.refresh()
+            self._look_again()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         if not self._closing.may_close():

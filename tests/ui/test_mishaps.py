@@ -101,6 +101,15 @@ class TestARunFolderIsDeletedWhileItIsOpen:
             assert run.name in opened.error.message
         assert not run.path.exists()
 
+    def test_it_is_let_go_and_told_once_the_folders_are_read_again(self, opened: MainWindow, run: RunFolder) -> None:
+        opened.show_tab("Chat")
+        opened._refresh_timer.timeout.emit()
+        assert opened.open_run is None
+        assert f"The run {run.name} is no longer there" in opened.error.message
+        opened.error.clear()
+        opened._refresh_timer.timeout.emit()
+        assert opened.error.message == ""
+
     def test_opening_it_again_is_told(self, opened: MainWindow, run: RunFolder) -> None:
         opened.new_run()
         opened._forget(run)
