@@ -21,6 +21,11 @@ from studio.core.failures import explain
 
 _RUN_FILE = "the run file, or the word 'sample' for the built-in example"
 _RUN = "a run's name or folder"
+_PREDICTED = """the CSV file has every column of the file as it is, and behind them:
+  predicted, probability                the most probable intent
+  second, second_probability            the next one
+  left_set                              true where the model, left to write freely, would have written no intent
+A file that has one of these columns already gets the answers as predicted_2, probability_2 and so on."""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -66,12 +71,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     found = "as the run names it, or guessed, when left out"
     evaluate.add_argument("--text-column", metavar="NAME", help=f"the column that holds the message; {found}")
     evaluate.add_argument("--label-column", metavar="NAME", help=f"the column that holds the intent; {found}")
-    predict = add("predict", "predict the intent of messages")
+    predict = add("predict", "predict the intent of messages", _PREDICTED)
     predict.add_argument("run", metavar="RUN", help=_RUN)
     predict.add_argument("texts", metavar="TEXT", nargs="*", help="messages")
     predict.add_argument("--data", metavar="FILE", type=Path, help="a CSV, TSV, JSON, JSONL or Parquet file of messages")
     predict.add_argument("--text-column", metavar="NAME", help="the column that holds the message; guessed when left out")
-    predict.add_argument("--out", metavar="FILE", type=Path, help="the CSV file to write, with --data")
+    predict.add_argument("--out", metavar="FILE", type=Path, help="the CSV file to write, with --data: its columns, then answers")
     chat = add("chat", "ask a run's model message by message, from the terminal or a pipe")
     chat.add_argument("run", metavar="RUN", help=_RUN)
     add_chat_options(chat)

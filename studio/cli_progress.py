@@ -126,8 +126,8 @@ def start_progress(console: Console) -> Iterator[TerminalProgress]:
         _Amount(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
-        TextColumn("ETA"),
         TimeRemainingColumn(),
+        TextColumn("left"),
     )
     with Progress(*columns, console=console, transient=True) as bar:
         yield TerminalProgress(console, bar)

@@ -258,6 +258,8 @@ def test_runs_are_compared(terminal: Terminal) -> None:
     assert [row["text"] for row in document["disagreements"]] == ["message 1"]
     assert terminal.run("runs", "--compare", first.name) == 1
     assert "at least two runs" in terminal.err
+    assert terminal.run("runs", "--compare", first.name, str(first.path)) == 1
+    assert "cannot be compared with itself" in terminal.err
 
 
 def test_the_demo_trains_and_exports(terminal: Terminal) -> None:

@@ -144,7 +144,10 @@ class Evaluate(_Command):
 
 
 class Predict(_Command):
-    """Predict ``texts`` or every row of ``data``; each answer is a ``Predicted``. With ``out``, a CSV is written instead."""
+    """Predict ``texts`` or every row of ``data``; each answer is a ``Predicted``. With ``out``, a CSV is written instead.
+
+    It has the columns of ``data`` as they are and, behind them, what was predicted.
+    """
 
     command: Literal["predict"] = "predict"
     run: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from studio.core.comparison import (
     MOST_LISTED,
@@ -26,6 +27,13 @@ def compare_runs(runs: Sequence[RunFolder]) -> RunComparison:
     """Two or more runs; the first is the one that the others are held against. Raises StudioError for an unreadable run.toml."""
     if len(runs) < 2:
         raise StudioError("One run alone cannot be compared.", "Name at least two runs.", kind="bad_input")
+    seen: set[Path] = set()
+    for run in runs:
+        if (path := run.path.resolve()) in seen:
+            raise StudioError(
+                f"{run.name} is named twice: a run cannot be compared with itself.", "Name each run once.", kind="bad_input"
+            )
+        seen.add(path)
     figures = [_figures(run) for run in runs]
     settings = settings_side_by_side([run.config().model_dump() for run in runs])
     answers: list[Answers] = []

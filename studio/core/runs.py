@@ -112,7 +112,9 @@ class Home:
         """A run by its name or folder. Raises StudioError when there is none."""
         for folder in (self.runs / name, as_typed(name)):
             if (folder / "run.toml").is_file():
-                return RunFolder(folder.resolve())
+                run = RunFolder(folder.resolve())
+                run.put_back_replaced()
+                return run
         known = ", ".join(run.name for run in self.list_runs()[:5]) or "none yet"
         raise StudioError(f"There is no run {name!r}.", f"Name a run folder or one of the runs listed by `runs` ({known}).")
 
@@ -226,6 +228,22 @@ class RunFolder:
             return False
         lock.release()
         return False
+
+    def put_back_replaced(self) -> None:
+        """Bring back each checkpoint that was being written again, with the same step, when its process was killed.
+
+        Between taking the old one away and putting the new one there nothing has that name. A run at work is left alone.
+        """
+        cut_short = [
+            (old, folder)
+            for old in self.checkpoints.glob(".step-*.replaced")
+            if not (folder := self.checkpoints / old.name[1:].removesuffix(".replaced")).exists()
+        ]
+        if cut_short:
+            with contextlib.suppress(Timeout, OSError), self.lock().acquire(timeout=0):
+                for old, folder in cut_short:
+                    if not folder.exists():
+                        old.rename(folder)
 
     def outcome(self) -> Outcome | None:
         try:

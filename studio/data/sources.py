@@ -14,7 +14,7 @@ from studio.core.words import counted, listed, nearest
 from studio.data.examples import Example, Problem
 from studio.data.tables import SourceTable, load_table, read_table
 
-__all__ = ["Example", "examples_of", "guess_columns", "names_of_labels", "read_examples", "read_table", "read_texts"]
+__all__ = ["Example", "examples_of", "guess_columns", "names_of_labels", "read_examples", "read_messages", "read_table"]
 
 # Most telling name first.
 _TEXT_NAMES = (
@@ -121,8 +121,11 @@ def names_of_labels(source: SourceTable, columns: ColumnGuess) -> dict[str, str]
     return found
 
 
-def read_texts(path: str | Path, text_column: str | None = None) -> list[str]:
-    """The messages of a file that needs no intents: one for each row, "" where a row has none. Raises StudioError."""
+def read_messages(path: str | Path, text_column: str | None = None) -> tuple[pa.Table, str]:
+    """A file that needs no intents, every column of it as text, and the name of the column with the messages.
+
+    Raises StudioError.
+    """
     source = load_table(path)
     columns = source.table.column_names
     if text_column is not None:
@@ -136,7 +139,7 @@ def read_texts(path: str | Path, text_column: str | None = None) -> list[str]:
         )
     else:
         chosen = max(columns, key=lambda column: _mean_length(source.table, column))
-    return [text or "" for text in source.table.column(chosen).to_pylist()]
+    return source.table, chosen
 
 
 def _guess(

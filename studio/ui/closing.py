@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QMainWindow
 
 from studio.supervise.threads import SHUT_DOWN_SECONDS, TrainingSession
 from studio.ui.widgets.questions import Work, end_work, may_pause
+from studio.ui.widgets.window.notice import Notice
 
 
 class Closing(QObject):
@@ -20,6 +21,8 @@ class Closing(QObject):
         self._window, self._session, self._work = window, session, work
         self.under_way = False
         """A run is being paused so that the window can close."""
+        self.notice: Notice | None = None
+        """Says so meanwhile."""
 
     def may_close(self) -> bool:
         """Whether nothing would be lost. While a run is paused for it, the window closes by itself later."""
@@ -42,6 +45,14 @@ class Closing(QObject):
         for part in (self._window.centralWidget(), self._window.menuBar()):
             if part is not None:
                 part.setEnabled(False)
+        if (page := self._window.centralWidget()) is not None:
+            # Beside what is disabled, not in it: it is to be read.
+            self.notice = Notice(page, "closingNotice", "Why the window waits", self._window)
+            self.notice.show_notice(
+                "Saving what was learnt…",
+                "The run finishes its step and writes a checkpoint. Then the window closes by itself. "
+                "Resume on the Training page goes on from there.",
+            )
         self._session.pause()
         # A worker that is slower than this saves by itself after the window is gone.
         QTimer.singleShot(round(SHUT_DOWN_SECONDS * 1000), self, self._close_without_waiting)

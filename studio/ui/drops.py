@@ -5,60 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, Signal
 from PySide6.QtGui import QDragMoveEvent, QDropEvent, QWindow
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from studio.core.dropped import Dropped, what_is
-from studio.ui.theme import GRID, restyle
-from studio.ui.widgets.basics import text_label
 from studio.ui.widgets.paths import PathField
+from studio.ui.widgets.window.notice import Notice
 
 Use = tuple[str, Callable[[Path], object]]
 """What will be done, in words, and what does it."""
-
-
-class DropHint(QFrame):
-    """Lies over the window while a file is held above it."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._area = parent
-        self.setObjectName("dropHint")
-        self.setAccessibleName("What happens to the file that is held above the window")
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.title = text_label("", "title", wrap=True)
-        self.words = text_label("", "muted", wrap=True)
-        # The page stays in sight: it may have a field that the file is meant for.
-        note = QFrame()
-        note.setObjectName("dropNote")
-        note.setFixedWidth(60 * GRID)
-        inner = QVBoxLayout(note)
-        inner.setContentsMargins(3 * GRID, 2 * GRID, 3 * GRID, 2 * GRID)
-        inner.setSpacing(GRID)
-        for label in (self.title, self.words):
-            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
-            inner.addWidget(label)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 10 * GRID)
-        column.addStretch(1)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        row.addWidget(note)
-        row.addStretch(1)
-        column.addLayout(row)
-        self._note = note
-        self.hide()
-
-    def show_hint(self, title: str, words: str, welcome: bool) -> None:
-        """``welcome``: it can be used."""
-        self.title.setText(title)
-        self.words.setText(words)
-        for part in (self, self._note):
-            restyle(part, "welcome", welcome)
-        self.setGeometry(self._area.rect())
-        self.raise_()
-        self.show()
 
 
 class Drops(QObject):
@@ -76,7 +32,7 @@ class Drops(QObject):
         self._area, self._use_of = area, use_of
         self._window: QWindow | None = None
         self._held: Dropped | None = None
-        self.hint = DropHint(area)
+        self.hint = Notice(area, "dropHint", "What happens to the file that is held above the window")
 
     def watch(self, window: QWindow | None) -> None:
         """Listen to the native window; it exists once the widget is shown."""
@@ -105,11 +61,11 @@ class Drops(QObject):
 
     def _show(self, held: Dropped, at: QPoint) -> None:
         if (field := self._field_at(at, held)) is not None:
-            self.hint.show_hint(f"Drop to use it as: {field.title}", held.path.name, True)
+            self.hint.show_notice(f"Drop to use it as: {field.title}", held.path.name)
         elif (use := self._use_of(held)) is not None:
-            self.hint.show_hint(use[0], held.path.name, True)
+            self.hint.show_notice(use[0], held.path.name)
         else:
-            self.hint.show_hint("This cannot be used", held.reason, False)
+            self.hint.show_notice("This cannot be used", held.reason, False)
 
     def _drop(self, held: Dropped, at: QPoint) -> None:
         field = self._field_at(at, held)

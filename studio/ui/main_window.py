@@ -167,11 +167,13 @@ class MainWindow(QMainWindow):
         self._live = OpenRun(folder, self, ours=True)
         self.sidebar.refresh()
         self._show_run(self._live)
+        self.overlays.begin(folder)
         self.setup.show_running(folder.name)
         self.show_tab("Training")
 
     def _event_received(self, event: Event) -> None:
         self.gauge.watch(event, "training")
+        self.overlays.hear(event)
         if self._live is not None:
             self._live.add(event)
             self.bottom.show_run(self._live)
@@ -185,7 +187,7 @@ class MainWindow(QMainWindow):
         self.bottom.show_end(folder.name, final)
         QApplication.alert(self)
         self.sidebar.refresh()
-        self.overlays.read_again(folder.path)
+        self.overlays.end(folder)
         self.setup.show_running(None)
         if live is not None and live is not self.open_run:
             live.deleteLater()

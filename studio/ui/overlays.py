@@ -9,6 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 
 from studio.core.errors import StudioError
+from studio.core.events import Event
 from studio.core.runs import RunFolder
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import OVERLAYS
@@ -34,6 +35,7 @@ class Overlays(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.shown: list[Overlay] = []
+        self._trained: Path | None = None
 
     def show_runs(self, paths: Sequence[Path | None]) -> None:
         """Lay over exactly these runs: one for each of the colours in turn, None for none in it."""
@@ -50,6 +52,22 @@ class Overlays(QObject):
         for gone in known.values():
             gone.deleteLater()
 
+    def begin(self, folder: RunFolder) -> None:
+        """This window trains a run from now on: if it is laid over, it follows."""
+        self._trained = folder.path
+        self.read_again(folder.path)
+
+    def hear(self, event: Event) -> None:
+        """An event of the run that this window trains."""
+        for overlay in self.shown:
+            if overlay.run.folder.path == self._trained:
+                overlay.run.add(event)
+
+    def end(self, folder: RunFolder) -> None:
+        """The run has ended: show what its folder holds now."""
+        self._trained = None
+        self.read_again(folder.path)
+
     def read_again(self, path: Path) -> None:
         """A run was trained further: if it is laid over, show what its folder holds now."""
         old = next((overlay for overlay in self.shown if overlay.run.folder.path == path), None)
@@ -62,7 +80,7 @@ class Overlays(QObject):
 
     def _open(self, folder: RunFolder) -> OpenRun | None:
         try:
-            return OpenRun(folder, self)
+            return OpenRun(folder, self, ours=folder.path == self._trained)
         except StudioError as error:
             self.failed.emit(error)
         except OSError as error:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from studio.core.answers import Predicted, Prediction
+from studio.core.arrow import pa
 from studio.core.commands import Command, Evaluate, Predict
 from studio.core.errors import StudioError
 from studio.core.events import Finished
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
-from studio.data.sources import Example, examples_of, read_texts
+from studio.data.sources import Example, examples_of, read_messages
 from studio.data.splits import read_split
 from studio.data.tables import load_table
 from studio.engine.predictor import Predictor, Summary, kept_checkpoint, load_run, run_labels
 from studio.worker.channel import Channel
 
 _ROWS_AT_ONCE = 256
+_ANSWERS = ("predicted", "probability", "second", "second_probability", "left_set")
+"""The columns that a predicted file has beside its own."""
 
 
 def evaluate(command: Command, channel: Channel) -> None:
@@ -44,11 +47,14 @@ def evaluate(command: Command, channel: Channel) -> None:
 
 
 def predict(command: Command, channel: Channel) -> None:
-    """Run ``Predict``: answers one by one, or rows of a CSV file that is written as it goes."""
+    """Run ``Predict``: answers one by one, or a CSV file, written as it goes, with the columns of ``data`` and the answers."""
     assert isinstance(command, Predict)
     run = RunFolder(Path(command.run))
     kept_checkpoint(run)
-    texts = read_texts(Path(command.data), command.text_column) if command.data is not None else command.texts
+    texts, table = command.texts, pa.table({})
+    if command.data is not None:
+        table, column = read_messages(Path(command.data), command.text_column)
+        texts = [text or "" for text in table.column(column).to_pylist()]
     if not texts:
         raise StudioError("There is no message to predict.", "Give at least one message, or a file with some.")
     predictor = _load(run, command.home, channel)
@@ -61,7 +67,7 @@ def predict(command: Command, channel: Channel) -> None:
     scratch = out.with_name(f".{out.name}.partial")
     try:
         with scratch.open("w", encoding="utf-8", newline="") as file:
-            _write_csv(file, _in_chunks(predictor, texts, channel))
+            _write_csv(file, table, _in_chunks(predictor, texts, channel))
         scratch.replace(out)
     except OSError as error:
         raise StudioError(f"{out} cannot be written: {error.strerror or error}.", "Choose another file with --out.") from error
@@ -114,18 +120,27 @@ def _in_chunks(predictor: Predictor, texts: list[str], channel: Channel) -> Iter
         yield from (row.prediction for row in scored)
 
 
-def _write_csv(file: TextIO, predictions: Iterator[Prediction]) -> None:
+def _write_csv(file: TextIO, table: pa.Table, predictions: Iterator[Prediction]) -> None:
+    """Each row as it was, and behind it what was predicted of it."""
     writer = csv.writer(file)
-    writer.writerow(["text", "predicted", "probability", "second", "second_probability", "left_set"])
-    for row in predictions:
+    writer.writerow([*table.column_names, *_free_names(table.column_names)])
+    rows = (row for batch in table.to_batches(_ROWS_AT_ONCE) for row in zip(*batch.to_pydict().values(), strict=True))
+    for cells, row in zip(rows, predictions, strict=True):
         second = row.top[1] if len(row.top) > 1 else None
-        writer.writerow(
-            [
-                row.text,
-                row.predicted,
-                f"{row.probability:.6f}",
-                second.label if second else "",
-                f"{second.probability:.6f}" if second else "",
-                str(row.left_set).lower(),
-            ]
-        )
+        told = [
+            row.predicted,
+            f"{row.probability:.6f}",
+            second.label if second else "",
+            f"{second.probability:.6f}" if second else "",
+            str(row.left_set).lower(),
+        ]
+        writer.writerow([*(cell or "" for cell in cells), *told])
+
+
+def _free_names(taken: Sequence[str]) -> list[str]:
+    """The names of the columns with answers; where the file has one of them already, all get the same number."""
+    names, number = list(_ANSWERS), 2
+    known = {name.casefold() for name in taken}
+    while known.intersection(names):
+        names, number = [f"{name}_{number}" for name in _ANSWERS], number + 1
+    return names

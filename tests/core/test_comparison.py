@@ -81,9 +81,8 @@ def test_the_sentence(pair: PairCounts, words: str) -> None:
 
 
 def test_messages_are_matched_by_text_and_intent_and_counted(home: Home) -> None:
-    first = run_that_says(
-        home, [("a", "card", "card"), ("b", "card", "cash"), ("b", "card", "card"), ("c", "cash", "loan"), ("only", "cash", "cash")]
-    )
+    said = [("a", "card", "card"), ("b", "card", "cash"), ("b", "card", "card"), ("c", "cash", "loan"), ("only", "cash", "cash")]
+    first = run_that_says(home, said)
     other = run_that_says(home, [("c", "cash", "card"), ("b", "card", "card"), ("b", "card", "cash"), ("a", "card", "card")])
     found = compare_runs([first, other])
     assert found.common_messages == 4
@@ -96,7 +95,7 @@ def test_messages_are_matched_by_text_and_intent_and_counted(home: Home) -> None
         ("c", ["loan", "card"]),
     ]
     assert found.disagreeing == 3
-    assert compare_runs([first, first]).same_messages
+    assert compare_runs([first, run_that_says(home, said)]).same_messages
 
 
 @given(st.lists(st.integers(0, 3), max_size=20), st.lists(st.integers(0, 3), max_size=20))
@@ -144,6 +143,8 @@ def test_nothing_in_common_and_damage_are_told(home: Home) -> None:
     assert "cannot be read" in compare_runs([first, other]).problems[0]
     with pytest.raises(StudioError, match="One run alone"):
         compare_runs([first])
+    with pytest.raises(StudioError, match=f"{first.name} is named twice: a run cannot be compared with itself"):
+        compare_runs([first, other, RunFolder(first.path / "..." / ".." / ".." / first.name)])
 
 
 def test_it_crosses_the_wire_whole(home: Home) -> None:

@@ -181,6 +181,18 @@ def test_only_complete_checkpoints_count(home: Home) -> None:
     assert run.checkpoint() == run.checkpoints / "step-10"
 
 
+def test_what_was_being_replaced_comes_back_unless_the_run_is_at_work(home: Home) -> None:
+    run = home.create_run(RunConfig())
+    for name in (".step-3.replaced", ".step-4.replaced", "step-4"):
+        (run.checkpoints / name).mkdir(parents=True)
+    names = {path.name for path in run.checkpoints.iterdir()}
+    with run.lock():
+        run.put_back_replaced()
+        assert {path.name for path in run.checkpoints.iterdir()} == names
+    assert home.find_run(run.name) == run
+    assert {path.name for path in run.checkpoints.iterdir()} == {"step-3", "step-4", ".step-4.replaced"}
+
+
 def test_files_are_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     write_atomically(path, "ä\n")

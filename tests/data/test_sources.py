@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from studio.core.errors import StudioError
 from studio.data.examples import Problem
-from studio.data.sources import Example, guess_columns, read_examples, read_table, read_texts
+from studio.data.sources import Example, guess_columns, read_examples, read_messages, read_table
 
 # Every character that a text file can hold: no zero, no half of a surrogate pair.
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")).filter(str.strip)
@@ -256,13 +256,15 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
 
 def test_texts_of_an_unlabelled_file_keep_their_rows(tmp_path: Path) -> None:
     path = write(tmp_path, 'id,message\n1,first\n2,\n3,"third, with\nlines"\n')
-    assert read_texts(path) == ["first", "", "third, with\nlines"]
-    assert read_texts(path, "id") == ["1", "2", "3"]
-    assert read_texts(write(tmp_path, 'text\nHello, you\n"Bye"\n')) == ["Hello, you", "Bye"]
+    table, column = read_messages(path)
+    assert (table.column_names, column) == (["id", "message"], "message")
+    assert table.column(column).to_pylist() == ["first", "", "third, with\nlines"]
+    assert read_messages(path, "id")[1] == "id"
+    assert read_messages(write(tmp_path, 'text\nHello, you\n"Bye"\n'))[1] == "text"
     with pytest.raises(StudioError, match="no column 'none'"):
-        read_texts(path, "none")
+        read_messages(path, "none")
     with pytest.raises(StudioError, match="cannot be told whether the first line"):
-        read_texts(write(tmp_path, "Where is my card?\nHelp!\n"))
+        read_messages(write(tmp_path, "Where is my card?\nHelp!\n"))
 
 
 def test_banking77_is_read_whole(banking77: Path) -> None:

@@ -7,7 +7,9 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -274,3 +276,36 @@ def test_an_adapter_for_more_layers_is_refused(run: RunFolder, tiny_model_folder
 def test_facts_survive_as_json(run: RunFolder, model: torch.nn.Module) -> None:
     folder = save_checkpoint(run, model, 4, {"validation_loss": 0.1 + 0.2}, best=True)
     assert json.loads((folder / "manifest.json").read_text("utf-8"))["validation_loss"] == 0.1 + 0.2
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from studio.core.runs import RunFolder
+from studio.engine.checkpoints import save_checkpoint
+
+class Model:
+    def save_pretrained(self, folder):
+        (folder / "model.safetensors").write_bytes(b"weights")
+
+run, rename = RunFolder(Path(sys.argv[1])), Path.rename
+save_checkpoint(run, Model(), 3, {"seen": "first"}, best=False)
+
+def killed(path, target):
+    if path.name.endswith(".partial"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(path, target)
+
+Path.rename = killed
+save_checkpoint(run, Model(), 3, {"seen": "second"}, best=True)
+"""
+
+
+def test_a_step_that_is_written_again_is_not_lost_when_the_process_is_killed_in_between(run: RunFolder, tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", _KILLED, str(run.path)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert {path.name for path in run.checkpoints.iterdir()} == {".step-3.replaced", ".step-3.partial"}
+    assert run.checkpoint() is None
+    found = Home.locate(tmp_path / "home").find_run(run.name)
+    assert found.checkpoint() == run.checkpoints / "step-3"
+    assert verify_checkpoint(run.checkpoints / "step-3")["seen"] == "first"

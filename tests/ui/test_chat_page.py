@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPlainTextEdit, QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.runs import Home
@@ -169,3 +170,16 @@ def test_what_loading_costs_is_told_before(
     said = [started("r").model_copy(update={"device": device, "precision": precision})]
     page.show_run(OpenRun(make_run(home, stamped(said), method=method, final=finished())))
     assert f"{weights} of weights" in page._header.cost.text().replace("\u00a0", " ")
+
+
+@pytest.mark.usefixtures("light")
+def test_the_buttons_are_as_high_as_one_line_beside_them(qtbot: QtBot, home: Home, stage: Stage) -> None:
+    with chat_page(qtbot, home, stage) as page:
+        _check_heights(page)
+
+
+def _check_heights(page: ChatPage) -> None:
+    field, send = page.findChild(QPlainTextEdit, "chatInput"), page.findChild(QPushButton, "chatSend")
+    assert field is not None
+    assert send is not None
+    assert field.height() == send.sizeHint().height() == send.height() > 30

@@ -14,6 +14,7 @@ from studio.core.config import RunConfig
 from studio.core.runs import Home
 from studio.ui.main_window import MainWindow
 from studio.ui.widgets.questions import may_cancel, may_pause
+from studio.ui.widgets.window.notice import Notice
 from tests.ui.conftest import FakeJobs
 from tests.ui.sample_runs import finished, make_run
 from tests.ui.staging import TRAINS_UNTIL_STOPPED
@@ -35,6 +36,15 @@ def test_leaving_keeps_what_was_learnt(
     window.train(RunConfig())
     monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent: True)
     window.close()
+    notice = window.findChild(Notice, "closingNotice")
+    assert notice is not None
+    assert notice.isVisible()
+    assert notice.isEnabled(), "it is not grey like the page below"
+    assert notice.title.text() == "Saving what was learnt…"
+    assert "closes by itself" in notice.words.text()
+    assert notice.geometry() == window.centralWidget().geometry()
+    window.resize(window.width() + 80, window.height() + 80)
+    assert notice.geometry() == window.centralWidget().geometry()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=20_000)
     outcome = home.list_runs()[0].outcome()
     assert outcome is not None

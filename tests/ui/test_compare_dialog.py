@@ -202,3 +202,11 @@ def test_the_menu_compares_the_open_run_with_those_laid_over(
         assert dialog is not None
         with qtbot.waitSignal(dialog.destroyed):
             dialog.close()
+
+
+def test_a_run_alone_is_told_that_there_is_no_other(runs: list[RunFolder], jobs: FakeJobs, qtbot: QtBot) -> None:
+    dialog = CompareDialog([("only", runs[0])], [runs[0]])
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+    qtbot.addWidget(dialog)
+    assert dialog._state.text() == "There is no second run yet to compare with."
+    assert not jobs.open(CompareRuns)

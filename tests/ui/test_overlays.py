@@ -18,7 +18,19 @@ from studio.ui.models.runs_model import OVERLAY_ROLE
 from studio.ui.run_actions import OVERLAY
 from studio.ui.theme import OVERLAYS
 from studio.ui.widgets.training.run_plot import RunPlot
-from tests.ui.sample_runs import finished, history, make_run, step
+from tests.ui.sample_runs import finished, history, make_resumable, make_run, step
+
+FOLLOWED = (
+    "sys.stdin.readline()\n"
+    "say('hello', protocol=1, pid=os.getpid(), elapsed=2000)\n"
+    "say('run_started', run='r', device='cpu', precision='fp32', trainable_parameters=1, total_parameters=2,"
+    " forecast_bytes=2**30, total_steps=20, train_rows=1, validation_rows=1, test_rows=1, resumed_after=10, elapsed=2001)\n"
+    "for step in (11, 12):\n"
+    "    say('steps_completed', first_step=step, losses=[1.0], seconds=[2.0], steps=20, epoch=0.1 * step, learning_rate=1e-4,"
+    " gradient_norm=1, tokens=9, memory_bytes=5, elapsed=2000 + step)\n"
+    "sys.stdin.readline()\n"
+    "say('finished', outcome='stopped', elapsed=3000)\n"
+)
 
 
 @pytest.fixture
@@ -159,3 +171,21 @@ def test_what_cannot_be_read_is_told_and_what_is_deleted_goes(window: MainWindow
     assert overlaid(window) == []
     assert "TOML" in window.error.message
     assert window.sidebar.model.overlaid == [None] * len(OVERLAYS), "what is not shown is not marked"
+
+
+def test_a_run_that_is_trained_here_is_followed(
+    window: MainWindow, home: Home, the_worker_is: Callable[[str], None], qtbot: QtBot
+) -> None:
+    paused = make_resumable(make_run(home, history("r", 10), final=finished(outcome="paused")), 10)
+    other = window.open_run
+    assert other is not None
+    window.sidebar.refresh()
+    window.sidebar.overlay([paused.path])
+    assert len(plot(window, "loss").shown(f"{OVERLAYS[0]}raw")[0]) == 10
+    the_worker_is(FOLLOWED)
+    window.resume(paused)
+    window.open_folder(other.folder)
+    qtbot.waitUntil(lambda: len(plot(window, "loss").shown(f"{OVERLAYS[0]}raw")[0]) == 12, timeout=20_000)
+    assert window.session.active, "it goes on"
+    window.session.stop()
+    qtbot.waitUntil(lambda: not window.session.active, timeout=20_000)

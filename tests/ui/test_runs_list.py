@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.config import RunConfig
 from studio.core.events import Failed
 from studio.core.runs import Home, RunFolder
+from studio.ui import theme
 from studio.ui.main_window import MainWindow
 from studio.ui.models import runs_model
 from studio.ui.models.runs_model import SUMMARY_ROLE, RunsModel
@@ -138,3 +139,50 @@ def test_a_run_whose_process_cannot_start_is_listed_as_failed(
     window.train(RunConfig())
     assert "could not be started" in window.error.message
     assert window.sidebar.model.index(0).data(SUMMARY_ROLE).state == "failed"
+
+
+def test_a_search_that_finds_nothing_says_so_and_can_be_cleared(
+    make_window: Callable[[], MainWindow], home: Home, qtbot: QtBot
+) -> None:
+    make_run(home, final=finished())
+    sidebar = make_window().sidebar
+    words, clear = sidebar.findChild(QLabel, "noMatch"), sidebar.findChild(QPushButton, "clearRunSearch")
+    assert not words.isVisible()
+    qtbot.keyClicks(sidebar._search, "nowhere <b>")
+    assert words.isVisible()
+    assert words.text() == "No run matches \u201cnowhere <b>\u201d."
+    qtbot.mouseClick(clear, Qt.MouseButton.LeftButton)
+    assert not words.isVisible()
+    assert sidebar._shown.rowCount() == 1
+    assert sidebar._search.hasFocus()
+    qtbot.keyClicks(sidebar._search, "lora")
+    assert not words.isVisible()
+
+
+def test_the_focus_is_seen_while_no_run_is_chosen_and_chooses_none(
+    make_window: Callable[[], MainWindow], home: Home, qtbot: QtBot
+) -> None:
+    runs = [make_run(home, method=method, final=finished()) for method in ("full", "lora")]
+    window = make_window()
+    sidebar, view = window.sidebar, window.sidebar.view
+    surface = theme.current().color("surface")
+
+    def ringed(row: int) -> bool:
+        place = view.visualRect(sidebar._shown.index(row, 0))
+        picture = view.viewport().grab().toImage()
+        near = range(place.top(), place.top() + 5)
+        return any(picture.pixelColor(place.center().x(), y) != surface for y in near)
+
+    sidebar.choose(runs[0].path)
+    sidebar.choose(None)
+    window.tabs.setFocus()
+    assert not ringed(0)
+    qtbot.keyClick(window.tabs, Qt.Key.Key_Backtab, Qt.KeyboardModifier.ShiftModifier)
+    assert view.hasFocus()
+    assert ringed(0)
+    runs.append(make_run(home, method="qlora", final=finished()))
+    sidebar.refresh()
+    assert ringed(0), "the list was read anew"
+    assert sidebar.chosen is None
+    qtbot.keyClick(view, Qt.Key.Key_Down)
+    assert sidebar.chosen == sidebar._shown.index(1, 0).data(SUMMARY_ROLE).path

@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 from studio.core.runs import Home
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.training import TrainingPage
-from tests.ui.sample_runs import finished, make_run, step
+from tests.ui.sample_runs import finished, make_run, started, step
 
 
 @pytest.fixture
@@ -173,3 +173,23 @@ def test_smoothing_is_set_by_a_slider(page: TrainingPage, home: Home, qtbot: QtB
     for window, mean in ((1, 20.0), (4, 18.5), (100, 10.5)):
         slider.setValue(window)
         qtbot.waitUntil(lambda mean=mean: page.plots.plots["loss"].shown("smoothed")[1][-1] == pytest.approx(mean))
+
+
+def test_a_plot_without_points_has_no_scale(page: TrainingPage, home: Home) -> None:
+    run = OpenRun(make_run(home, [], checkpoint=False), ours=True)
+    page.show_run(run)
+    run.add(started(run.name))
+    page.refresh()
+    assert page.plots is not None
+    loss = page.plots.plots["loss"]
+    assert loss._empty.isVisibleTo(page)
+
+    def ticks(side: str) -> int:
+        axis = loss.plot.getAxis(side)
+        return len(axis._tickLevels if axis._tickLevels is not None else axis.tickValues(*axis.range, 300))
+
+    assert ticks("left") == ticks("bottom") == 0
+    run.add(step(1))
+    page.refresh()
+    assert ticks("left") > 0
+    assert ticks("bottom") > 0

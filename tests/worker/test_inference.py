@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import shutil
 from pathlib import Path
 
@@ -26,6 +27,9 @@ TEXTS = ["i lost my card today", "wo bleibt die Überweisung 😀", "x", "what i
 @pytest.fixture
 def home_name(home: Home) -> str:
     return str(home.path)
+
+
+ANSWERS = ("predicted", "probability", "second", "second_probability", "left_set")
 
 
 def failed(events: list[Event]) -> Failed:
@@ -122,7 +126,7 @@ def test_a_file_is_predicted_into_a_file(trained: dict[str, Trained], tmp_path: 
     data, out = tmp_path / "in.csv", tmp_path / "out.csv"
     rows = [*TEXTS, 'with "quotes", commas\nand a line']
     with data.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["id", "message"], *enumerate(rows)])
+        csv.writer(file).writerows([["id", "message", "second"], *([number, row, "mine"] for number, row in enumerate(rows))])
     events = work_here(Predict(run=str(run.run.path), home=run.home_name, data=str(data), text_column="message", out=str(out)))
     finished = events[-1]
     assert isinstance(finished, Finished)
@@ -130,14 +134,28 @@ def test_a_file_is_predicted_into_a_file(trained: dict[str, Trained], tmp_path: 
     assert not answers(events)
     with out.open(encoding="utf-8", newline="") as file:
         written = list(csv.DictReader(file))
-    assert [row["text"] for row in written] == rows
+    assert list(written[0]) == ["id", "message", "second", *(f"{name}_2" for name in ANSWERS)]
+    assert [(row["id"], row["message"], row["second"]) for row in written] == [(str(n), row, "mine") for n, row in enumerate(rows)]
     one_by_one = answers(work_here(Predict(run=str(run.run.path), home=run.home_name, texts=rows)))
     for row, answer in zip(written, one_by_one, strict=True):
-        assert row["predicted"] == answer.prediction.predicted
-        assert float(row["probability"]) == pytest.approx(answer.prediction.probability, abs=1e-5)
-        assert row["second"] == answer.prediction.top[1].label
-        assert row["left_set"] == str(answer.prediction.left_set).lower()
+        assert row["predicted_2"] == answer.prediction.predicted
+        assert float(row["probability_2"]) == pytest.approx(answer.prediction.probability, abs=1e-5)
+        assert row["second_2"] == answer.prediction.top[1].label
+        assert row["left_set_2"] == str(answer.prediction.left_set).lower()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
+
+
+def test_a_predicted_file_can_be_predicted_again(trained: dict[str, Trained], tmp_path: Path) -> None:
+    run = trained["full-fp32"]
+    paths = [tmp_path / f"{number}.csv" for number in range(3)]
+    paths[0].write_text("text,note\ni lost it,null\nthe rate,\n", "utf-8")
+    for before, after in itertools.pairwise(paths):
+        work_here(Predict(run=str(run.run.path), home=run.home_name, data=str(before), out=str(after)))
+    with paths[2].open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["text", "note", *ANSWERS, *(f"{name}_2" for name in ANSWERS)]
+    assert [row[:2] for row in rows] == [["i lost it", "null"], ["the rate", ""]]
+    assert all(row[2:4] == row[7:9] for row in rows)
 
 
 def test_nothing_to_predict_is_told(trained: dict[str, Trained], tmp_path: Path) -> None:

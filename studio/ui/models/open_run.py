@@ -73,6 +73,7 @@ class OpenRun(QObject):
         self.folder = folder
         self.ours = ours
         self.config: RunConfig = folder.config()
+        folder.put_back_replaced()
         self.started: RunStarted | None = None
         self.steps = StepSeries()
         self.evaluations: list[Evaluated] = []

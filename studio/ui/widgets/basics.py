@@ -162,6 +162,7 @@ class ErrorPanel(QFrame):
         actions = QHBoxLayout()
         actions.setSpacing(GRID)
         for widget in (self._show_detail, copy, close):
+            widget.setProperty("flush", True)  # the first of them, whichever that is, begins where the message does
             actions.addWidget(widget)
         actions.addStretch(1)
         column = QVBoxLayout(self)

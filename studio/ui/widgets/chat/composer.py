@@ -60,7 +60,8 @@ class MessageEdit(QPlainTextEdit):
         self.setVerticalScrollBarPolicy(
             Qt.ScrollBarPolicy.ScrollBarAsNeeded if lines > _MOST_LINES else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
         )
-        self.setFixedHeight(min(lines, _MOST_LINES) * self.fontMetrics().lineSpacing() + 3 * GRID)
+        # One line is as high as the buttons beside it.
+        self.setFixedHeight(max(18, min(lines, _MOST_LINES) * self.fontMetrics().lineSpacing()) + 2 * GRID)
 
 
 class Composer(QWidget):

@@ -172,7 +172,8 @@ class CompareDialog(QDialog):
         self.comparison = None
         self._asked = runs = self.chosen
         if len(runs) < 2:
-            self._close_tabs("Check two runs or more at the left.")
+            alone = self._list.count() < 2
+            self._close_tabs("There is no second run yet to compare with." if alone else "Check two runs or more at the left.")
             return
         if len(runs) > _MOST:
             self._close_tabs(f"At most {_MOST} runs can be held against each other; {len(runs)} are checked at the left.")

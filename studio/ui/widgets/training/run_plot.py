@@ -66,6 +66,7 @@ class RunPlot(QWidget):
         self._pointer: float | None = None
         self._range: tuple[float, float] | None = None
         self._settled = True
+        self._without_points: bool | None = None
         self.place_in_words: Callable[[float], str] = self._describe
         """Tells a place on the x axis; to be set by whoever knows more of it than its number."""
         axes = {"bottom": make_axis("bottom"), "left": make_axis("left")}
@@ -107,6 +108,7 @@ class RunPlot(QWidget):
         self.set_x(x_axis, "at" if x_axis == "time" else "step")
         for key, curve in curves.items():
             self.add_curve(key, curve, front=True)
+        self._show_empty(True)
         theme.notifier.changed.connect(self._recolour)
         self._recolour()
 
@@ -205,8 +207,16 @@ class RunPlot(QWidget):
                 self._keys[key].setVisible(len(x) > 0)
         self._settled = True
         self._view.updateAutoRange()  # else a paint begins it, and is followed by a second one
-        self._empty.setVisible(not any(len(x) for x, _y in self._sources.values()))
+        self._show_empty(not any(len(x) for x, _y in self._sources.values()))
         self._read_out()
+
+    def _show_empty(self, empty: bool) -> None:
+        """While there is no point there is no scale to read either."""
+        if empty != self._without_points:  # each change draws the axes anew
+            self._without_points = empty
+            self._empty.setVisible(empty)
+            for side in ("left", "bottom"):
+                self.plot.getAxis(side).setTicks([] if empty else None)
 
     def _set_x_range(self, low: float, high: float) -> None:
         self._settled = False

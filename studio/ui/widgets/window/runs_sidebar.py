@@ -134,12 +134,13 @@ class RunsSidebar(QWidget):
         self._search = search_field(
             "searchRuns", "Search runs", "Show only runs with these words in name, data or notes", "Search runs…"
         )
-        self._search.textChanged.connect(self._shown.search)
+        self._search.textChanged.connect(self._find)
         title = text_label("Runs", "section")
         title.setBuddy(self.view)
         self._empty = text_label("No runs yet. Press Train on the Setup page; every run is kept here.", "muted", wrap=True)
         self._empty.setObjectName("noRuns")
         self._empty.setContentsMargins(2 * GRID, GRID, 2 * GRID, GRID)
+        self._no_match = self._build_no_match()
         top = QVBoxLayout()
         top.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, GRID)
         top.setSpacing(12)
@@ -151,6 +152,7 @@ class RunsSidebar(QWidget):
         column.setSpacing(0)
         column.addLayout(top)
         column.addWidget(self._empty)
+        column.addWidget(self._no_match)
         column.addWidget(self.view, 1)
         theme.notifier.changed.connect(self.view.viewport().update)
 
@@ -162,16 +164,41 @@ class RunsSidebar(QWidget):
         if (left := [path for path in marked if self.model.row_of(path).isValid()]) != marked:
             self.overlay(left)
         self._empty.setVisible(self.model.rowCount() == 0)
+        self._show_matches()
         self._search.setVisible(self.model.rowCount() > 0)
         if chosen is not None:
             self.choose(chosen)
+        self.view.show_focus()
         self.view.viewport().update()
+
+    def _build_no_match(self) -> QWidget:
+        self._no_match_words = text_label("", "muted", wrap=True)
+        self._no_match_words.setObjectName("noMatch")
+        clear = button("Clear the search", "clearRunSearch", "Show all runs again", self._search.clear, "link")
+        clear.setProperty("flush", True)
+        clear.clicked.connect(lambda _checked=False: self._search.setFocus())
+        box = QWidget()
+        column = QVBoxLayout(box)
+        column.setContentsMargins(2 * GRID, GRID, 2 * GRID, GRID)
+        column.setSpacing(GRID // 2)
+        column.addWidget(self._no_match_words)
+        column.addWidget(clear, 0, Qt.AlignmentFlag.AlignLeft)
+        box.hide()
+        return box
+
+    def _find(self, words: str) -> None:
+        self._shown.search(words)
+        self._show_matches()
+
+    def _show_matches(self) -> None:
+        self._no_match_words.setText(f"No run matches \u201c{self._search.text().strip()}\u201d.")
+        self._no_match.setVisible(self.model.rowCount() > 0 and self._shown.rowCount() == 0)
 
     @property
     def chosen(self) -> Path | None:
         """The folder of the marked run."""
-        index = self.view.currentIndex()
-        return index.data(SUMMARY_ROLE).path if index.isValid() else None
+        index = self.view.currentIndex()  # which the focus alone makes of the first run
+        return index.data(SUMMARY_ROLE).path if self.view.selectionModel().isSelected(index) else None
 
     def overlay(self, paths: Sequence[Path]) -> None:
         """Lay the curves of these runs over those of the open one."""
