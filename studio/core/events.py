@@ -30,7 +30,6 @@ from studio.core.event_base import EventBase
 from studio.core.memory import DeviceName
 
 SplitName = Literal["train", "validation", "test"]
-RunOutcome = Literal["completed", "stopped", "paused", "failed", "crashed"]
 
 
 class Hello(EventBase):

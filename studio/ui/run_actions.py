@@ -80,11 +80,8 @@ class RunActions(QObject):
             action.setEnabled(not reason)
             action.setToolTip(plain_tooltip(reason or _TIPS[action.text()]))
 
-    def can_resume(self, run: RunFolder) -> bool:
-        """Whether the run has ended, but not for good, and this window is free to go on with it."""
-        return not self._why_not_resumed(run)
-
     def _why_not_resumed(self, run: RunFolder) -> str:
+        """Why this window cannot go on with the run now; empty when it can."""
         if self._session.active:
             return "A run is in progress in this window; one at a time."
         try:

@@ -176,7 +176,8 @@ def test_another_run_can_be_trained_meanwhile_and_the_menus_resume(
     assert entry(window).isEnabled()
     the_worker_is(TRAINS_UNTIL_STOPPED)
     window.train(RunConfig())
-    assert not window.actions_of_runs.can_resume(paused)
+    window.open_folder(paused)
+    assert not entry(window).isEnabled()
     window.resume(paused)
     assert "in progress" in window.error.message
     with qtbot.waitSignal(window.session.run_ended, timeout=20_000):

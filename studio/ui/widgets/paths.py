@@ -9,12 +9,12 @@ from PySide6.QtCore import QUrl, Signal
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QWidget
 
 from studio.core.bases import HUB_PREFIX, typed_hub_id
-from studio.core.dropped import Dropped
+from studio.core.dropped import DATA_SUFFIXES, Dropped
 from studio.core.paths import as_typed
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import button, named
 
-DATA_FILES = "Tables (*.csv *.tsv *.txt *.json *.jsonl *.ndjson *.parquet *.gz);;All files (*)"
+DATA_FILES = f"Tables ({' '.join(f'*{ending}' for ending in (*DATA_SUFFIXES, '.gz'))});;All files (*)"
 PathKind = Literal["file", "folder", "data", "model"]
 """data: a file, or a folder of files. model: a folder, or one file that holds it all."""
 _FOLDERS = ("folder", "model")

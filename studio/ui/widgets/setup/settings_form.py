@@ -131,23 +131,18 @@ class SettingsForm(Card):
             self.fields[path].set_value(value)
         self._show_preset()
 
-    def show_problems(self, error: StudioError | None) -> list[str]:
-        """Put each problem under its field; returns those that have no field here."""
-        found = error.detail.splitlines() if error else []
+    def show_problems(self, error: StudioError | None) -> None:
+        """Put each problem that has a field here under it."""
         told: dict[str, str] = {}
-        rest = []
-        for line in found:
+        for line in error.detail.splitlines() if error else ():
             path, _, words = line.partition(": ")
             if path in self.fields:
                 words = words.partition(" (given: ")[0]  # it stands right above
                 told.setdefault(path, words[:1].upper() + words[1:])
-            else:
-                rest.append(line)
         for path, field in self.fields.items():
             field.show_error(told.get(path, ""))
         if any(field.path in told for field in self._folded):
             self.show_advanced(True)
-        return rest
 
     def show_warnings(self, warnings: list[str]) -> None:
         self.warning.setText("\n".join(warnings))

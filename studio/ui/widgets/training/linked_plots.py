@@ -24,11 +24,6 @@ class LinkedPlots(QObject):
         plot.fit_requested.connect(self.fit)
         plot.pointed.connect(self.point_at)
 
-    @property
-    def zoomed(self) -> bool:
-        """A part is in sight instead of everything."""
-        return self._range is not None
-
     def fit(self) -> None:
         """Show everything, from now on."""
         self._range = None
