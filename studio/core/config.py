@@ -15,6 +15,8 @@ MethodKind = Literal["full", "lora", "qlora"]
 DeviceKind = Literal["auto", "cuda", "mps", "cpu"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
+LARGEST = 2**31 - 1
+"""Of the whole numbers that have no other bound: no field of the window holds more, and no generator of torch takes any seed."""
 SLOT = "{text}"
 """What stands for the message in a prompt template."""
 DEFAULT_TEMPLATE = "Message: {text}\nIntent:"
@@ -62,7 +64,7 @@ class DatasetConfig(_Table):
     delimiter: str | None = Field(None, description="The one character between the columns of text files; guessed when left out.")
     labels: list[str] | None = Field(None, description="Keep only these intents, named exactly as in the file.")
     limit: int | None = Field(None, ge=1, description="Use at most this many training rows, drawn evenly over intents.")
-    seed: int = Field(42, ge=0, description="Decides which rows go to which split.")
+    seed: int = Field(42, ge=0, le=LARGEST, description="Decides which rows go to which split.")
 
     @field_validator("source")
     @classmethod
@@ -138,7 +140,10 @@ class PromptConfig(_Table):
         description="Whether the prompt is a user's turn of the model's own chat template; auto: where the model has one.",
     )
     max_length: int = Field(
-        256, ge=16, description="Longest prompt with label, in tokens. A longer message is cut at its end; nothing else is."
+        256,
+        ge=16,
+        le=LARGEST,
+        description="Longest prompt with label, in tokens. A longer message is cut at its end; nothing else is.",
     )
 
     @field_validator("template")
@@ -153,7 +158,7 @@ class PromptConfig(_Table):
 class TrainingConfig(_Table):
     epochs: float = Field(3, gt=0, description="How often every training message is seen.")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many optimizer steps, whatever the epochs say.")
-    batch_size: int = Field(16, ge=1, description="Messages per optimizer step (the effective batch).")
+    batch_size: int = Field(16, ge=1, le=LARGEST, description="Messages per optimizer step (the effective batch).")
     micro_batch: Literal["auto"] | int = Field(
         "auto", description="Messages computed at once. Only cuts the batch: what is learnt does not change."
     )
@@ -171,7 +176,7 @@ class TrainingConfig(_Table):
         False, description="Compute each layer again on the way back instead of keeping it: less memory, more time, same result."
     )
     optimizer: Literal["adamw"] = Field("adamw", description="The optimizer: AdamW.")
-    seed: int = Field(42, ge=0, description="Decides adapter initialisation, dropout and the order of messages.")
+    seed: int = Field(42, ge=0, le=LARGEST, description="Decides adapter initialisation, dropout and the order of messages.")
     evaluate_every: Literal["epoch"] | int = Field("epoch", description="Validate after every epoch, or every N steps.")
     checkpoint_every: Literal["evaluation"] | int = Field(
         "evaluation", description="Save what a resumed run needs at each validation, or every N steps."
@@ -179,6 +184,7 @@ class TrainingConfig(_Table):
     keep_checkpoints: int = Field(
         2,
         ge=1,
+        le=LARGEST,
         description="How many of the latest checkpoints are kept to resume from, besides the best. "
         "Each holds what is trained three times: the weights and the optimizer's two averages.",
     )
@@ -207,7 +213,7 @@ class TrainingConfig(_Table):
 
 class DeviceConfig(_Table):
     kind: DeviceKind = Field("auto", description="Where to compute; auto takes CUDA, then MPS, then the CPU.")
-    index: int = Field(0, ge=0, description="Which CUDA device, counted from 0.")
+    index: int = Field(0, ge=0, le=LARGEST, description="Which CUDA device, counted from 0.")
 
 
 class RunConfig(_Table):

@@ -96,6 +96,13 @@ def test_numbers_are_numbers(value: str) -> None:
             parse_run_config(f"[training]\n{key} = {value}\n")
 
 
+@pytest.mark.parametrize("place", [("dataset", "seed"), ("training", "seed"), ("training", "batch_size"), ("device", "index")])
+def test_whole_numbers_are_those_that_every_field_can_hold(place: tuple[str, str]) -> None:
+    table, name = place
+    with pytest.raises(StudioError, match=rf"{table}\.{name}: .*2147483647"):
+        validate_run_config({table: {name: 2**31}})
+
+
 def test_no_setting_is_infinite() -> None:
     for key in ("epochs", "learning_rate", "weight_decay", "max_grad_norm"):
         with pytest.raises(StudioError, match=rf"have a problem: training\.{key}: input should be a finite number"):

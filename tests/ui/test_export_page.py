@@ -76,6 +76,16 @@ def test_only_what_the_method_made_is_offered(page: ExportPage, home: Home, meth
     assert button(page, "exportButton").isEnabled()
 
 
+def test_a_file_where_the_exports_would_go_is_told(page: ExportPage, home: Home) -> None:
+    Path.home().mkdir()
+    (Path.home() / "finetune-studio-exports").write_text("")
+    run = OpenRun(make_run(home, final=finished()))
+    page.show_run(run)
+    assert Path(page._folder.path).name == run.name
+    assert "is a file" in page._refusal.text()
+    assert not button(page, "exportButton").isEnabled()
+
+
 def test_a_merged_model_is_whole_and_as_big(page: ExportPage, home: Home, qtbot: QtBot) -> None:
     page.show_run(OpenRun(make_run(home, final=finished())))
     merged = page.findChild(QRadioButton, "export_merged")

@@ -267,6 +267,14 @@ class TestManyPredictions:
         qtbot.waitUntil(page._views.matrix.isVisible)
 
 
+def test_a_file_that_was_saved_meanwhile_does_not_hide_why_nothing_is_shown(page: ResultsPage, home: Home) -> None:
+    run = make_run(home, intents=FEW, final=finished())
+    run.predictions_path.write_text("no parquet")
+    page.show_run(OpenRun(run))
+    page._save.saved.emit("/somewhere/report.html")
+    assert page._problem.isVisible()
+
+
 def test_a_damaged_file_is_told_in_words(page: ResultsPage, home: Home) -> None:
     folder = make_run(home, intents=FEW, final=finished())
     folder.predictions_path.write_bytes(b"no parquet")

@@ -93,6 +93,16 @@ def test_a_damaged_one_is_listed_and_told(make_window: Callable[[], MainWindow],
     assert "TOML" in window.error.message
 
 
+def test_one_in_training_may_be_damaged_too(make_window: Callable[[], MainWindow], home: Home) -> None:
+    run = make_run(home)
+    window = make_window()
+    window.sidebar.model.running = run.path
+    (run.path / "run.toml").write_text("no toml [")
+    window.sidebar.refresh()
+    row = window.sidebar.model.index(0).data(SUMMARY_ROLE)
+    assert (row.path, row.base) == (run.path, "settings unreadable")
+
+
 def test_a_removed_one_disappears(make_window: Callable[[], MainWindow], home: Home) -> None:
     run = make_run(home, final=finished())
     window = make_window()

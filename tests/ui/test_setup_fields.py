@@ -78,6 +78,14 @@ def test_what_the_controls_say_is_the_run(page: SetupPage) -> None:
     assert page.config() == RunConfig(), "nothing of the other run is left"
 
 
+def test_numbers_beyond_what_the_arrows_lead_to_are_kept(page: SetupPage) -> None:
+    dataset = {"source": "/a.csv", "validation_fraction": 0.0005, "test_fraction": 0.9995, "seed": 2**31 - 1}
+    training = {"epochs": 200_000, "batch_size": 2_000_000, "weight_decay": 5000.0, "max_grad_norm": 5e6, "seed": 2**31 - 1}
+    config = validate_run_config({"dataset": dataset, "method": {"alpha": 0.0001}, "training": training})
+    page.show_config(config)
+    assert page.config() == config
+
+
 def test_data_of_the_hub_keep_their_revision(page: SetupPage) -> None:
     dataset = {"source": "hub:org/data", "revision": "abc", "config": "small"}
     config = validate_run_config({"dataset": dataset})

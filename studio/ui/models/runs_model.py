@@ -161,16 +161,14 @@ class RunsModel(QAbstractListModel):
         return summary if run.path != self.running and ended == _end_time(run) else None
 
     def _summary(self, run: RunFolder) -> RunSummary:
-        if run.path == self.running:
-            # Not asked for its state: that would take the lock which its worker is about to take.
-            return _running_summary(run)
-        ended = _end_time(run)
+        running, ended = run.path == self.running, _end_time(run)
         try:
-            summary = run.summary()
+            # Our own is not asked for its state: that would take the lock which its worker is about to take.
+            summary = _running_summary(run) if running else run.summary()
         except (StudioError, OSError):
             created = run.path.stat().st_mtime if run.path.exists() else 0.0
             return RunSummary(run.name, run.path, "failed", "", "settings unreadable", "", None, created, run.notes())
-        if run.outcome() is not None:
+        if not running and run.outcome() is not None:
             self._settled[run.path] = (ended, summary)
         return summary
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
@@ -274,6 +275,8 @@ _EXPLANATIONS: dict[ExportKind, str] = {
 
 
 def _unused(folder: Path) -> Path:
-    """The folder, or the next of its name with a number that holds nothing yet."""
+    """The folder, or the next of its name with a number that is not taken yet. Whether it can be written is told beside it."""
     names = itertools.chain([folder.name], (f"{folder.name}-{number}" for number in itertools.count(2)))
-    return next(path for name in names if target_problem(path := folder.with_name(name)) is None)
+    paths = map(folder.with_name, names)
+    # What is not there is free, though nothing may be written there: else no number would ever do.
+    return next(path for path in paths if not os.path.lexists(path) or target_problem(path) is None)

@@ -278,7 +278,8 @@ class ResultsPage(RunPage):
         self._problem.show_problem(problem)
 
     def _show_saved(self, path: str, done: str = "Saved") -> None:
-        self._problem.clear()
+        if not self._body.isHidden():  # else it says why nothing is shown of the run that is open by now
+            self._problem.clear()
         self._saved.show_text(f"{done} {path}")
         self._saved.show()
 

@@ -19,12 +19,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.core.config import RunConfig, field_description
+from studio.core.config import LARGEST, RunConfig, field_description
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import guard_wheel, named, text_label
 from studio.ui.words import plain_tooltip
 
-LARGEST_INTEGER = 2**31 - 1
 _MOST_PLACES = 10
 
 
@@ -128,6 +127,8 @@ class Field(QWidget):
     def set_value(self, value: Any) -> None:
         editor = self.editor
         if isinstance(editor, QSpinBox | QDoubleSpinBox):
+            # What a run file says is shown as it stands, also where the arrows would not lead.
+            editor.setRange(min(editor.minimum(), value), max(editor.maximum(), value))
             editor.setValue(value)
         elif isinstance(editor, QComboBox):
             editor.setCurrentIndex(max(0, editor.findData(value)))
@@ -212,7 +213,7 @@ def _number(text: str) -> int | float | str | None:
     return text
 
 
-def whole(path: str, title: str, smallest: int, largest: int = LARGEST_INTEGER, step: int = 1, unit: str = "") -> Field:
+def whole(path: str, title: str, smallest: int, largest: int = LARGEST, step: int = 1, unit: str = "") -> Field:
     """A setting that is a whole number."""
     editor = QSpinBox()
     editor.setRange(smallest, largest)
