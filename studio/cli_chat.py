@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import random
 import signal
 import sys
@@ -102,6 +103,8 @@ class _Conversation:
 
     def _messages(self) -> Iterator[str]:
         """What is written, line by line, until the end of the input."""
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")
         if self._terminal:
             with contextlib.suppress(ImportError):  # line editing and history, where there are any
                 import readline  # noqa: F401

@@ -203,8 +203,11 @@ def demo(arguments: argparse.Namespace, output: Output) -> int:
     if finished is None:
         return code
     if code:
-        output.training(run, finished, None)
-        output.next_commands(_next_commands(arguments, run, evaluated=False))
+        if output.json:
+            output.document({"run": str(run.path), "finished": to_json(finished)})
+        else:
+            output.training(run, finished, None)
+            output.next_commands(_next_commands(arguments, run, evaluated=False))
         return code
     matrix = run.path / "confusion.csv"
     table = _confusion(run.predictions_path, matrix)

@@ -235,3 +235,12 @@ def test_ctrl_c_in_a_pipe_stops_and_leaves(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert out.count("by tuned") == 1
     assert "Traceback" not in err
+
+
+def test_bytes_that_are_no_text_do_not_end_a_pipe(tmp_path: Path) -> None:
+    run = Home.locate(tmp_path / "home").create_run(RunConfig())
+    command = command_line(tmp_path, WORKER, "chat", run.name, "--json")
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, input=b"caf\xe9\nnext\n", capture_output=True, timeout=60, env=strict, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["message"] for line in done.stdout.splitlines()] == ["caf\ufffd", "next"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -62,6 +63,13 @@ say("finished", outcome="stopped")
         assert "Stopped before anything was learnt" in out
         assert "Traceback" not in err
         assert Home.locate(tmp_path / "home").list_runs()[0].state() == "stopped"
+
+    def test_a_demo_that_is_interrupted_is_one_document_too(self, tmp_path: Path) -> None:
+        # Nothing is printed on the way that one could wait for.
+        body = self.STOPPING.replace("heard =", "import os, signal; os.kill(os.getppid(), signal.SIGINT); heard =")
+        done = subprocess.run(command_line(tmp_path, body, "demo", "--json"), capture_output=True, timeout=60, check=False)
+        assert done.returncode == 130, done.stderr
+        assert json.loads(done.stdout)["finished"]["outcome"] == "stopped"
 
     def test_a_second_ctrl_c_ends_it_at_once(self, tmp_path: Path) -> None:
         began = time.monotonic()

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from studio.core.answers import (
     DataInspected,
@@ -57,6 +57,11 @@ class Patience:
 
 
 PATIENCE = Patience()
+# Ctrl-C in a terminal goes to its whole foreground group; the worker is asked to stop instead.
+_APART: dict[str, Any] = {"start_new_session": True}
+if sys.platform == "win32":
+    # There a session is nothing. Without a window: an app that was started with the mouse has no console to share.
+    _APART = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
 
 
 class WorkerProcess:
@@ -91,8 +96,7 @@ class WorkerProcess:
                 stdout=self._marker,
                 stderr=self._log,
                 bufsize=0,
-                # Ctrl-C in a terminal goes to its whole foreground group; the worker is asked to stop instead.
-                start_new_session=True,
+                **_APART,
             )
         except OSError as error:
             for stream in (self._events, self._marker, self._log):

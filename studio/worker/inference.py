@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -72,7 +73,8 @@ def predict(command: Command, channel: Channel) -> None:
     except OSError as error:
         raise StudioError(f"{out} cannot be written: {error.strerror or error}.", "Choose another file with --out.") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing could be written there is nothing to take away
+            scratch.unlink()
     channel.emit(Finished(outcome="completed", rows=len(texts), seconds=channel.elapsed(), output=str(out)))
 
 

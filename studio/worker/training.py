@@ -265,6 +265,8 @@ class _Training:
                 scored = predictor.classify_examples(splits.test, self.channel.stage, "predicting the test split", self._pausing)
                 summary = Summary.of(scored, predictor.labels)
                 write_predictions(self.run.predictions_path, predictor.labels.names, [row.prediction for row in scored])
+                # Of an evaluation while it was training: what those figures are of is gone.
+                self.run.scores_path.unlink(missing_ok=True)
                 self.channel.emit(summary.evaluated(self.standing.best_step or taken, "test"))
                 finished = summary.scores(finished)
         return finished.model_copy(update={"seconds": self.channel.elapsed()})

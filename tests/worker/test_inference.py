@@ -168,9 +168,11 @@ def test_nothing_to_predict_is_told(trained: dict[str, Trained], tmp_path: Path)
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_a_file_that_cannot_be_written_is_told(trained: dict[str, Trained], tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["nowhere", "a_file"])
+def test_a_file_that_cannot_be_written_is_told(trained: dict[str, Trained], tmp_path: Path, folder: str) -> None:
     run = trained["lora-bf16"]
-    out = tmp_path / "nowhere" / "out.csv"
+    (tmp_path / "a_file").write_text("")
+    out = tmp_path / folder / "out.csv"
     assert "out.csv" in failed(work_here(Predict(run=str(run.run.path), home=run.home_name, texts=["a"], out=str(out)))).message
 
 

@@ -125,6 +125,15 @@ def test_the_run_file_names_what_was_left_open(home: Home, base: Path, messages:
     assert not run.base_predictions_path.exists()
 
 
+def test_figures_of_an_evaluation_meanwhile_give_way_to_those_of_the_end(home: Home, base: Path, messages: Path) -> None:
+    run = home.create_run(config_for(messages, base, "lora", "bf16", epochs=1, evaluate_base=False))
+    run.record_scores(Finished(outcome="completed", rows=1, accuracy=1.0))
+    final = work_here(Train(run=str(run.path), home=str(home.path)))[-1]
+    assert isinstance(final, Finished)
+    assert final.rows > 1
+    assert run.scores() == run.outcome().final  # type: ignore[union-attr]
+
+
 @every_run
 def test_the_folder_tells_what_was_trained_on_what(trained: dict[str, Trained], name: str) -> None:
     run = trained[name]
