@@ -74,3 +74,4 @@ def test_the_bar_counts_bytes() -> None:
     assert isinstance(console.file, io.StringIO)
     assert "1.0 MB of 4.0 MB" in console.file.getvalue()
     assert "1.0 MB/s" in console.file.getvalue()
+    assert "left" in console.file.getvalue()

@@ -5,19 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QSettings, Qt
+from PySide6.QtCore import QCoreApplication, QEvent, QSettings, Qt
 from pytestqt.qtbot import QtBot
 
 from studio.core.answers import ColumnGuess, DataInspected, DownloadOffered, DownloadProgressed, MissingFiles
 from studio.core.commands import InspectData
 from studio.core.config import DatasetConfig, RunConfig
 from studio.core.events import Failed, StageChanged
+from studio.supervise.threads import WorkerThread
 from studio.ui.pages.setup import SetupPage
 from studio.ui.widgets.setup.dataset_picker import LARGEST_DOWNLOAD, DatasetPicker
 from studio.ui.widgets.setup.source_menu import RecentSources, SourceMenu
+from tests.hub_stand_in import HubStandIn, hub
 from tests.ui.conftest import GIB, FakeJob, FakeJobs, Opened
 from tests.ui.staging import reread
 from tests.ui.widget_walker import cut_texts
+
+__all__ = ["hub"]
 
 MISSING = MissingFiles(total=400 * 2**20, missing=400 * 2**20, free=GIB)
 
@@ -320,3 +324,33 @@ class TestDownload:
         job.progress(StageChanged(stage="downloading the data set"))
         job.progress(DownloadProgressed(file="a", done=2**20, total=2**22, bytes_per_second=1.0, seconds_left=1.0))
         assert ready.dataset.busy.stage.text() == "Downloading the data set 1.0 MB of 4.0 MB"
+
+
+def test_a_data_set_is_offered_downloaded_and_read(
+    hub: HubStandIn, light: object, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its id to its rows, with processes and HTTP."""
+    assert light
+    (tmp_path / "set").mkdir()
+    rows = "".join(f"m{n},{'ab'[n % 2]}\n" for n in range(40))
+    (tmp_path / "set" / "train.csv").write_text(f"text,label\n{rows}", "utf-8")
+    hub.add_dataset("people/letters", tmp_path / "set")
+    monkeypatch.setattr("studio.ui.widgets.setup.dataset_picker.LARGEST_DOWNLOAD", 100)
+    picker = DatasetPicker()
+    qtbot.addWidget(picker)
+    picker.show()
+    with qtbot.waitSignal(picker.inspected, timeout=90_000):
+        picker.open_source("hub:people/letters")
+    assert picker.obstacle().startswith("Download the data set first"), picker.error.message
+    assert hub.fetched(".csv") == []
+    with qtbot.waitSignal(picker.inspected, timeout=90_000):
+        picker.download.start_button.click()
+    assert picker.error.message == ""
+    assert picker.answer is not None
+    assert sum(picker.answer.train_counts.values()) > 0
+    assert hub.fetched(".csv") == ["train.csv"]
+    with qtbot.waitSignal(picker.inspected, timeout=90_000):
+        picker.open_source("hub:people/letters")
+    assert picker.answer is not None, "what is here is not offered again"
+    qtbot.waitUntil(lambda: not WorkerThread._running, timeout=20_000)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)

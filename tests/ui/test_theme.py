@@ -7,12 +7,13 @@ from importlib.resources import files
 
 import pytest
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QApplication, QLabel, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QStyle, QStyleOptionButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.memory import MemoryForecast
 from studio.ui import theme
 from studio.ui.theme import DARK, LIGHT, Theme
+from studio.ui.widgets.basics import ErrorPanel
 
 
 def luminance(colour: str) -> float:
@@ -87,3 +88,18 @@ def test_restyling_changes_the_look(light: QApplication, qtbot: QtBot) -> None:
     assert label.font().pixelSize() == 20
     theme.restyle(label, "role", "small")
     assert label.font().pixelSize() == 11
+
+
+@pytest.mark.parametrize("detail", ["", "Line 7."])
+def test_what_an_error_offers_begins_where_its_words_do(light: QApplication, qtbot: QtBot, detail: str) -> None:
+    assert light
+    panel = ErrorPanel()
+    qtbot.addWidget(panel)
+    panel.resize(400, 120)
+    panel.show_error("It broke.", "Mend it.", detail)
+    first = panel.findChild(QPushButton, "errorPanelToggle" if detail else "errorPanelCopy")
+    assert first is not None
+    option = QStyleOptionButton()
+    first.initStyleOption(option)
+    words = first.style().subElementRect(QStyle.SubElement.SE_PushButtonContents, option, first)
+    assert abs(first.x() + words.left() - panel._message.x()) <= 1

@@ -247,7 +247,7 @@ class DatasetPicker(Card):
     def _start_download(self) -> None:
         self.error.clear()
         self.download.start()
-        self._read(None)
+        self._ask(None)
         self.reading_started.emit()
 
     def _cancel_download(self) -> None:
@@ -255,7 +255,10 @@ class DatasetPicker(Card):
             self._job.cancel()
         self._settle()
 
-    def _read(self, largest_download: int | None = LARGEST_DOWNLOAD) -> None:
+    def _read(self) -> None:
+        self._ask(LARGEST_DOWNLOAD)
+
+    def _ask(self, largest_download: int | None) -> None:
         self._next_rows = rows = QTemporaryDir()
         try:
             dataset = validate_run_config({"dataset": self.table()}).dataset
