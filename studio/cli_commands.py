@@ -13,7 +13,7 @@ from studio.cli_comparison import show_comparison
 from studio.cli_jobs import ask, listen, tell_failure
 from studio.cli_output import DONE, FAILED, INTERRUPTED, PROGRAM, Output, plain, to_json
 from studio.core.answers import Exported, Forecasted, ModelDescribed, Predicted
-from studio.core.bases import HUB_PREFIX, typed_hub_id
+from studio.core.bases import HUB_PREFIX, is_hub_id, typed_hub_id
 from studio.core.commands import DownloadModel, Evaluate, Export, Forecast, Predict
 from studio.core.compare_runs import compare_runs
 from studio.core.config import RunConfig
@@ -157,7 +157,10 @@ def forecast(arguments: argparse.Namespace, output: Output) -> int:
 
 def download(arguments: argparse.Namespace, output: Output) -> int:
     home = Home.locate(arguments.home)
-    table = {"base": HUB_PREFIX + typed_hub_id(arguments.base), "revision": arguments.revision}
+    id = typed_hub_id(arguments.base)
+    if not is_hub_id(id):
+        raise StudioError(f"{arguments.base!r} is no id of a model of the hub.", "Write it as org/name, as on huggingface.co.")
+    table = {"base": HUB_PREFIX + id, "revision": arguments.revision}
     model = validate_run_config({"model": table}).model
     answer, code = ask(DownloadModel(model=model, home=str(home.path)), ModelDescribed, output)
     if answer is None:

@@ -54,7 +54,8 @@ def test_json_is_one_document(terminal: Terminal) -> None:
 
 def test_what_can_be_no_id_is_told(terminal: Terminal) -> None:
     assert terminal.run("download", "two words") == 1
-    assert "hub:org/name" in terminal.err
+    assert "'two words' is no id of a model of the hub" in terminal.err
+    assert "org/name" in terminal.err
 
 
 def test_training_shows_the_download_of_its_base(terminal: Terminal) -> None:

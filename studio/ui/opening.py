@@ -83,4 +83,6 @@ class Opening(QObject):
         self._setup.model.open_model(ModelConfig(base=str(path)))
 
     def _refuse(self, reason: str) -> None:
-        self._error.show_error(reason, "Drop a table or a folder of tables, a model folder, a run.toml or the folder of a run.")
+        self._error.show_error(
+            reason, "Drop a table or a folder of tables, a model folder, a .gguf file, a run.toml or the folder of a run."
+        )
