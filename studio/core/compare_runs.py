@@ -18,6 +18,7 @@ from studio.core.comparison import (
 from studio.core.errors import StudioError
 from studio.core.events import Finished, RunStarted, StepsCompleted
 from studio.core.predictions import Answers, read_answers
+from studio.core.resuming import weight_bytes
 from studio.core.runs import RunFolder
 from studio.core.starter import base_name
 from studio.core.words import METHOD_TITLES
@@ -90,7 +91,7 @@ def _figures(run: RunFolder) -> RunFigures:
         forecast_bytes=(started.forecast_bytes or None) if started is not None else None,
         seconds=(final.seconds or None) if final is not None else None,
         trainable_parameters=started.trainable_parameters if started is not None else None,
-        disk_bytes=sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()) if checkpoint else None,
+        disk_bytes=weight_bytes(checkpoint) if checkpoint else None,
     )
 
 

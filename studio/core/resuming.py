@@ -12,6 +12,13 @@ from studio.core.runs import RunFolder
 
 TRAINING_FACTS = "training.json"
 """The file in a checkpoint that, beside the weights, says how training stood; without it nothing can be resumed from there."""
+TRAINING_TENSORS = "training.safetensors"
+"""The optimizer's state beside it, of no use to anything but training."""
+
+
+def weight_bytes(checkpoint: Path) -> int:
+    """How large the weights in a checkpoint are, without the optimizer's state, which stays behind when they are exported."""
+    return sum(path.stat().st_size for path in checkpoint.glob("*.safetensors") if path.name != TRAINING_TENSORS)
 
 
 def resumable_checkpoints(run: RunFolder) -> list[Path]:

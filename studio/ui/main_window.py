@@ -105,6 +105,7 @@ class MainWindow(QMainWindow):
         """Set up another run."""
         self.sidebar.choose(None)
         self.show_tab("Setup")
+        self.setup.begin()
 
     def show_fault(self, message: str, detail: str) -> None:
         """Show an error of the program itself."""
@@ -122,17 +123,26 @@ class MainWindow(QMainWindow):
         else:
             try:
                 run = OpenRun(folder, self)
-            except StudioError as error:
-                self.error.show_problem(error)
-                return
-            except OSError as error:
-                self.error.show_error(f"The run {folder.name} cannot be read: {error}.", "Check the permissions of its folder.")
+            except (StudioError, OSError) as error:
+                self._tell_unreadable(folder, error)
                 return
             run.ended.connect(self.sidebar.refresh)
             self._show_run(run)
         if self.current_tab == "Setup":
             has_results = self.open_run is not None and self.open_run.folder.predictions_path.exists()
             self.show_tab("Results" if has_results else "Training")
+
+    def _tell_unreadable(self, folder: RunFolder, error: StudioError | OSError) -> None:
+        """Say why a run cannot be opened; the list shows what is there, and marks the run that stays open."""
+        name = folder.name
+        if not folder.path.exists():
+            self.error.show_error(f"The run {name} is gone: its folder was moved or deleted.", f"It was at {folder.path}.")
+        elif isinstance(error, StudioError):
+            self.error.show_problem(error)
+        else:
+            self.error.show_error(f"The run {name} cannot be read: {error}.", "Check the permissions of its folder.")
+        self.sidebar.refresh()
+        self.sidebar.choose(self.open_run.folder.path if self.open_run is not None else None)
 
     def train(self, config: RunConfig) -> None:
         """Start a run, and remember with what for the next time."""

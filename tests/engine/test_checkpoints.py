@@ -22,11 +22,13 @@ from safetensors.torch import load_file, save_file
 
 from studio.core.config import MethodConfig, RunConfig
 from studio.core.errors import StudioError
+from studio.core.resuming import TRAINING_FACTS, TRAINING_TENSORS
 from studio.core.runs import Home, RunFolder
 from studio.engine import checkpoints
 from studio.engine.checkpoints import restore_weights, save_checkpoint, verify_checkpoint
 from studio.engine.devices import Compute
 from studio.engine.methods import trainable_model, trained_model
+from studio.engine.training_state import is_training_file
 from tests.tiny import save_tiny
 
 METHODS = [MethodConfig(kind="full"), MethodConfig(kind="lora", rank=4, dropout=0.0)]
@@ -309,3 +311,8 @@ def test_a_step_that_is_written_again_is_not_lost_when_the_process_is_killed_in_
     found = Home.locate(tmp_path / "home").find_run(run.name)
     assert found.checkpoint() == run.checkpoints / "step-3"
     assert verify_checkpoint(run.checkpoints / "step-3")["seen"] == "first"
+
+
+def test_what_the_window_leaves_out_of_the_weights_is_what_training_alone_needs() -> None:
+    assert is_training_file(TRAINING_TENSORS)
+    assert is_training_file(TRAINING_FACTS)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QPlainTextEdit, QPushButton
+from PySide6.QtWidgets import QLabel, QPlainTextEdit, QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.runs import Home
@@ -41,7 +41,6 @@ def test_the_first_message_loads_the_model_and_is_answered(page: ChatPage, qtbot
     assert page._header.state.text() == "Not loaded"
     assert "about 1.0 GB of weights" in page._header.cost.text()
     write(page, qtbot, "Where is my card?")
-    assert not line(page).isEnabled()
     assert line(page).toPlainText() == ""
     qtbot.waitUntil(lambda: answers(page)[0].predicted is not None)
     (answer,) = answers(page)
@@ -55,8 +54,7 @@ def test_the_first_message_loads_the_model_and_is_answered(page: ChatPage, qtbot
 
 def test_answers_belong_to_their_messages(page: ChatPage, qtbot: QtBot) -> None:
     write(page, qtbot, "one")
-    qtbot.waitUntil(lambda: line(page).isEnabled())
-    write(page, qtbot, "something strange")
+    write(page, qtbot, "something strange")  # while the model is being loaded
     qtbot.mouseClick(button(page, "chatSend"), Qt.MouseButton.LeftButton)  # nothing is written: nothing is sent
     qtbot.waitUntil(lambda: len(answers(page)) == 2 and all(bubble.predicted for bubble in answers(page)))
     texts = [bubble.predicted.prediction.text for bubble in answers(page) if bubble.predicted]
@@ -91,10 +89,35 @@ def test_loading_shows_its_stage_and_can_be_given_up(page: ChatPage, stage: Stag
     write(page, qtbot, "hello")
     qtbot.waitUntil(lambda: page._header.progress.stage.text() == "Loading the model")
     assert page._header.progress.bar.isVisible()
-    assert not button(page, "chatSend").isEnabled()
+    assert not button(page, "chatStop").isVisible(), "it is Unload that gives up loading"
     qtbot.mouseClick(button(page, "chatUnload"), Qt.MouseButton.LeftButton)
     assert "unloaded before it could answer" in answers(page)[0]._note.text()
     assert line(page).isEnabled()
+
+
+def test_whoever_asks_by_keyboard_writes_on(page: ChatPage, stage: Stage, qtbot: QtBot) -> None:
+    """A button that goes out hands the keyboard to the line, not to its neighbour: beside Load stands Unload."""
+    page.activateWindow()
+    qtbot.waitUntil(page.isActiveWindow)
+    stage.script = "slow chat"
+    for name in ("chatLoad", "example_1"):
+        asked = button(page, name)
+        asked.setFocus()
+        qtbot.keyClick(asked, Qt.Key.Key_Space)
+        qtbot.waitUntil(lambda name=name: not button(page, name).isEnabled() or not button(page, name).isVisible())
+        assert line(page).hasFocus()
+    assert page.session.active
+
+
+def test_without_test_messages_none_are_offered(page: ChatPage, home: Home) -> None:
+    def invitation() -> str:
+        label = page._conversation._chips.itemAt(0).widget()
+        assert isinstance(label, QLabel)
+        return label.text()
+
+    assert invitation().endswith("one of the test messages")
+    page.show_run(OpenRun(make_run(home, final=finished(outcome="stopped", rows=0))))
+    assert invitation() == "Write a message"
 
 
 def test_a_model_that_cannot_be_loaded_says_why(page: ChatPage, stage: Stage, qtbot: QtBot) -> None:

@@ -12,7 +12,9 @@ from PySide6.QtWidgets import QPushButton, QRadioButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import Export
+from studio.core.compare_runs import compare_runs
 from studio.core.events import StageChanged
+from studio.core.resuming import TRAINING_FACTS, TRAINING_TENSORS
 from studio.core.runs import Home
 from studio.supervise import jobs
 from studio.ui.models.open_run import OpenRun
@@ -84,6 +86,17 @@ def test_a_file_where_the_exports_would_go_is_told(page: ExportPage, home: Home)
     assert Path(page._folder.path).name == run.name
     assert "is a file" in page._refusal.text()
     assert not button(page, "exportButton").isEnabled()
+
+
+def test_the_size_is_that_of_the_weights_without_what_a_resumed_run_needs(page: ExportPage, home: Home) -> None:
+    folder = make_run(home, final=finished(outcome="stopped"))
+    checkpoint = folder.checkpoint()
+    assert checkpoint is not None
+    (checkpoint / TRAINING_TENSORS).write_bytes(b"0" * 7 * 2**20)
+    (checkpoint / TRAINING_FACTS).write_bytes(b"0" * 2**20)
+    page.show_run(OpenRun(folder))
+    assert page._size.text().startswith("3.0 MB of weights")
+    assert [run.disk_bytes for run in compare_runs([folder, make_run(home, final=finished())]).runs] == [3 * 2**20] * 2
 
 
 def test_a_merged_model_is_whole_and_as_big(page: ExportPage, home: Home, qtbot: QtBot) -> None:

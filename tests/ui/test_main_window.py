@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QObject, QSettings, Qt
-from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import InspectData
@@ -128,6 +128,17 @@ def test_shortcuts_open_the_tabs(window: MainWindow, qtbot: QtBot) -> None:
         assert window.stack.currentIndex() == number
     qtbot.keyClick(window, Qt.Key.Key_N, Qt.KeyboardModifier.ControlModifier)
     assert window.current_tab == "Setup"
+
+
+def test_a_new_run_begins_with_naming_its_data(window: MainWindow, qtbot: QtBot) -> None:
+    window.show()
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    window.show_tab("Results")
+    qtbot.keySequence(window, QKeySequence("Ctrl+N"))
+    typed = window.focusWidget()
+    assert isinstance(typed, QLineEdit)
+    assert typed.objectName() == "datasetPath"
 
 
 def test_the_theme_is_remembered(window: MainWindow, home: Home) -> None:

@@ -70,6 +70,19 @@ class TestTwoWindowsOnOneHome:
                 window.session.stop()
         assert [run.state() for run in home.list_runs()] == ["stopped", "stopped"]
 
+    def test_one_that_is_gone_is_told_and_leaves_the_list(
+        self, make_window: Callable[[], MainWindow], home: Home, run: RunFolder
+    ) -> None:
+        window, gone = make_window(), make_run(home, final=finished())
+        window.sidebar.refresh()
+        window.open_folder(run)
+        shutil.rmtree(gone.path)
+        window.sidebar.choose(gone.path)
+        window.open_folder(gone)
+        assert "its folder was moved or deleted" in window.error.message
+        assert window.sidebar.model.rowCount() == 1
+        assert window.sidebar.chosen == run.path, "what is marked is what the pages show"
+
     def test_a_run_that_the_other_deleted_is_let_go(self, make_window: Callable[[], MainWindow], run: RunFolder) -> None:
         window = make_window()
         window.open_folder(run)
@@ -114,7 +127,7 @@ class TestARunFolderIsDeletedWhileItIsOpen:
         opened.new_run()
         opened._forget(run)
         opened.open_folder(run)
-        assert "cannot be read" in opened.error.message
+        assert "is gone" in opened.error.message
 
     def test_its_report_is_refused_in_words(
         self, opened: MainWindow, jobs: FakeJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -100,6 +100,43 @@ def test_a_checkpoint_can_be_asked_for_again_once_it_is_written(page: TrainingPa
     assert button(page, "pauseButton").isEnabled()
 
 
+def test_a_second_press_never_presses_the_neighbour(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    """A button that goes out must not hand the keyboard to the next one: Space twice on Checkpoint would pause the run."""
+    run, asked = at_work(page, home), button(page, "checkpointButton")
+    page.activateWindow()
+    qtbot.waitUntil(page.isActiveWindow)
+    asked.setFocus()
+    for _press in range(2):
+        qtbot.keyClick(page.window().focusWidget(), Qt.Key.Key_Space)
+    assert asked.text() == "Writing…"
+    assert button(page, "pauseButton").isEnabled(), "no pause was asked for"
+    run.add(CheckpointSaved(step=1, path="", best=False))
+    qtbot.waitUntil(asked.hasFocus)
+    button(page, "pauseButton").setFocus()
+    with qtbot.waitSignal(page.pause_requested):
+        qtbot.keyClick(button(page, "pauseButton"), Qt.Key.Key_Space)
+    assert page._log.hasFocus()
+    make_resumable(run.folder, 1)
+    run.add(finished(outcome="paused", rows=0))
+    qtbot.waitUntil(button(page, "resumeButton").hasFocus)
+    page.show_run(OpenRun(run.folder, ours=True))
+    assert button(page, "pauseButton").hasFocus()
+
+
+def test_the_keyboard_stays_where_it_was_taken_meanwhile(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    run, asked = at_work(page, home), button(page, "checkpointButton")
+    page.activateWindow()
+    qtbot.waitUntil(page.isActiveWindow)
+    asked.setFocus()
+    qtbot.keyClick(asked, Qt.Key.Key_Space)
+    page._log.search()
+    held = page.window().focusWidget()
+    run.add(CheckpointSaved(step=1, path="", best=False))
+    qtbot.waitUntil(asked.isEnabled)
+    assert page.window().focusWidget() is held
+    assert held.objectName() == "logSearch"
+
+
 def test_a_run_that_is_trained_elsewhere_is_paused_there(page: TrainingPage, home: Home) -> None:
     folder = make_resumable(make_run(home, history("r")[:8], checkpoint=False), 1)
     with folder.lock():

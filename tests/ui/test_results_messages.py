@@ -123,6 +123,18 @@ class TestMessages:
         table = page._messages.table
         assert table.columnViewportPosition(PROBABILITY) + table.columnWidth(PROBABILITY) <= table.viewport().width() + 1
 
+    def test_intents_are_read_whole_where_there_is_room(self, page: ResultsPage, qtbot: QtBot) -> None:
+        table = page._messages.table
+        page.resize(1500, 800)
+        qtbot.waitUntil(lambda: table.columnWidth(TRUE) >= table.sizeHintForColumn(TRUE))
+        assert table.columnWidth(PREDICTED) >= table.sizeHintForColumn(PREDICTED)
+        assert table.columnWidth(TEXT) > table.columnWidth(TRUE), "the rest is the message's"
+
+    def test_the_verdict_is_never_cut(self, page: ResultsPage, qtbot: QtBot) -> None:
+        verdict = page._messages.detail._verdict
+        page._messages.table.selectRow(4)
+        qtbot.waitUntil(lambda: verdict.heightForWidth(verdict.width()) <= verdict.height())
+
     def test_wrong_ones_can_be_brought_together(self, page: ResultsPage) -> None:
         page._messages.table.sortByColumn(RIGHT, Qt.SortOrder.DescendingOrder)
         assert column(page, RIGHT)[:5] == ["✗", "✗", "✗", "✗", "✓"]

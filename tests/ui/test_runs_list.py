@@ -84,6 +84,20 @@ def test_of_many_the_newest_are_listed_at_once_and_the_others_join_them(
     assert listed() == [run.path for run in reversed(runs)]
 
 
+def test_escape_brings_all_of_them_back(make_window: Callable[[], MainWindow], home: Home, qtbot: QtBot) -> None:
+    make_run(home, final=finished())
+    window = make_window()
+    window.show()
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    search = window.sidebar._search
+    search.setFocus()
+    qtbot.keyClicks(search, "nothing like it")
+    assert window.sidebar._shown.rowCount() == 0
+    qtbot.keyClick(search, Qt.Key.Key_Escape)
+    assert window.sidebar._shown.rowCount() == 1
+
+
 def test_a_damaged_one_is_listed_and_told(make_window: Callable[[], MainWindow], home: Home) -> None:
     run = make_run(home, final=finished())
     (run.path / "run.toml").write_text("no toml [")

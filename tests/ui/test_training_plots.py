@@ -108,6 +108,22 @@ def test_the_keyboard_reads_one_point_after_the_other(page: TrainingPage, home: 
     assert plots["loss"].read_out()["raw"] == "train 0.200"
 
 
+def test_what_the_keyboard_points_at_is_let_go_with_it(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    """Else a line stands in the plots for good, and their legends never tell the newest values again."""
+    page.activateWindow()
+    qtbot.waitUntil(page.isActiveWindow)
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    assert page.plots is not None
+    loss = page.plots.plots["loss"]
+    newest = loss.read_out()
+    loss.plot.setFocus()
+    for _step in range(3):
+        qtbot.keyClick(loss.plot, Qt.Key.Key_Left, Qt.KeyboardModifier.ControlModifier)
+    assert loss.read_out() != newest
+    button(page, "fitPlots").setFocus()
+    assert loss.read_out() == newest
+
+
 @pytest.mark.parametrize(("axis", "last", "validated"), [("epoch", 1.0, [0.5, 1.0]), ("time", 17.0, [10.0, 17.0])])
 def test_curves_are_drawn_over_epochs_or_time(
     page: TrainingPage, home: Home, axis: str, last: float, validated: list[float]

@@ -127,7 +127,7 @@ class ChatPage(RunPage):
         column.setContentsMargins(2 * GRID, 2 * GRID, 2 * GRID, 2 * GRID)
         column.setSpacing(GRID + GRID // 2)
         self._header = ChatHeader()
-        self._header.load_requested.connect(self.load)
+        self._header.load_requested.connect(self._load_now)
         self._header.unload_requested.connect(self.unload)
         self._header.copy_requested.connect(self._copy_all)
         self._header.clear_requested.connect(self._ask_to_clear)
@@ -144,6 +144,11 @@ class ChatPage(RunPage):
         self._composer.compared.connect(lambda _on: self._show_cost())
         column.addWidget(self._composer)
         return page
+
+    def _load_now(self) -> None:
+        # The button goes out, and its neighbour, which would get the keyboard, ends the loading.
+        self._composer.focus()
+        self.load()
 
     # Asking
 
@@ -187,6 +192,7 @@ class ChatPage(RunPage):
             else:
                 number = self.session.generate(exchange.text, exchange.settings, answer.speaker)
             self._waiting[number] = (exchange, answer)
+        self._composer.focus()  # what asked, such as an example, may be gone by now
         self._show_busy()
 
     def _take_answer(self, event: Predicted | TokenGenerated | NoAnswer) -> None:
@@ -284,13 +290,11 @@ class ChatPage(RunPage):
     # The model
 
     def _show_busy(self) -> None:
-        self._composer.show_busy(self.session.active and self.session.model is None, bool(self._waiting))
+        self._composer.show_busy(self.session.model is not None and bool(self._waiting))
 
     def _show_loaded(self, event: ModelLoaded) -> None:
         self._header.show_loaded(event.device)
         self._show_busy()
-        if self.isVisible():
-            self._composer.focus()
 
     def _hear_worker(self, event: Event) -> None:
         if isinstance(event, Heartbeat) and self.session.model is not None:

@@ -23,6 +23,7 @@ from studio.core.exports import (
     merged_into,
     target_problem,
 )
+from studio.core.resuming import weight_bytes
 from studio.core.runs import Home
 from studio.core.starter import base_name
 from studio.core.words import sentence, size
@@ -38,7 +39,6 @@ from studio.ui.widgets.paths import PathField
 from studio.ui.widgets.window.run_page import RunPage
 
 EXPORTS = "finetune-studio-exports"
-_MANIFEST = "manifest.json"
 _WIDEST = 100 * GRID
 _FOLDER_TIP = "The folder that the files are written into; it must be new or empty"
 _GO_TIP = "Write the files, then reload them in a clean process and compare"
@@ -232,8 +232,7 @@ class ExportPage(RunPage):
     def _bytes_needed(self, run: OpenRun, checkpoint: Path) -> int:
         if self._kind() == "merged" and run.started is not None:
             return run.started.total_parameters * FP32_BYTES
-        files = [path for path in checkpoint.iterdir() if path.is_file() and path.name != _MANIFEST]
-        return sum(path.stat().st_size for path in files)
+        return weight_bytes(checkpoint)
 
     def _hear_worker(self, event: Event) -> None:
         self.event_received.emit(event)

@@ -78,6 +78,10 @@ class SetupPage(QWidget):
         self.model.open_model(model)
         self.refresh()
 
+    def begin(self) -> None:
+        """Let the person name the data, with which setting up a run begins."""
+        self.dataset.controls["dataset.source"].setFocus(Qt.FocusReason.TabFocusReason)
+
     def config(self) -> RunConfig:
         """The run as it is set up now. Raises StudioError naming every field that is wrong."""
         table: dict[str, Any] = {

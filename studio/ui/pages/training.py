@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal, SignalInstance
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QBoxLayout, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from studio.core.events import Crashed, Failed
 from studio.core.runs import RunState
@@ -56,6 +56,7 @@ class TrainingPage(RunPage):
         self._overlays: list[Overlay] = []
         self._asked = ""
         self._checkpoints: int | None = None
+        self._pressed: QWidget | None = None
         self.plots: TrainingPlots | None = None
         """The plots; made when the page is shown first."""
         self._timer = QTimer(self)
@@ -154,7 +155,7 @@ class TrainingPage(RunPage):
         row.addWidget(self._badge)
         row.addWidget(self._method)
         row.addStretch(1)
-        for control in (self._checkpoint, self._pause, self._stop, self._resume, self._results):
+        for control in self._controls():
             control.hide()  # never all at once, which would ask for more room than a small window has
             row.addWidget(control)
         return row
@@ -230,6 +231,7 @@ class TrainingPage(RunPage):
 
     def _show_controls(self, run: OpenRun) -> None:
         """What can be asked of a run at work, or of one that can go on."""
+        pressed = QApplication.focusWidget()
         busy = _FINISHING if self._asked else ""
         for control, text, asked in ((self._pause, "Pause", "Pausing…"), (self._stop, "Stop and keep", "Stopping…")):
             control.setVisible(run.active)
@@ -244,6 +246,27 @@ class TrainingPage(RunPage):
         if step is not None:
             restyle(self._resume, "kind", "" if run.folder.predictions_path.exists() else "primary")
             self._resume.setToolTip(plain_tooltip(f"Go on with this run after step {step:,}, its newest checkpoint"))
+        self._keep_keyboard(run, pressed)
+
+    def _keep_keyboard(self, run: OpenRun, pressed: QWidget | None) -> None:
+        """A button that goes out hands the keyboard to what undoes it, not to its neighbour, which the next Space would press.
+
+        Until there is such a button, or until it can be pressed again itself, the keyboard waits in the log.
+        """
+        if pressed in self._controls():
+            self._pressed = pressed
+        elif not self._log.hasFocus():
+            self._pressed = None
+        if self._pressed is None:
+            return
+        if run.active:
+            heir = self._pause if self._pressed is self._resume else self._pressed
+        else:
+            heir = self._resume if self._resume.isVisible() else self._results
+        (heir if heir.isVisible() and heir.isEnabled() else self._log).setFocus()
+
+    def _controls(self) -> tuple[QWidget, ...]:
+        return (self._checkpoint, self._pause, self._stop, self._resume, self._results)
 
     def _show_stage(self, run: OpenRun) -> None:
         self._progress.setVisible(run.active)

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 
 from studio.core.generation import LARGEST_SEED, GenerationSettings
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import allow, button, guard_wheel, named, primary_button, text_label
+from studio.ui.widgets.basics import button, guard_wheel, named, primary_button, text_label
 
 LONGEST_MESSAGE = 20_000
 """Characters."""
@@ -119,16 +119,15 @@ class Composer(QWidget):
             raw=self._raw.isChecked(),
         )
 
-    def show_busy(self, loading: bool, answering: bool) -> None:
-        """While a model is loaded nothing can be sent; while it answers it can be stopped."""
-        for control in (self._input, self._send):
-            allow(control, "The model is being loaded." if loading else "")
-        self._stop.setVisible(answering and not loading)
+    def show_busy(self, answering: bool) -> None:
+        """While it answers, an answer can be stopped. Whoever did so by keyboard writes on."""
+        if self._stop.hasFocus() and not answering:
+            self.focus()
+        self._stop.setVisible(answering)
 
     def focus(self) -> None:
         """Let the person write."""
-        if self._input.isEnabled():
-            self._input.setFocus()
+        self._input.setFocus()
 
     def _build_modes(self) -> QHBoxLayout:
         self._intent = named(QPushButton("Intent"), "chatIntentMode", "Intent", "Ask for the most probable intents of the message")
@@ -191,7 +190,7 @@ class Composer(QWidget):
 
     def _submit(self) -> None:
         text = self._input.toPlainText().strip()
-        if text and self._input.isEnabled() and len(text) <= LONGEST_MESSAGE:
+        if text and len(text) <= LONGEST_MESSAGE:
             self._input.clear()
             self.submitted.emit(text)
 

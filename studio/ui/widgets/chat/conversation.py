@@ -72,7 +72,7 @@ class Conversation(QScrollArea):
         while (item := self._chips.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.deleteLater()
-        invitation = text_label("Write a message, or begin with one of the test messages", "muted")
+        invitation = text_label("Write a message" + (", or begin with one of the test messages" if examples else ""), "muted")
         self._chips.addWidget(invitation, 0, Qt.AlignmentFlag.AlignHCenter)
         for number, text in enumerate(examples):
             whole = " ".join(text.split())

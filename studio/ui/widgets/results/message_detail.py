@@ -8,8 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 from studio.core.answers import Prediction
 from studio.core.words import percent
 from studio.ui.theme import GRID, restyle
-from studio.ui.widgets.basics import button, named
-from studio.ui.widgets.frames import ElidedLabel
+from studio.ui.widgets.basics import button, named, text_label
 from studio.ui.widgets.results.probability_bars import ProbabilityBars
 
 
@@ -27,7 +26,7 @@ class MessageDetail(QWidget):
         self._text.setReadOnly(True)
         self._text.setPlaceholderText("Choose a message to see it whole, with the five most probable intents.")
         self._text.setTabChangesFocus(True)
-        self._verdict = named(ElidedLabel(), "messageVerdict", "True and predicted intent")
+        self._verdict = named(text_label("", wrap=True, selectable=True), "messageVerdict", "True and predicted intent")
         self._bars = ProbabilityBars("messageBars")
         self._ask = button("Ask in Chat", "askInChat", "Open Chat and ask the model about this message at once", self._send)
         self._row = QWidget()
@@ -54,7 +53,7 @@ class MessageDetail(QWidget):
         self._text.setPlainText(prediction.text if prediction else "")
         if prediction is None:
             return
-        self._verdict.show_text(verdict(prediction))
+        self._verdict.setText(verdict(prediction))
         restyle(self._verdict, "role", "good" if prediction.label == prediction.predicted else "bad")
         self._bars.show_top(prediction.top, prediction.label)
 

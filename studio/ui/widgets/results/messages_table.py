@@ -15,6 +15,7 @@ from studio.ui.widgets.tables import as_list
 
 _WIDTHS = {RIGHT: 4 * GRID, TRUE: 8 * GRID, PREDICTED: 8 * GRID, PROBABILITY: 9 * GRID}
 _WIDEST_INTENT = 28 * GRID
+_INTENT_MARGIN = 3 * GRID
 _LEAST_TEXT = 20 * GRID
 
 
@@ -63,9 +64,12 @@ class MessagesTable(QTableView):
 
     def _fit(self) -> None:
         room = self.viewport().width()
-        for column in (TRUE, PREDICTED):
-            if not self.isColumnHidden(column):
-                self.setColumnWidth(column, max(_WIDTHS[column], min(_WIDEST_INTENT, room // 5)))
+        named_here = [column for column in (TRUE, PREDICTED) if not self.isColumnHidden(column)]
+        left = room - _LEAST_TEXT - _WIDTHS[RIGHT] - _WIDTHS[PROBABILITY]
+        for column in named_here:
+            longest = max((self.fontMetrics().horizontalAdvance(name) for name in self._filter.messages.table.labels), default=0)
+            widest = min(_WIDEST_INTENT, longest + _INTENT_MARGIN, left // len(named_here))
+            self.setColumnWidth(column, max(_WIDTHS[column], widest))
         others = sum(self.columnWidth(column) for column in _WIDTHS)  # a hidden column is 0 wide
         self.setColumnWidth(TEXT, max(_LEAST_TEXT, room - others))
 

@@ -239,7 +239,7 @@ class RunPlot(QWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             return self._press(event)
-        if event.type() == QEvent.Type.Leave:
+        if event.type() in (QEvent.Type.Leave, QEvent.Type.FocusOut):
             self.pointed.emit(None)
         elif event.type() == QEvent.Type.MouseButtonDblClick:
             self.fit_requested.emit()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFont, QPainter, QPen
+from PySide6.QtGui import QFont, QKeySequence, QPainter, QPen, QShortcut
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QVBoxLayout, QWidget
 
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
@@ -132,9 +132,13 @@ class RunsSidebar(QWidget):
         self.view.activated.connect(self._chosen)
         self.new_button = button("New run", "newRun", "Set up another run (Ctrl+N)", self.new_run_requested.emit)
         self._search = search_field(
-            "searchRuns", "Search runs", "Show only runs with these words in name, data or notes", "Search runs…"
+            "searchRuns", "Search runs", "Show only runs with these words in name, data or notes; Escape clears", "Search runs…"
         )
         self._search.textChanged.connect(self._find)
+        escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self._search)
+        escape.setContext(Qt.ShortcutContext.WidgetShortcut)
+        escape.setWhatsThis("Runs: clear the search")
+        escape.activated.connect(self._search.clear)
         title = text_label("Runs", "section")
         title.setBuddy(self.view)
         self._empty = text_label("No runs yet. Press Train on the Setup page; every run is kept here.", "muted", wrap=True)
