@@ -97,6 +97,11 @@ class MainWindow(QMainWindow):
     def show_tab(self, tab: Tab) -> None:
         self.tabs.setCurrentIndex(TABS.index(tab))
 
+    def _enter_tab(self, tab: Tab) -> None:
+        """Show a page, and let the keyboard go on in it: where it was there, else at its first control."""
+        self.show_tab(tab)
+        self._shell.enter_page()
+
     @property
     def current_tab(self) -> Tab:
         return TABS[self.tabs.currentIndex()]
@@ -343,7 +348,7 @@ class MainWindow(QMainWindow):
                 ("&Quit", self.close, "Ctrl+Q"),
             ],
             "&Run": [(text, partial(self._act_on_open_run, act), "") for text, act in self.actions_of_runs.entries],
-            "&View": [(f"&{tab}", partial(self.show_tab, tab), f"Ctrl+{number}") for number, tab in enumerate(TABS, 1)],
+            "&View": [(f"&{tab}", partial(self._enter_tab, tab), f"Ctrl+{number}") for number, tab in enumerate(TABS, 1)],
             "&Help": [
                 ("&Help on this", self._shell.toggle_help, "F1"),
                 ("&Glossary", partial(self._shell.show_help, "glossary"), ""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QKeySequence, QShortcut
-from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QPushButton, QSlider, QTableWidget, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QPushButton, QScrollArea, QSlider, QTableWidget, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.runs import Home
@@ -66,7 +66,7 @@ def test_tables_are_sorted_without_a_mouse(home: Home, light: QApplication, qtbo
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-@pytest.mark.parametrize("kind", [QPushButton, QLineEdit, QSlider, primary_button])
+@pytest.mark.parametrize("kind", [QPushButton, QLineEdit, QSlider, QScrollArea, primary_button])
 def test_the_focus_is_seen_in_both_themes(qapp: QApplication, qtbot: QtBot, mode: theme.Mode, kind: object) -> None:
     theme.apply(qapp, mode)
     holder = QWidget()

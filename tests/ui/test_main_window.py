@@ -22,6 +22,7 @@ from studio.ui.main_window import TABS, MainWindow
 from studio.ui.models.runs_model import SUMMARY_ROLE
 from studio.ui.widgets.window.about import AboutDialog
 from tests.ui.conftest import GIB, FakeJobs
+from tests.ui.sample_runs import finished, make_run
 from tests.ui.staging import FAILS, TRAINS_TO_ITS_END, TRAINS_UNTIL_STOPPED
 
 
@@ -128,6 +129,21 @@ def test_shortcuts_open_the_tabs(window: MainWindow, qtbot: QtBot) -> None:
         assert window.stack.currentIndex() == number
     qtbot.keyClick(window, Qt.Key.Key_N, Qt.KeyboardModifier.ControlModifier)
     assert window.current_tab == "Setup"
+
+
+def test_the_keyboard_goes_to_the_page_that_it_asked_for(window: MainWindow, home: Home, qtbot: QtBot) -> None:
+    window.open_folder(make_run(home, intents=3, final=finished()))
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    for number in (4, 5, 1, 2, 3, 3):
+        window.sidebar.view.setFocus()
+        qtbot.keySequence(window, QKeySequence(f"Ctrl+{number}"))
+        entered = window.focusWidget()
+        assert window.stack.currentWidget().isAncestorOf(entered), window.current_tab
+        assert entered.isVisible()
+        assert entered.isEnabled()
+        if number == 4:
+            assert entered.objectName() == "chatInput"
 
 
 def test_a_new_run_begins_with_naming_its_data(window: MainWindow, qtbot: QtBot) -> None:

@@ -115,7 +115,7 @@ def test_a_second_press_never_presses_the_neighbour(page: TrainingPage, home: Ho
     button(page, "pauseButton").setFocus()
     with qtbot.waitSignal(page.pause_requested):
         qtbot.keyClick(button(page, "pauseButton"), Qt.Key.Key_Space)
-    assert page._log.hasFocus()
+    assert page._log.lines.hasFocus()
     make_resumable(run.folder, 1)
     run.add(finished(outcome="paused", rows=0))
     qtbot.waitUntil(button(page, "resumeButton").hasFocus)

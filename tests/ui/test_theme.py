@@ -7,7 +7,17 @@ from importlib.resources import files
 
 import pytest
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QStyle, QStyleOptionButton, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QCheckBox,
+    QLabel,
+    QPushButton,
+    QRadioButton,
+    QStyle,
+    QStyleOptionButton,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
 from studio.core.memory import MemoryForecast
@@ -103,3 +113,20 @@ def test_what_an_error_offers_begins_where_its_words_do(light: QApplication, qtb
     first.initStyleOption(option)
     words = first.style().subElementRect(QStyle.SubElement.SE_PushButtonContents, option, first)
     assert abs(first.x() + words.left() - panel._message.x()) <= 1
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("kind", [QRadioButton, QCheckBox, QPushButton])
+@pytest.mark.parametrize("checked", [True, False])
+def test_what_cannot_be_pressed_is_seen(
+    qapp: QApplication, qtbot: QtBot, mode: theme.Mode, kind: type[QAbstractButton], checked: bool
+) -> None:
+    theme.apply(qapp, mode)
+    made = kind("Adapter")
+    qtbot.addWidget(made)
+    made.setCheckable(True)
+    made.setChecked(checked)
+    made.resize(120, 32)
+    usable = made.grab().toImage()
+    made.setEnabled(False)
+    assert made.grab().toImage() != usable

@@ -255,7 +255,7 @@ class TrainingPage(RunPage):
         """
         if pressed in self._controls():
             self._pressed = pressed
-        elif not self._log.hasFocus():
+        elif not self._log.lines.hasFocus():
             self._pressed = None
         if self._pressed is None:
             return
@@ -263,7 +263,7 @@ class TrainingPage(RunPage):
             heir = self._pause if self._pressed is self._resume else self._pressed
         else:
             heir = self._resume if self._resume.isVisible() else self._results
-        (heir if heir.isVisible() and heir.isEnabled() else self._log).setFocus()
+        (heir if heir.isVisible() and heir.isEnabled() else self._log.lines).setFocus()
 
     def _controls(self) -> tuple[QWidget, ...]:
         return (self._checkpoint, self._pause, self._stop, self._resume, self._results)

@@ -63,6 +63,11 @@ class LogView(QWidget):
         self._follow(True)
         self._rewrite()
 
+    @property
+    def lines(self) -> QWidget:
+        """Where the lines stand, which no key but those for moving does anything to."""
+        return self._text
+
     def catch_up(self) -> None:
         """Append the lines that came since the last call; the view follows unless a person scrolled away from the end.
 

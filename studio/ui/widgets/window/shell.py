@@ -86,6 +86,19 @@ class Shell(QWidget):
         else:
             self.show_help(place)
 
+    def enter_page(self) -> None:
+        """Give the keyboard to the page in sight, unless it has it."""
+        page = self.stack.currentWidget()
+        if page is None or page.isAncestorOf(QApplication.focusWidget() or self):
+            return
+        entered: QWidget | None = page.focusWidget()
+        if entered is None or not entered.isVisible():
+            entered = page.nextInFocusChain()
+            while entered is not None and page.isAncestorOf(entered) and not _takes_keyboard(entered):
+                entered = entered.nextInFocusChain()
+        if entered is not None and page.isAncestorOf(entered):
+            entered.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
     def _place_in_focus(self) -> str | None:
         """Where the focused control is explained, or the nearest thing around it that is more than a page."""
         widget = QApplication.focusWidget()
@@ -164,6 +177,10 @@ def restore_layout(window: QMainWindow, shell: Shell, settings: QSettings) -> No
 def as_whole_number(stored: object, otherwise: int) -> int:
     """A number as it was stored, which an edited file may have made anything."""
     return int(stored) if isinstance(stored, str | int) and str(stored).isdecimal() else otherwise
+
+
+def _takes_keyboard(widget: QWidget) -> bool:
+    return bool(widget.focusPolicy() & Qt.FocusPolicy.TabFocus) and widget.isVisible() and widget.isEnabled()
 
 
 def _column(parent: QWidget) -> QVBoxLayout:
