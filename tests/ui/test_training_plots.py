@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QCheckBox, QComboBox, QPushButton, QSlider
+from PySide6.QtCore import QEvent, QPoint, Qt
+from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QPushButton, QSlider
 from pytestqt.qtbot import QtBot
 
 from studio.core.runs import Home
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.training import TrainingPage
+from studio.ui.widgets.training.run_plot import RunPlot
 from tests.ui.sample_runs import finished, make_run, started, step
 
 
@@ -106,6 +107,22 @@ def test_the_keyboard_reads_one_point_after_the_other(page: TrainingPage, home: 
     assert plots["memory"]._where.text() == "at 0:09", "when that step ended"
     qtbot.keyClick(plots["loss"].plot, Qt.Key.Key_Escape)
     assert plots["loss"].read_out()["raw"] == "train 0.200"
+
+
+def test_curves_are_as_bold_on_a_display_at_200_percent(page: TrainingPage, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The width of a cosmetic pen counts in the dots of the screen."""
+    page.show_run(OpenRun(make_run(home, final=finished())))
+    assert page.plots is not None
+    loss = page.plots.plots["loss"]
+
+    def widths() -> list[float]:
+        return [item.opts["pen"].widthF() for item in loss.plot.listDataItems()]
+
+    before = widths()
+    assert set(before) == {1.0, 2.0}
+    monkeypatch.setattr(RunPlot, "devicePixelRatioF", lambda _plot: 2.0)
+    QApplication.sendEvent(loss, QEvent(QEvent.Type.DevicePixelRatioChange))
+    assert widths() == [2 * width for width in before]
 
 
 def test_what_the_keyboard_points_at_is_let_go_with_it(page: TrainingPage, home: Home, qtbot: QtBot) -> None:

@@ -234,6 +234,11 @@ class RunPlot(QWidget):
         self._redrawing.start()
         self.range_moved.emit(low, high)
 
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.DevicePixelRatioChange:
+            self._recolour()
+        return super().event(event)
+
     # Mouse and keyboard
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
@@ -335,7 +340,9 @@ class RunPlot(QWidget):
         if curve.look == "raw":
             colour.setAlpha(120 if item.zValue() > 1 else 70)
         style = Qt.PenStyle.DashLine if curve.look == "dashed" else Qt.PenStyle.SolidLine
-        item.setPen(pg.mkPen(colour, width=1 if curve.look == "raw" else 2, style=style))
+        # A cosmetic pen counts in the screen's own dots, of which a display at 200 % has four where others have one.
+        width = (1 if curve.look == "raw" else 2) * self.devicePixelRatioF()
+        item.setPen(pg.mkPen(colour, width=width, style=style))
         if curve.look in SYMBOLS:
             item.setSymbol(SYMBOLS[curve.look])
             item.setSymbolSize(4 if curve.look == "raw" else 8)
