@@ -106,8 +106,26 @@ def test_a_merged_model_is_whole_and_as_big(page: ExportPage, home: Home, qtbot:
     qtbot.mouseClick(merged, Qt.MouseButton.LeftButton)
     assert page._size.text().replace("\u00a0", " ").startswith("1.0 GB of weights")
     assert "needs no adapter" in page._explanation.text()
-    page.show_run(OpenRun(make_run(home, final=finished())))
+    run = OpenRun(make_run(home, final=finished()))
+    assert run.started is not None
+    run.started = run.started.model_copy(update={"total_parameters": 3 * 2**20, "trainable_parameters": 2**20})
+    page.show_run(run)
     assert not merged.isChecked()
+    qtbot.mouseClick(merged, Qt.MouseButton.LeftButton)
+    assert page._size.text().startswith("8.0 MB of weights"), "what was learnt is added to weights that are there"
+
+
+def test_whoever_cancels_by_keyboard_can_export_again(page: ExportPage, qtbot: QtBot, tmp_path: Path) -> None:
+    page.activateWindow()
+    qtbot.waitUntil(page.isActiveWindow)
+    page._folder.edit.setText(str(tmp_path / "mine"))
+    go, cancel = button(page, "exportButton"), button(page, "exportCancel")
+    go.setFocus()
+    qtbot.keyClick(go, Qt.Key.Key_Space)
+    cancel.setFocus()
+    qtbot.keyClick(cancel, Qt.Key.Key_Space)
+    assert not page.working
+    assert go.hasFocus()
 
 
 def test_an_export_is_written_and_verified(page: ExportPage, stage: Stage, home: Home, qtbot: QtBot, tmp_path: Path) -> None:

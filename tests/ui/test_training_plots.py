@@ -121,7 +121,7 @@ def test_curves_are_as_bold_on_a_display_at_200_percent(page: TrainingPage, home
     before = widths()
     assert set(before) == {1.0, 2.0}
     monkeypatch.setattr(RunPlot, "devicePixelRatioF", lambda _plot: 2.0)
-    QApplication.sendEvent(loss, QEvent(QEvent.Type.DevicePixelRatioChange))
+    QApplication.sendEvent(loss.plot, QEvent(QEvent.Type.DevicePixelRatioChange))
     assert widths() == [2 * width for width in before]
 
 

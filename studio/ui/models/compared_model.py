@@ -52,6 +52,8 @@ class ComparedModel(QAbstractTableModel):
                 return _HEADERS[section]
             if role == Qt.ItemDataRole.ToolTipRole:
                 return _HEADER_TIPS[section]
+            if role == Qt.ItemDataRole.TextAlignmentRole and section >= RUN_PROBABILITY:
+                return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:

@@ -101,6 +101,8 @@ class MessagesModel(QAbstractTableModel):
                 return _HEADERS[section]
             if role == Qt.ItemDataRole.ToolTipRole:
                 return _HEADER_TIPS[section]
+            if role == Qt.ItemDataRole.TextAlignmentRole and section == PROBABILITY:
+                return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:

@@ -6,7 +6,7 @@ import itertools
 import os
 from pathlib import Path
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QRadioButton, QScrollArea, QVBoxLayout, QWidget
 
 from studio.core.answers import Exported
@@ -92,9 +92,12 @@ class ExportPage(RunPage):
         working = self._job is not None
         for part in (self._folder.edit, self._folder.browse_button, *self._kinds.values()):
             allow(part, "The export is being written there." if working else "")
+        cancelled = self._cancel.hasFocus() and not working
         self._progress.setVisible(working)
         self._cancel.setVisible(working)
         self._check()
+        if cancelled and self._go.isEnabled():
+            self._go.setFocus()
 
     def export(self) -> None:
         """Write the export into the chosen folder and verify it."""
@@ -140,6 +143,7 @@ class ExportPage(RunPage):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(inner, 1)
         self._area = area = named(QScrollArea(), "exportArea", "Export")
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # it follows the keyboard from control to control
         area.setWidgetResizable(True)
         area.setWidget(holder)
         area.viewport().setAutoFillBackground(False)
@@ -231,7 +235,7 @@ class ExportPage(RunPage):
 
     def _bytes_needed(self, run: OpenRun, checkpoint: Path) -> int:
         if self._kind() == "merged" and run.started is not None:
-            return run.started.total_parameters * FP32_BYTES
+            return (run.started.total_parameters - run.started.trainable_parameters) * FP32_BYTES  # the adapter goes into the base
         return weight_bytes(checkpoint)
 
     def _hear_worker(self, event: Event) -> None:

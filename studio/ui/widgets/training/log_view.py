@@ -167,7 +167,6 @@ class LogView(QWidget):
         column.addLayout(row)
         column.addWidget(self._held)
         column.addWidget(self._text, 1)
-        self.setFocusProxy(self._text)
 
     def _shortcut(
         self,

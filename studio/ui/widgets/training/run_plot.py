@@ -234,11 +234,6 @@ class RunPlot(QWidget):
         self._redrawing.start()
         self.range_moved.emit(low, high)
 
-    def event(self, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.DevicePixelRatioChange:
-            self._recolour()
-        return super().event(event)
-
     # Mouse and keyboard
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
@@ -248,6 +243,8 @@ class RunPlot(QWidget):
             self.pointed.emit(None)
         elif event.type() == QEvent.Type.MouseButtonDblClick:
             self.fit_requested.emit()
+        elif event.type() == QEvent.Type.DevicePixelRatioChange:
+            self._recolour()
         return super().eventFilter(watched, event)
 
     def _press(self, event: QKeyEvent) -> bool:
