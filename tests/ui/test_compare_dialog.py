@@ -63,7 +63,7 @@ def cells(dialog: CompareDialog, grid: str) -> list[list[str]]:
 
 def test_figures_settings_and_messages(dialog: CompareDialog, runs: list[RunFolder]) -> None:
     assert ["Test accuracy", "90.0 %", "80.0 %"] in cells(dialog, "_figures")
-    assert dialog._figures.grid.headers == ["Figure", runs[0].name, runs[1].name]
+    assert [column.name for column in dialog._figures.grid.columns] == ["Figure", runs[0].name, runs[1].name]
     assert cells(dialog, "_settings") == [["method.kind", "lora", "full"]]
     box = dialog.findChild(QCheckBox, "compareAllSettings")
     assert box is not None
@@ -86,7 +86,7 @@ def test_more_runs_are_checked_by_the_keyboard(dialog: CompareDialog, runs: list
     qtbot.keyClick(listed, Qt.Key.Key_Space)
     qtbot.waitUntil(lambda: bool(jobs.open(CompareRuns)))
     assert answer(jobs) == [run.name for run in runs]
-    assert len(dialog._figures.grid.headers) == 4
+    assert len(dialog._figures.grid.columns) == 4
     for row in (0, 1):
         listed.item(row).setCheckState(Qt.CheckState.Unchecked)
     qtbot.waitUntil(lambda: not dialog._tabs.isEnabled())

@@ -5,33 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt
+from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QColor
 
 from studio.core.answers import ComparedMessage
 from studio.core.words import percent, short_number
 from studio.ui import theme
+from studio.ui.models.table_model import AT_RIGHT, Column, Index, TableModel
 from studio.ui.words import plain_tooltip
 
-Index = QModelIndex | QPersistentModelIndex
 TEXT, RUN, EXPORT, RUN_PROBABILITY, EXPORT_PROBABILITY, DIFFERENCE = range(6)
-_HEADERS = ("Message", "Run", "Export", "Run prob.", "Export prob.", "Difference")
-_HEADER_TIPS = (
-    "The test message, on one line; hold the pointer on it to read it whole",
-    "The intent that the run gives",
-    "The intent that the reloaded export gives",
-    "The run's probability of its own intent, in percent of all intents",
-    "The export's probability of its own intent, in percent of all intents",
-    "Largest difference of an intent's probability, as a share from 0 to 1",
+_COLUMNS = (
+    Column("Message", "The test message, on one line; hold the pointer on it to read it whole"),
+    Column("Run", "The intent that the run gives"),
+    Column("Export", "The intent that the reloaded export gives"),
+    Column("Run prob.", "The run's probability of its own intent, in percent of all intents", AT_RIGHT),
+    Column("Export prob.", "The export's probability of its own intent, in percent of all intents", AT_RIGHT),
+    Column("Difference", "Largest difference of an intent's probability, as a share from 0 to 1", AT_RIGHT),
 )
 
 
-class ComparedModel(QAbstractTableModel):
+class ComparedModel(TableModel):
     """One row for each compared message, the worst first."""
 
     def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.rows: Sequence[ComparedMessage] = ()
+        super().__init__(_COLUMNS, parent)
         self._tolerance = 0.0
 
     def show_messages(self, messages: Sequence[ComparedMessage], tolerance: float) -> None:
@@ -40,21 +38,10 @@ class ComparedModel(QAbstractTableModel):
         self.rows, self._tolerance = messages, tolerance
         self.endResetModel()
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
-        return 0 if parent.isValid() else len(self.rows)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
-        return 0 if parent.isValid() else len(_HEADERS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: N802
-        if orientation == Qt.Orientation.Horizontal and 0 <= section < len(_HEADERS):
-            if role == Qt.ItemDataRole.DisplayRole:
-                return _HEADERS[section]
-            if role == Qt.ItemDataRole.ToolTipRole:
-                return _HEADER_TIPS[section]
-            if role == Qt.ItemDataRole.TextAlignmentRole and section >= RUN_PROBABILITY:
-                return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        return None
+    def words(self, number: int) -> str:
+        """What is searched in a row."""
+        row: ComparedMessage = self.rows[number]
+        return f"{row.text}\n{row.run_predicted}\n{row.export_predicted}"
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid():
@@ -70,33 +57,13 @@ class ComparedModel(QAbstractTableModel):
             case Qt.ItemDataRole.ForegroundRole if self._marked(row, column):
                 return QColor(theme.current().bad)
             case Qt.ItemDataRole.TextAlignmentRole if column >= RUN_PROBABILITY:
-                return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                return AT_RIGHT
         return None
 
     def _marked(self, row: ComparedMessage, column: int) -> bool:
         return (column == EXPORT and row.export_predicted != row.run_predicted) or (
             column == DIFFERENCE and row.difference > self._tolerance
         )
-
-
-class ComparedFilter(QSortFilterProxyModel):
-    """Shows the messages whose text or intents hold every one of some words."""
-
-    def __init__(self, messages: ComparedModel, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._messages = messages
-        self._words: list[str] = []
-        self.setSourceModel(messages)
-        self.setSortRole(Qt.ItemDataRole.UserRole)
-
-    def search(self, words: str) -> None:
-        self._words = words.casefold().split()
-        self.invalidate()
-
-    def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:  # noqa: ARG002, N802
-        row = self._messages.rows[source_row]
-        searched = f"{row.text}\n{row.run_predicted}\n{row.export_predicted}".casefold()
-        return all(word in searched for word in self._words)
 
 
 def _text(row: ComparedMessage, column: int) -> str:

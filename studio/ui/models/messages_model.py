@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 from PySide6.QtGui import QColor
 
 from studio.core.answers import Prediction
@@ -15,25 +16,26 @@ from studio.core.predictions import PredictionTable
 from studio.core.words import percent
 from studio.ui import theme
 from studio.ui.models.confusion_model import EVERYTHING, Scope
+from studio.ui.models.table_model import AT_RIGHT, NO_PARENT, Column, Index, TableModel
 from studio.ui.words import plain_tooltip
 
-Index = QModelIndex | QPersistentModelIndex
 RIGHT, TEXT, TRUE, PREDICTED, PROBABILITY = range(5)
-_HEADERS = ("", "Message", "True", "Predicted", "Prob.")
-_HEADER_TIPS = (
-    "Whether the prediction is right",
-    "The message, on one line; choose it to read it whole",
-    "The intent that the data gives",
-    "The intent that the model gives",
-    "Probability of the predicted intent, in percent of all intents",
+_COLUMNS = (
+    Column("", "Whether the prediction is right"),
+    Column("Message", "The message, on one line; choose it to read it whole"),
+    Column("True", "The intent that the data gives"),
+    Column("Predicted", "The intent that the model gives"),
+    Column("Prob.", "Probability of the predicted intent, in percent of all intents", AT_RIGHT),
 )
 
 
-class MessagesModel(QAbstractTableModel):
+class MessagesModel(TableModel):
     """One row for each predicted message, in the order of the test split."""
 
+    rows: Sequence[Prediction]
+
     def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(_COLUMNS, parent)
         self._show(PredictionTable.of([], []))
 
     def show_table(self, table: PredictionTable) -> None:
@@ -88,22 +90,6 @@ class MessagesModel(QAbstractTableModel):
             return np.asarray(ranks[self.true if column == TRUE else self.predicted], dtype=np.float64)
         ranks_of_texts: Any = pc.rank(self._lower, sort_keys="ascending", tiebreaker="dense")
         return np.asarray(ranks_of_texts.to_numpy(), dtype=np.float64)
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
-        return 0 if parent.isValid() else len(self.rows)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
-        return 0 if parent.isValid() else len(_HEADERS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: N802
-        if orientation == Qt.Orientation.Horizontal and 0 <= section < len(_HEADERS):
-            if role == Qt.ItemDataRole.DisplayRole:
-                return _HEADERS[section]
-            if role == Qt.ItemDataRole.ToolTipRole:
-                return _HEADER_TIPS[section]
-            if role == Qt.ItemDataRole.TextAlignmentRole and section == PROBABILITY:
-                return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid():
@@ -173,10 +159,10 @@ class MessageFilter(QAbstractTableModel):
             self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
+    def rowCount(self, parent: Index = NO_PARENT) -> int:  # noqa: N802
         return 0 if parent.isValid() else len(self._order)
 
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
+    def columnCount(self, parent: Index = NO_PARENT) -> int:  # noqa: N802
         return self.messages.columnCount(parent)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: N802

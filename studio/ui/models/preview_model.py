@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
+from PySide6.QtCore import QAbstractTableModel, Qt
 from PySide6.QtGui import QFont
 
 from studio.core.answers import ColumnGuess, DataInspected
+from studio.ui.models.table_model import AT_LEFT, NO_PARENT, Column, Index, Role, TableModel
 from studio.ui.words import plain_tooltip
-
-Index = QModelIndex | QPersistentModelIndex
-NO_PARENT = QModelIndex()
-Role = Qt.ItemDataRole
 
 
 class PreviewModel(QAbstractTableModel):
@@ -57,7 +54,7 @@ class PreviewModel(QAbstractTableModel):
         if role == Role.DisplayRole:
             return f"{name} ({use})" if use and use != name else name
         if role == Role.TextAlignmentRole:
-            return int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+            return AT_LEFT
         if role == Role.ToolTipRole:
             return f"Used as the {use}" if use else "Not used"
         if role == Role.FontRole and use is None:
@@ -89,33 +86,25 @@ COUNT_ROLE = int(Role.UserRole) + 1
 LARGEST_ROLE = int(Role.UserRole) + 2
 
 
-class IntentsModel(QAbstractTableModel):
+class IntentsModel(TableModel):
     """One row an intent, most frequent first: its name, and its counts for the bar."""
 
-    HEADERS = ("Intent", "Messages")
-
     def __init__(self) -> None:
-        super().__init__()
-        self._rows: list[IntentCount] = []
+        super().__init__((Column("Intent", side=AT_LEFT), Column("Messages", side=AT_LEFT)))
+        self.rows: list[IntentCount] = []
         self._largest = 1
 
     def show_counts(self, answer: DataInspected) -> None:
         self.beginResetModel()
         tables = (answer.train_counts, answer.validation_counts, answer.test_counts)
         names = dict.fromkeys(name for table in tables for name in table)
-        self._rows = [IntentCount(name, *(table.get(name, 0) for table in tables)) for name in names]
-        self._rows.sort(key=lambda row: -row.total)
-        self._largest = max((row.total for row in self._rows), default=1)
+        self.rows = [IntentCount(name, *(table.get(name, 0) for table in tables)) for name in names]
+        self.rows.sort(key=lambda row: -row.total)
+        self._largest = max((row.total for row in self.rows), default=1)
         self.endResetModel()
 
-    def rowCount(self, parent: Index = NO_PARENT) -> int:  # noqa: N802
-        return 0 if parent.isValid() else len(self._rows)
-
-    def columnCount(self, parent: Index = NO_PARENT) -> int:  # noqa: N802
-        return 0 if parent.isValid() else len(self.HEADERS)
-
     def data(self, index: Index, role: int = Role.DisplayRole) -> Any:
-        row = self._rows[index.row()]
+        row = self.rows[index.row()]
         if role == Role.DisplayRole:
             return row.name if index.column() == 0 else f"{row.total:,}"
         if role in (Role.ToolTipRole, Role.AccessibleTextRole):
@@ -126,20 +115,11 @@ class IntentsModel(QAbstractTableModel):
             return self._largest
         return None
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole) -> Any:  # noqa: N802
-        if orientation == Qt.Orientation.Vertical:
-            return None
-        if role == Role.DisplayRole:
-            return self.HEADERS[section]
-        if role == Role.TextAlignmentRole:
-            return int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        return None
-
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         self.beginResetModel()
         descending = order == Qt.SortOrder.DescendingOrder
         if column == 0:
-            self._rows.sort(key=lambda row: row.name.casefold(), reverse=descending)
+            self.rows.sort(key=lambda row: row.name.casefold(), reverse=descending)
         else:
-            self._rows.sort(key=lambda row: row.total, reverse=descending)
+            self.rows.sort(key=lambda row: row.total, reverse=descending)
         self.endResetModel()

@@ -8,40 +8,34 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QObject, Qt
 
 from studio.core.metrics import confused_pairs, label_scores
 from studio.core.words import UNKNOWN, percent
 from studio.ui.models.confusion_model import Scope
+from studio.ui.models.table_model import AT_LEFT, AT_RIGHT, Column, Index, TableModel
 from studio.ui.words import plain_tooltip
 
-Index = QModelIndex | QPersistentModelIndex
 SORT_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 Value = str | int | float | None
 """Of a cell: a name, a count, a share from 0 to 1, or None where there is none."""
 
 
-@dataclass(frozen=True)
-class Column:
-    name: str
-    tip: str
-    holds_names: bool = False
-
-
+# On the left are names, on the right numbers.
 INTENT_COLUMNS = (
-    Column("Intent", "The true intent", holds_names=True),
-    Column("Messages", "Test messages of this intent"),
-    Column("Recall", "Share of its messages that were predicted right, in percent"),
-    Column("Precision", "Share of the predictions of this intent that are right, in percent"),
-    Column("F1", "Harmonic mean of recall and precision, in percent"),
-    Column("Most taken for", "The intent that its misclassified messages are predicted as most often", holds_names=True),
+    Column("Intent", "The true intent", AT_LEFT),
+    Column("Messages", "Test messages of this intent", AT_RIGHT),
+    Column("Recall", "Share of its messages that were predicted right, in percent", AT_RIGHT),
+    Column("Precision", "Share of the predictions of this intent that are right, in percent", AT_RIGHT),
+    Column("F1", "Harmonic mean of recall and precision, in percent", AT_RIGHT),
+    Column("Most taken for", "The intent that its misclassified messages are predicted as most often", AT_LEFT),
 )
 PAIR_COLUMNS = (
-    Column("True", "The intent that the data gives", holds_names=True),
-    Column("Predicted", "The intent that the model gives in its place", holds_names=True),
-    Column("Messages", "Test messages confused this way"),
-    Column("Share", "Of the true intent's messages, in percent"),
-    Column("Reverse", "Test messages confused the other way round"),
+    Column("True", "The intent that the data gives", AT_LEFT),
+    Column("Predicted", "The intent that the model gives in its place", AT_LEFT),
+    Column("Messages", "Test messages confused this way", AT_RIGHT),
+    Column("Share", "Of the true intent's messages, in percent", AT_RIGHT),
+    Column("Reverse", "Test messages confused the other way round", AT_RIGHT),
 )
 
 
@@ -92,34 +86,17 @@ def pair_rows(labels: Sequence[str], counts: NDArray[np.int64]) -> list[Row]:
     ]
 
 
-class ScoresModel(QAbstractTableModel):
+class ScoresModel(TableModel):
     """Rows that each stand for a scope of the messages."""
 
     def __init__(self, columns: Sequence[Column], parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.columns = columns
-        self.rows: list[Row] = []
+        super().__init__(columns, parent)
+        self.rows: Sequence[Row] = ()
 
-    def show_rows(self, rows: list[Row]) -> None:
+    def show_rows(self, rows: Sequence[Row]) -> None:
         self.beginResetModel()
         self.rows = rows
         self.endResetModel()
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
-        return 0 if parent.isValid() else len(self.rows)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
-        return 0 if parent.isValid() else len(self.columns)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: N802
-        if orientation == Qt.Orientation.Horizontal and 0 <= section < len(self.columns):
-            if role == Qt.ItemDataRole.DisplayRole:
-                return self.columns[section].name
-            if role == Qt.ItemDataRole.ToolTipRole:
-                return self.columns[section].tip
-            if role == Qt.ItemDataRole.TextAlignmentRole:
-                return _across(self.columns[section])
-        return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid():
@@ -131,15 +108,11 @@ class ScoresModel(QAbstractTableModel):
             case Qt.ItemDataRole.ToolTipRole if isinstance(value, str):
                 return plain_tooltip(value)
             case Qt.ItemDataRole.TextAlignmentRole:
-                return _across(self.columns[index.column()])
+                return self.columns[index.column()].side
             case _ if role == SORT_ROLE:
                 # What is unknown comes before everything that is known.
                 return value.casefold() if isinstance(value, str) else -1.0 if value is None else value
         return None
-
-
-def _across(column: Column) -> Qt.AlignmentFlag:
-    return (Qt.AlignmentFlag.AlignLeft if column.holds_names else Qt.AlignmentFlag.AlignRight) | Qt.AlignmentFlag.AlignVCenter
 
 
 def _shown(value: Value) -> str:

@@ -8,7 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QTableView
 
-from studio.ui.models.grid_model import GridFilter, GridModel
+from studio.ui.models.grid_model import GridModel
+from studio.ui.models.table_model import WordsFilter
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named
 from studio.ui.widgets.tables import as_list
@@ -23,7 +24,7 @@ class GridView(QTableView):
         super().__init__()
         named(self, object_name, accessible, tooltip)
         self.grid = GridModel(self)
-        self.found = GridFilter(self.grid, self)
+        self.found = WordsFilter(self.grid, self.grid.words, self)
         self.setModel(self.found)
         as_list(self, QAbstractItemView.SelectionMode.ExtendedSelection)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
@@ -42,7 +43,7 @@ class GridView(QTableView):
         self._share()
 
     def _share(self) -> None:
-        if number := len(self.grid.headers):
+        if number := len(self.grid.columns):
             share = max(_LEAST, self.viewport().width() * 10 // (10 * number + 4))
             for column in range(1, number):
                 self.setColumnWidth(column, share)
@@ -58,7 +59,7 @@ class GridView(QTableView):
         """Put the chosen rows on the clipboard, one a line, tabs between their cells; all of them when none is chosen."""
         chosen = sorted({index.row() for index in self.selectedIndexes()}) or list(range(self.found.rowCount()))
         lines = [
-            self.grid.headers,
+            [column.name for column in self.grid.columns],
             *([str(self.found.index(row, column).data()) for column in range(self.found.columnCount())] for row in chosen),
         ]
         QGuiApplication.clipboard().setText("\n".join("\t".join(line) for line in lines))

@@ -15,9 +15,9 @@ from studio.ui.models.compared_model import (
     RUN,
     RUN_PROBABILITY,
     TEXT,
-    ComparedFilter,
     ComparedModel,
 )
+from studio.ui.models.table_model import WordsFilter
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, named, search_field, text_label
 from studio.ui.widgets.tables import as_list
@@ -32,7 +32,8 @@ class ComparisonCard(Card):
     def __init__(self) -> None:
         super().__init__("Message by message", "exportComparison")
         self._model = ComparedModel(self)
-        self._filter = ComparedFilter(self._model, self)
+        self._filter = WordsFilter(self._model, self._model.words, self)
+        self._filter.setSortRole(Qt.ItemDataRole.UserRole)
         self._words = named(text_label("", "muted", wrap=True), "comparisonWords", "How much may differ")
         self.search = search_field(
             "comparisonSearch",

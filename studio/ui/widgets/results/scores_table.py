@@ -9,7 +9,8 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QTableView
 
 from studio.ui.models.confusion_model import EVERYTHING, Scope
-from studio.ui.models.scores_model import SORT_ROLE, Column, Row, ScoresModel
+from studio.ui.models.scores_model import SORT_ROLE, Row, ScoresModel
+from studio.ui.models.table_model import AT_LEFT, Column
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named
 from studio.ui.widgets.tables import as_list
@@ -58,10 +59,10 @@ class ScoresTable(QTableView):
         self._fit()
 
     def _fit(self) -> None:
-        names = [number for number, column in enumerate(self.scores.columns) if column.holds_names]
+        names = [number for number, column in enumerate(self.scores.columns) if column.side == AT_LEFT]
         room = self.viewport().width()
         for number, column in enumerate(self.scores.columns):
-            if not column.holds_names:
+            if column.side != AT_LEFT:
                 # Not resizeColumnToContents: it leaves room for the mark of sorting in every column.
                 heading = self.fontMetrics().horizontalAdvance(column.name)
                 self.setColumnWidth(number, max(_LEAST_NUMBER, heading + 3 * GRID))

@@ -29,7 +29,7 @@ class ProblemRowsDialog(QDialog):
         self.setWindowTitle("Rows with a problem")
         self.resize(110 * GRID, 70 * GRID)
         self.model = ProblemRowsModel(ProblemRows(path))
-        self._of = len(self.model.rows)
+        self._of = len(self.model.found)
         self.search = search_field(
             "problemRowsSearch", "Search the rows", "Show only rows with these words in message, intent or split"
         )
@@ -71,7 +71,7 @@ class ProblemRowsDialog(QDialog):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         for column, width in _WIDTHS.items():
             self.table.setColumnWidth(column, width)
-        self.table.setColumnHidden(FILE, not self.model.rows.several_files())
+        self.table.setColumnHidden(FILE, not self.model.found.several_files())
         self.table.horizontalHeader().setSectionResizeMode(TEXT, QHeaderView.ResizeMode.Stretch)
 
     def _find(self) -> None:
