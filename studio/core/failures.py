@@ -33,7 +33,7 @@ def explain(error: Exception) -> Failed:
     if is_out_of_memory(error):
         return Failed(
             kind="out_of_memory",
-            message=f"The job needed more memory than there was: {_first_line(error)}",
+            message="The job needed more memory than there was" + (f": {_first_line(error)}" if str(error).strip() else "."),
             remedy="Close other programs, or choose LoRA or QLoRA, a smaller micro-batch or a smaller maximum length.",
             detail=detail,
         )

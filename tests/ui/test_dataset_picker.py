@@ -172,6 +172,18 @@ class TestIntents:
         qtbot.waitUntil(lambda: bars.rowAt(bars.viewport().height() - 12) in (number - 1, -1))
         assert bars.height() >= 19 * 8
 
+    @pytest.mark.parametrize("order", [Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder])
+    def test_intents_of_one_size_are_in_the_order_of_their_names(
+        self, ready: SetupPage, opened: Opened, inspected: DataInspected, order: Qt.SortOrder
+    ) -> None:
+        split = {"train_counts": {"c": 9, "a": 8, "B": 7}, "validation_counts": {"a": 1, "B": 2}, "test_counts": {}}
+        opened(inspected.model_copy(update=split))
+        counts = ready.dataset.views.intents.counts
+        assert [counts.index(row, 0).data() for row in range(3)] == ["a", "B", "c"]
+        counts.sort(1, order)
+        names = [counts.index(row, 0).data() for row in range(3)]
+        assert [name for name in names if name != "c"] == ["a", "B"]
+
 
 class TestRecent:
     def test_what_was_read_is_kept_and_what_is_gone_is_greyed(

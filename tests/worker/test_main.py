@@ -127,7 +127,7 @@ def job(command, channel):
     ("raised", "kind", "words"),
     [
         ("StudioError('No rows.', 'Add some.', kind='bad_input')", "bad_input", "No rows."),
-        ("MemoryError()", "out_of_memory", "memory"),
+        ("MemoryError()", "out_of_memory", "needed more memory than there was."),
         (
             "RuntimeError('[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can\\'t allocate memory')",
             "out_of_memory",

@@ -99,7 +99,7 @@ class IntentsModel(TableModel):
         tables = (answer.train_counts, answer.validation_counts, answer.test_counts)
         names = dict.fromkeys(name for table in tables for name in table)
         self.rows = [IntentCount(name, *(table.get(name, 0) for table in tables)) for name in names]
-        self.rows.sort(key=lambda row: -row.total)
+        self.rows.sort(key=lambda row: (-row.total, row.name.casefold()))
         self._largest = max((row.total for row in self.rows), default=1)
         self.endResetModel()
 
@@ -121,5 +121,5 @@ class IntentsModel(TableModel):
         if column == 0:
             self.rows.sort(key=lambda row: row.name.casefold(), reverse=descending)
         else:
-            self.rows.sort(key=lambda row: row.total, reverse=descending)
+            self.rows.sort(key=lambda row: (-row.total if descending else row.total, row.name.casefold()))
         self.endResetModel()
