@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QPoint, Qt
+from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QPushButton, QSlider
 from pytestqt.qtbot import QtBot
 
@@ -107,6 +108,26 @@ def test_the_keyboard_reads_one_point_after_the_other(page: TrainingPage, home: 
     assert plots["memory"]._where.text() == "at 0:09", "when that step ended"
     qtbot.keyClick(plots["loss"].plot, Qt.Key.Key_Escape)
     assert plots["loss"].read_out()["raw"] == "train 0.200"
+
+
+def test_the_numbers_below_a_plot_are_never_cut(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
+    """An axis shrinks while it has no ticks, as in the first moment of each run, and does not quite grow back."""
+    assert page.plots is not None
+    axis = page.plots.plots["loss"].plot.getAxis("bottom")
+    run = OpenRun(make_run(home, [], checkpoint=False), ours=True)
+    page.show_run(run)
+    for _time in range(2):
+        page.grab()
+        qtbot.wait(10)
+    run.add(started(run.name))
+    run.add(step(1))
+    run.add(step(2))
+    page.refresh()
+    for _time in range(2):
+        page.grab()
+        qtbot.wait(10)
+    numbers = QFontMetrics(axis.style["tickFont"]).height()
+    assert axis.height() >= numbers + axis.style["tickTextOffset"][1]
 
 
 def test_curves_are_as_bold_on_a_display_at_200_percent(page: TrainingPage, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,8 @@ class RunPlot(QWidget):
         self.plot.hideButtons()
         self.plot.setMinimumHeight(9 * GRID)
         self.plot.getAxis("left").setWidth(6 * GRID)
+        # Fixed, for an axis that has been without ticks does not grow again by itself, and cuts its numbers.
+        self.plot.getAxis("bottom").setHeight(3 * GRID)
         self.plot.showGrid(x=False, y=True, alpha=0.12)
         self._view: Any = self.plot.getViewBox()
         self._view.disableAutoRange(self._view.XAxis)
