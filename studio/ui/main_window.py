@@ -141,7 +141,7 @@ class MainWindow(QMainWindow):
         """Say why a run cannot be opened; the list shows what is there, and marks the run that stays open."""
         name = folder.name
         if not folder.path.exists():
-            self.error.show_error(f"The run {name} is gone: its folder was moved or deleted.", f"It was at {folder.path}.")
+            self._tell_gone(folder)
         elif isinstance(error, StudioError):
             self.error.show_problem(error)
         else:
@@ -275,9 +275,12 @@ class MainWindow(QMainWindow):
         if any(work is not None and work.working for work in self._work().values()):
             return
         self._forget(run.folder)
+        self._tell_gone(run.folder)
+
+    def _tell_gone(self, folder: RunFolder) -> None:
         self.error.show_error(
-            f"The run {run.folder.name} is no longer there: its folder was moved or deleted.",
-            f"It was {run.folder.path}. If it was moved, drop its new folder on the window to open it.",
+            f"The run {folder.name} is gone: its folder was moved or deleted.",
+            f"It was {folder.path}. If it was moved, drop its new folder on the window to open it.",
         )
 
     def _run_pages(self) -> list[RunPage]:

@@ -118,7 +118,7 @@ class TestARunFolderIsDeletedWhileItIsOpen:
         opened.show_tab("Chat")
         opened._refresh_timer.timeout.emit()
         assert opened.open_run is None
-        assert f"The run {run.name} is no longer there" in opened.error.message
+        assert f"The run {run.name} is gone" in opened.error.message
         opened.error.clear()
         opened._refresh_timer.timeout.emit()
         assert opened.error.message == ""
