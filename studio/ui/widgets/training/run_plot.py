@@ -92,7 +92,7 @@ class RunPlot(QWidget):
         self.plot.installEventFilter(self)
         # Redrawn once for all the moves that came meanwhile.
         self._redrawing = QTimer(self, singleShot=True, interval=0)
-        self._redrawing.timeout.connect(self.redraw)
+        self._redrawing.timeout.connect(lambda: self.redraw() if self.isVisible() else None)
         self.header = QHBoxLayout()
         self.header.setSpacing(GRID)
         self.heading = text_label(title, "strong")
