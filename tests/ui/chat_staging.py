@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QDoubleSpinBox, QLabel, QPushButton, QSpinBox
+from PySide6.QtWidgets import QCheckBox, QDoubleSpinBox, QLabel, QSpinBox
 from pytestqt.qtbot import QtBot
 
 from studio.core.runs import Home
+from studio.supervise import jobs
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.chat import ChatPage
 from studio.ui.widgets.chat.chat_bubble import AnswerBubble, ExchangeRow
 from studio.ui.widgets.chat.composer import MessageEdit
 from tests.ui.sample_runs import finished, make_run
-from tests.ui.staging import Stage
+from tests.ui.staging import Stage, button
+
+
+def chat_stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Scripted workers in the place of those that a chat starts."""
+    stage = Stage("chat")
+    monkeypatch.setattr(jobs, "start_job", stage.start)
+    return stage
 
 
 @contextmanager
@@ -30,12 +39,6 @@ def chat_page(qtbot: QtBot, home: Home, stage: Stage) -> Iterator[ChatPage]:
     page.unload()
     for process in stage.started:
         assert process.wait(10), "an unloaded model's process ends"
-
-
-def button(page: ChatPage, name: str) -> QPushButton:
-    found = page.findChild(QPushButton, name)
-    assert found is not None
-    return found
 
 
 def line(page: ChatPage) -> MessageEdit:

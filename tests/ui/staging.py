@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import Command, InspectData
 from studio.supervise.gauges import MemorySample
 from studio.supervise.process import WorkerProcess
 from studio.ui.pages.setup import SetupPage
+from studio.ui.pages.training import TrainingPage
 from tests.ui.conftest import FakeJobs
 from tests.ui.sample_runs import GB
 
@@ -50,6 +51,23 @@ class Stage:
         self.commands.append(command)
         self.started.append(process)
         return process
+
+
+def button(page: QWidget | None, name: str) -> QPushButton:
+    """A button of a page, by its object name."""
+    found = page.findChild(QPushButton, name) if page is not None else None
+    assert found is not None
+    return found
+
+
+def training_page(qtbot: QtBot) -> TrainingPage:
+    """A Training page that is in sight, with its plots."""
+    page = TrainingPage()
+    qtbot.addWidget(page)
+    page.resize(824, 610)
+    page.show()
+    qtbot.waitUntil(lambda: page.plots is not None)
+    return page
 
 
 def ram(free_gib: float) -> MemorySample:

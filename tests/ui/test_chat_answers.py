@@ -10,20 +10,17 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.generation import GenerationSettings
 from studio.core.runs import Home
-from studio.supervise import jobs
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.chat import ChatPage
 from studio.ui.widgets.chat.composer import LONGEST_MESSAGE
-from tests.ui.chat_staging import answers, button, chat_page, choose_free, compare, line, rows, wait_for, write
+from tests.ui.chat_staging import answers, chat_page, chat_stage, choose_free, compare, line, rows, wait_for, write
 from tests.ui.sample_runs import assert_usable, finished, make_run
-from tests.ui.staging import Stage
+from tests.ui.staging import Stage, button
 
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    stage = Stage("chat")
-    monkeypatch.setattr(jobs, "start_job", stage.start)
-    return stage
+    return chat_stage(monkeypatch)
 
 
 @pytest.fixture

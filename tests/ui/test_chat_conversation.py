@@ -12,20 +12,17 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.chat_history import CHAT, ChatAnswer, Exchange, append_exchange, read_history
 from studio.core.runs import Home
-from studio.supervise import jobs
 from studio.supervise.background import finish_all
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.chat import ChatPage
-from tests.ui.chat_staging import answers, button, chat_page, choose_free, rows, shown, wait_for, write
+from tests.ui.chat_staging import answers, chat_page, chat_stage, choose_free, rows, shown, wait_for, write
 from tests.ui.sample_runs import finished, make_run
-from tests.ui.staging import Stage
+from tests.ui.staging import Stage, button
 
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    stage = Stage("chat")
-    monkeypatch.setattr(jobs, "start_job", stage.start)
-    return stage
+    return chat_stage(monkeypatch)
 
 
 @pytest.fixture

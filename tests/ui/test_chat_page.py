@@ -10,19 +10,16 @@ from PySide6.QtWidgets import QLabel, QPlainTextEdit, QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.runs import Home
-from studio.supervise import jobs
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.chat import ChatPage
-from tests.ui.chat_staging import answers, button, chat_page, line, write
+from tests.ui.chat_staging import answers, chat_page, chat_stage, line, write
 from tests.ui.sample_runs import assert_usable, finished, history, make_run, stamped, started
-from tests.ui.staging import Stage
+from tests.ui.staging import Stage, button
 
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    stage = Stage("chat")
-    monkeypatch.setattr(jobs, "start_job", stage.start)
-    return stage
+    return chat_stage(monkeypatch)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -17,25 +15,16 @@ from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.results import ResultsPage
 from studio.ui.theme import GRID
 from studio.ui.widgets.results.confusion_view import readable_on
-from tests.ui.results_staging import FEW, button, click_cell, column
-from tests.ui.sample_runs import GB, finished, labels, make_run
+from tests.ui.results_staging import FEW, click_cell, column, results_page
+from tests.ui.sample_runs import finished, labels, make_run
+from tests.ui.staging import button
 
 MANY, PER_LABEL = 77, 5
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home.locate(tmp_path)
-
-
-@pytest.fixture
 def page(qtbot: QtBot, home: Home) -> ResultsPage:
-    page = ResultsPage(home)
-    qtbot.addWidget(page)
-    page.resize(1100, 700)
-    page.show()
-    page.show_run(OpenRun(make_run(home, intents=FEW, final=finished(peak_bytes=3 * GB, forecast_bytes=4 * GB))))
-    return page
+    return results_page(qtbot, home)
 
 
 class TestMatrix:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QPushButton
+from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import Evaluate
@@ -18,6 +18,7 @@ from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.results import ResultsPage
 from tests.ui.conftest import FakeJobs
 from tests.ui.sample_runs import assert_usable, finished, labels, make_run, predictions
+from tests.ui.staging import button
 
 
 @pytest.fixture
@@ -26,12 +27,6 @@ def page(qtbot: QtBot, home: Home) -> ResultsPage:
     qtbot.addWidget(page)
     page.show()
     return page
-
-
-def button(page: ResultsPage, name: str) -> QPushButton:
-    found = page.findChild(QPushButton, name)
-    assert found is not None
-    return found
 
 
 @pytest.fixture

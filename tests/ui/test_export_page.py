@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QPushButton, QRadioButton
+from PySide6.QtWidgets import QRadioButton
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import Export
@@ -20,7 +20,7 @@ from studio.supervise import jobs
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.export import ExportPage
 from tests.ui.sample_runs import assert_usable, finished, make_run, started
-from tests.ui.staging import Stage
+from tests.ui.staging import Stage, button
 
 
 @pytest.fixture
@@ -47,12 +47,6 @@ def page(qtbot: QtBot, home: Home, stage: Stage) -> Iterator[ExportPage]:
     page.cancel()
     for process in stage.started:
         assert process.wait(10), "a cancelled export's process ends"
-
-
-def button(page: ExportPage, name: str) -> QPushButton:
-    found = page.findChild(QPushButton, name)
-    assert found is not None
-    return found
 
 
 def click(page: ExportPage, qtbot: QtBot, name: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QMenu, QPushButton
+from PySide6.QtWidgets import QMenu
 from pytestqt.qtbot import QtBot
 
 from studio.core.config import RunConfig
@@ -19,7 +19,7 @@ from studio.ui.models.runs_model import SUMMARY_ROLE
 from studio.ui.pages.training import TrainingPage
 from studio.ui.run_actions import RESUME
 from tests.ui.sample_runs import assert_usable, finished, history, make_resumable, make_run, started, step
-from tests.ui.staging import STARTED, TRAINS_UNTIL_STOPPED
+from tests.ui.staging import STARTED, TRAINS_UNTIL_STOPPED, button, training_page
 
 # Is given "train" or "resume"; the second time it goes on after the step at which the first one was paused.
 TRAINS_IN_TWO_PARTS = (
@@ -41,19 +41,7 @@ CRASHED = Crashed(exit_code=-9, signal="SIGKILL", log_tail="", likely_cause="Mem
 
 @pytest.fixture
 def page(qtbot: QtBot) -> TrainingPage:
-    page = TrainingPage()
-    qtbot.addWidget(page)
-    page.resize(824, 610)
-    page.show()
-    qtbot.waitUntil(lambda: page.plots is not None)
-    return page
-
-
-def button(page: TrainingPage | None, name: str) -> QPushButton:
-    assert page is not None
-    found = page.findChild(QPushButton, name)
-    assert found is not None
-    return found
+    return training_page(qtbot)
 
 
 def at_work(page: TrainingPage, home: Home) -> OpenRun:

@@ -25,25 +25,16 @@ from studio.ui.pages.results import ResultsPage
 from studio.ui.theme import GRID
 from studio.ui.widgets.results.scores_table import ScoresTable
 from tests.ui.conftest import FakeJobs
-from tests.ui.results_staging import FEW, button, column
-from tests.ui.sample_runs import GB, assert_usable, finished, labels, make_run, started
+from tests.ui.results_staging import FEW, column, results_page
+from tests.ui.sample_runs import assert_usable, finished, labels, make_run, started
+from tests.ui.staging import button
 
 MANY = 77
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home.locate(tmp_path)
-
-
-@pytest.fixture
 def page(qtbot: QtBot, home: Home) -> ResultsPage:
-    page = ResultsPage(home)
-    qtbot.addWidget(page)
-    page.resize(1100, 700)
-    page.show()
-    page.show_run(OpenRun(make_run(home, intents=FEW, final=finished(peak_bytes=3 * GB, forecast_bytes=4 * GB))))
-    return page
+    return results_page(qtbot, home)
 
 
 def test_without_a_run_it_says_what_to_do_next(page: ResultsPage, qtbot: QtBot) -> None:

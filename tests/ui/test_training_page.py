@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QPlainTextEdit, QProgressBar, QPushButton
+from PySide6.QtWidgets import QPlainTextEdit, QProgressBar
 from pytestqt.qtbot import QtBot
 
 from studio.core.events import Crashed, Event, Failed, StageChanged
@@ -17,27 +15,12 @@ from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.training import TrainingPage
 from studio.ui.widgets.basics import ErrorPanel
 from tests.ui.sample_runs import GB, assert_usable, evaluated, finished, history, make_run, stamped, started, step
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home.locate(tmp_path)
+from tests.ui.staging import button, training_page
 
 
 @pytest.fixture
 def page(qtbot: QtBot) -> TrainingPage:
-    page = TrainingPage()
-    qtbot.addWidget(page)
-    page.resize(824, 610)
-    page.show()
-    qtbot.waitUntil(lambda: page.plots is not None)
-    return page
-
-
-def button(page: TrainingPage, name: str) -> QPushButton:
-    found = page.findChild(QPushButton, name)
-    assert found is not None
-    return found
+    return training_page(qtbot)
 
 
 def log(page: TrainingPage) -> str:

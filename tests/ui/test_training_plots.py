@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,27 +16,12 @@ from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.training import TrainingPage
 from studio.ui.widgets.training.run_plot import RunPlot
 from tests.ui.sample_runs import finished, make_run, started, step
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home.locate(tmp_path)
+from tests.ui.staging import button, training_page
 
 
 @pytest.fixture
 def page(qtbot: QtBot) -> TrainingPage:
-    page = TrainingPage()
-    qtbot.addWidget(page)
-    page.resize(824, 610)
-    page.show()
-    qtbot.waitUntil(lambda: page.plots is not None)
-    return page
-
-
-def button(page: TrainingPage, name: str) -> QPushButton:
-    found = page.findChild(QPushButton, name)
-    assert found is not None
-    return found
+    return training_page(qtbot)
 
 
 def test_the_log_axis_is_switched_with_the_keyboard(page: TrainingPage, home: Home, qtbot: QtBot) -> None:
