@@ -53,6 +53,9 @@ def make_batch(examples: Sequence[Encoded], micro_batch: int, device: torch.devi
     return Batch(cut, sum(len(micro.targets) for micro in cut), sum(micro.tokens for micro in cut))
 
 
+def padded_batch(examples, device, longest):
+    return make_micro_batch(examples, device, min(longest, _rounded(max(len(e.ids) for e in examples))))
+
 def make_micro_batch(examples: Sequence[Encoded], device: torch.device, length: int) -> MicroBatch:
     """Rows padded to ``length``, which no row exceeds."""
     # Causal attention never looks right, so what stands in the padding cannot reach a graded position: any id will do.

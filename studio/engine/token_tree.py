@@ -1,0 +1,167 @@
+"""A batch as a tree of tokens: what messages share at their beginning is computed once, and nothing is padded.
+
+A causal model's state at a token depends on the tokens up to it and on nothing else. So messages that begin alike, as they
+all do with the words of a template, have the same states there. Here each distinct beginning in a batch is one node. All
+nodes stand in one row, and everything in a transformer but attention treats them one by one. Only attention gets every
+message as a row of its own, as its path through the tree. Values and gradients are those of the padded batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from studio.data.prompts import Encoded
+
+ATTENTION = "token_tree"
+IGNORED = -100
+_NODES_STEP, _GRADED_STEP, _LENGTH_STEP = 16, 16, 8
+
+
+@dataclass(frozen=True)
+class TokenTree:
+    """The nodes of a batch, and the way of each message through them.
+
+    ``ids`` and ``positions`` (1, nodes); ``paths`` (messages, length) the nodes of a message, padded on the right with any;
+    ``places`` (nodes,) where in ``paths``, flattened, the node's state is taken from; ``more_places`` and ``more_nodes``
+    (n,) where else a node stands. ``graded`` (n,) nodes whose next token is supervised, one entry for every such token of
+    a message, and ``targets`` (n,) those tokens, ``IGNORED`` where nothing is graded. ``supervised`` counts them.
+
+    All sizes are rounded up, so that few differ: on a CPU torch compiles and keeps code for each new shape of a product.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    paths: torch.Tensor
+    places: torch.Tensor
+    more_places: torch.Tensor
+    more_nodes: torch.Tensor
+    graded: torch.Tensor
+    targets: torch.Tensor
+    nodes: int
+    """How many there are. ``ids`` has a few more, which stand in no message."""
+    supervised: int
+    tokens: int
+    """Of the messages, as if nothing were shared."""
+
+    @classmethod
+    def of(cls, examples: Sequence[Encoded], device: torch.device) -> TokenTree:
+        ids: list[int] = []
+        positions: list[int] = []
+        places: list[int] = []
+        more: list[tuple[int, int]] = []
+        graded: list[tuple[int, int]] = []
+        children: dict[tuple[int, int], int] = {}
+        # The last token is only ever predicted.
+        length = _rounded(max(len(example.ids) - 1 for example in examples), _LENGTH_STEP)
+        paths = torch.zeros(len(examples), length, dtype=torch.long)
+        for row, example in enumerate(examples):
+            node = -1
+            for position, token in enumerate(example.ids[:-1]):
+                parent, node = node, children.setdefault((node, token), len(ids))
+                place = row * length + position
+                if node == len(ids):
+                    ids.append(token)
+                    positions.append(position)
+                    places.append(place)
+                else:
+                    more.append((place, node))
+                paths[row, position] = node
+                if example.supervised[position + 1]:
+                    graded.append((node, example.ids[position + 1]))
+        spare = _rounded(len(ids), _NODES_STEP) - len(ids)
+        ungraded = _rounded(len(graded), _GRADED_STEP) - len(graded)
+
+        def on_device(numbers: Sequence[int], fill: int = 0, times: int = 0) -> torch.Tensor:
+            return torch.tensor([*numbers, *[fill] * times], dtype=torch.long).to(device)
+
+        return cls(
+            ids=on_device(ids, 0, spare)[None],
+            positions=on_device(positions, 0, spare)[None],
+            paths=paths.to(device),
+            places=on_device(places, 0, spare),
+            more_places=on_device([place for place, _ in more]),
+            more_nodes=on_device([node for _, node in more]),
+            graded=on_device([node for node, _ in graded], 0, ungraded),
+            targets=on_device([token for _, token in graded], IGNORED, ungraded),
+            nodes=len(ids),
+            supervised=len(graded),
+            tokens=sum(len(example.ids) for example in examples),
+        )
+
+    def to_messages(self, states: torch.Tensor) -> torch.Tensor:
+        """(1, heads, nodes, size) as (messages, heads, length, size)."""
+        flat = _ToMessages.apply(states.transpose(1, 2).flatten(2)[0], self)
+        return flat.unflatten(0, self.paths.shape).unflatten(2, (states.shape[1], -1)).transpose(1, 2)
+
+    def to_nodes(self, states: torch.Tensor) -> torch.Tensor:
+        """(messages, length, heads, size) as (1, nodes, heads, size)."""
+        return _ToNodes.apply(states.flatten(0, 1), self)[None]
+
+
+class _ToMessages(torch.autograd.Function):
+    """Each node's numbers at every place where it stands. Places beyond a message's end hold some node's, for nobody."""
+
+    @staticmethod
+    def forward(ctx: Any, states: torch.Tensor, tree: TokenTree) -> torch.Tensor:  # type: ignore[override]
+        ctx.tree = tree
+        return states.index_select(0, tree.paths.flatten())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        tree: TokenTree = ctx.tree
+        # Nearly all nodes stand in one place. Adding up only the others' spares a pass over everything, row by row.
+        summed = gradient.index_select(0, tree.places)
+        summed[tree.nodes :] = 0
+        return summed.index_add_(0, tree.more_nodes, gradient.index_select(0, tree.more_places)), None
+
+
+class _ToNodes(torch.autograd.Function):
+    """Each node's numbers, from the first of the places where it stands: they are the same in all."""
+
+    @staticmethod
+    def forward(ctx: Any, states: torch.Tensor, tree: TokenTree) -> torch.Tensor:  # type: ignore[override]
+        ctx.tree, ctx.shape = tree, states.shape
+        return states.index_select(0, tree.places)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        nodes = ctx.tree.nodes
+        return gradient.new_zeros(ctx.shape).index_copy_(0, ctx.tree.places[:nodes], gradient[:nodes]), None
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    tree: TokenTree | None = None,
+    sliding_window: int | None = None,
+    **rest: Any,
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention, called with ``tree`` for a batch that is one; (1, nodes, heads, size)."""
+    if tree is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **rest)
+    length = tree.paths.shape[1]
+    window = None
+    if sliding_window is not None and length > sliding_window:
+        steps = torch.arange(length, device=query.device)
+        distance = steps[:, None] - steps
+        window = ((distance >= 0) & (distance < sliding_window))[None, None]
+    states, _ = sdpa_attention_forward(module, *map(tree.to_messages, (query, key, value)), window, **rest)
+    return tree.to_nodes(states), None
+
+
+AttentionInterface.register(ATTENTION, attend)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+def _rounded(number: int, step: int) -> int:
+    return -(-number // step) * step
