@@ -214,8 +214,8 @@ class TokenTotals(BaseModel):
     """Rows whose message is cut to fit."""
     cut_rows: list[int]
     """The first of them."""
-    padding: float
-    """Share of the computed positions that is padding, in the first batches of the run."""
+    shared: float
+    """Share of the tokens that need no computing, as another message of their batch begins alike; in the run's first batches."""
     alike: list[list[str]]
     """Intents that become the same tokens, and so cannot be told apart."""
 

@@ -14,50 +14,34 @@ _LENGTH_STEP = 8
 
 
 @dataclass(frozen=True)
-class MicroBatch:
-    """Rows that are computed together, padded on the right.
+class PaddedBatch:
+    """Messages that are computed together, padded on the right.
 
-    ``ids`` (rows, length) token ids; ``graded`` (rows, length) True at the positions whose *next* token is supervised,
-    which is where the head has to score; ``targets`` (graded positions,) those next tokens, row by row; ``tokens`` how
-    many ids are no padding.
+    ``ids`` (messages, length) token ids; ``graded`` (messages, length) True at the positions whose *next* token is supervised,
+    which is where the head has to score; ``targets`` (graded positions,) those next tokens, message by message.
     """
 
     ids: torch.Tensor
     graded: torch.Tensor
     targets: torch.Tensor
-    tokens: int
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One optimizer step's examples. ``supervised`` counts its graded tokens over all micro-batches."""
-
-    micro_batches: list[MicroBatch]
-    supervised: int
-    tokens: int
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:
     return math.ceil(rows / batch_size)
 
 
-def make_batch(examples: Sequence[Encoded], micro_batch: int, device: torch.device, longest: int) -> Batch:
-    """Cut one batch into micro-batches of similar length, which wastes less on padding and changes nothing learnt.
-
-    Lengths are rounded up, but not above ``longest``, so that few differ: on a CPU torch compiles and keeps code for each
-    new shape of a bf16 product, gigabytes of it over a few hundred steps.
-    """
+def cut_batch(examples: Sequence[Encoded], micro_batch: int) -> list[Sequence[Encoded]]:
+    """One batch in groups of at most ``micro_batch`` messages of similar length, which changes nothing learnt."""
     by_length = sorted(examples, key=lambda example: len(example.ids))
-    groups = [by_length[start : start + micro_batch] for start in range(0, len(by_length), micro_batch)]
-    cut = [make_micro_batch(group, device, min(longest, _rounded(len(group[-1].ids)))) for group in groups]
-    return Batch(cut, sum(len(micro.targets) for micro in cut), sum(micro.tokens for micro in cut))
+    return [by_length[start : start + micro_batch] for start in range(0, len(by_length), micro_batch)]
 
 
-def padded_batch(examples, device, longest):
-    return make_micro_batch(examples, device, min(longest, _rounded(max(len(e.ids) for e in examples))))
+def padded_batch(examples: Sequence[Encoded], device: torch.device, longest: int) -> PaddedBatch:
+    """Messages padded to the longest of them, rounded up, but not above ``longest``, so that few lengths differ.
 
-def make_micro_batch(examples: Sequence[Encoded], device: torch.device, length: int) -> MicroBatch:
-    """Rows padded to ``length``, which no row exceeds."""
+    On a CPU torch compiles and keeps code for each new shape of a bf16 product, gigabytes of it over a few hundred steps.
+    """
+    length = min(longest, rounded_up(max(len(example.ids) for example in examples), _LENGTH_STEP))
     # Causal attention never looks right, so what stands in the padding cannot reach a graded position: any id will do.
     ids = torch.zeros(len(examples), length, dtype=torch.long)
     graded = torch.zeros(len(examples), length, dtype=torch.bool)
@@ -66,12 +50,12 @@ def make_micro_batch(examples: Sequence[Encoded], device: torch.device, length: 
         ids[row, :size] = torch.tensor(example.ids)
         graded[row, : size - 1] = torch.tensor(example.supervised[1:])
     targets = ids.roll(-1, dims=1)[graded]
-    tokens = sum(len(example.ids) for example in examples)
-    return MicroBatch(ids.to(device), graded.to(device), targets.to(device), tokens)
+    return PaddedBatch(ids.to(device), graded.to(device), targets.to(device))
 
 
-def _rounded(length: int) -> int:
-    return -(-length // _LENGTH_STEP) * _LENGTH_STEP
+def rounded_up(number: int, step: int) -> int:
+    """The least multiple of ``step`` that is not below ``number``."""
+    return -(-number // step) * step
 
 
 def shuffled_batches(examples: Sequence[Encoded], batch_size: int, seed: int, done: int = 0) -> Iterator[list[Encoded]]:

@@ -16,6 +16,7 @@ from accelerate.utils.memory import clear_device_cache
 from studio.core.config import DeviceConfig, Precision
 from studio.core.errors import StudioError
 from studio.core.machine import cpu_has_bf16
+from studio.engine.matmul import multiply_with_onednn
 
 Kind = Literal["cpu", "cuda", "mps"]
 
@@ -84,6 +85,8 @@ def choose_compute(device: DeviceConfig, precision: Precision = "auto", threads:
         torch.cuda.set_device(device.index)
     if threads != "auto":
         torch.set_num_threads(threads)
+    if kind == "cpu":
+        multiply_with_onednn()
     chosen = _choose_precision(kind, precision)
     try:
         accelerator = Accelerator(cpu=kind == "cpu", mixed_precision="no" if chosen == "fp32" else chosen)

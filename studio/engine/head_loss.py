@@ -23,13 +23,13 @@ def head_loss(states: torch.Tensor, weight: torch.nn.Parameter, targets: torch.T
     """
     kind = states.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
-    loss: torch.Tensor = _HeadLoss.apply(states.to(dtype), weight, targets)
+    loss: torch.Tensor = _HeadLoss.apply(states.to(dtype), weight, targets)  # type: ignore[no-untyped-call]
     return loss
 
 
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, states: torch.Tensor, weight: torch.nn.Parameter, targets: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def forward(ctx: Any, states: torch.Tensor, weight: torch.nn.Parameter, targets: torch.Tensor) -> torch.Tensor:
         scores = states @ weight.to(states.dtype).t()
         normaliser = torch.cat([part.float().logsumexp(-1) for part in scores.split(_rows_at_once(scores))])
         ctx.save_for_backward(states, weight, targets, scores, normaliser)
@@ -37,8 +37,8 @@ class _HeadLoss(torch.autograd.Function):
         return torch.where(targets == IGNORED, 0.0, normaliser - chosen).sum()
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]  # torch does not annotate it
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         states, weight, targets, scores, normaliser = ctx.saved_tensors
         shares = torch.where(targets == IGNORED, 0.0, gradient)[:, None]
         rows = _rows_at_once(scores)

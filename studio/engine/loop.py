@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from studio.core.config import TrainingConfig
 from studio.core.errors import StudioError
 from studio.core.events import StepsCompleted
 from studio.data.prompts import Encoded
-from studio.engine.batches import Batch, MicroBatch, make_batch, shuffled_batches, steps_per_epoch
+from studio.engine.batches import cut_batch, shuffled_batches, steps_per_epoch
 from studio.engine.devices import Compute, PeakMemory
+from studio.engine.objective import Objective
 from studio.engine.training_state import TrainingState
 
 Wish = Literal["go on", "checkpoint", "pause", "stop"]
@@ -49,6 +49,7 @@ def total_steps(rows: int, training: TrainingConfig) -> int:
 
 def train(
     model: torch.nn.Module,
+    objective: Objective,
     examples: Sequence[Encoded],
     training: TrainingConfig,
     learning_rate: float,
@@ -84,18 +85,17 @@ def train(
 
     model.train()
     pending = _Pending(scaled=scaler.is_enabled())
-    longest = max(len(example.ids) for example in examples)
     order = shuffled_batches(examples, training.batch_size, training.seed, done)
     for step in range(done + 1, steps + 1):
-        batch = make_batch(next(order), micro_batch, compute.device, longest)
-        loss = backward(model, batch, scaler)
+        batch = next(order)
+        loss = backward(objective, cut_batch(batch, micro_batch), scaler)
         scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(_trained(model), training.max_grad_norm)
         rate = float(schedule.get_last_lr()[0])
         if _step_if_finite(optimizer, norm, scaler):
             schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        pending.add(step, loss, norm, batch.tokens)
+        pending.add(step, loss, norm, sum(len(example.ids) for example in batch))
 
         wish = hooks.wish()
         validating = wish == "stop" or (wish != "pause" and (step % evaluate_every == 0 or step == steps))
@@ -114,25 +114,20 @@ def train(
     return steps
 
 
-def backward(model: torch.nn.Module, batch: Batch, scaler: torch.amp.GradScaler | None = None) -> torch.Tensor:
-    """Add the batch's gradient to the parameters and return its loss: the mean over all supervised tokens, in nats.
+def backward(objective: Objective, groups: Sequence[Sequence[Encoded]], scaler: torch.amp.GradScaler | None = None) -> torch.Tensor:
+    """Add a batch's gradient to the parameters and return its loss: the mean over all supervised tokens, in nats.
 
-    Each micro-batch adds its summed loss divided by the *whole* batch's supervised tokens, so that how a batch is cut
-    does not change the gradient (a mean of means would, whenever labels differ in length). A ``scaler`` multiplies what
-    is added, so that small gradients do not vanish in fp16; the loss that is returned is not scaled.
+    Each of the ``groups`` it was cut into adds its summed loss divided by the *whole* batch's supervised tokens, so that how a
+    batch is cut does not change the gradient (a mean of means would, whenever labels differ in length). A ``scaler``
+    multiplies what is added, so that small gradients do not vanish in fp16; the loss that is returned is not scaled.
     """
-    total = torch.zeros((), device=batch.micro_batches[0].ids.device)
-    for micro in batch.micro_batches:
-        loss = summed_loss(model, micro) / batch.supervised
+    supervised = sum(sum(example.supervised) for group in groups for example in group)
+    losses = []
+    for group in groups:
+        loss = objective(group) / supervised
         (loss if scaler is None else scaler.scale(loss)).backward()
-        total += loss.detach()
-    return total
-
-
-def summed_loss(model: torch.nn.Module, micro: MicroBatch) -> torch.Tensor:
-    """Sum of the supervised tokens' negative log-probabilities. The head scores only the positions that are graded."""
-    scores = model(input_ids=micro.ids, logits_to_keep=micro.graded, use_cache=False).logits
-    return cross_entropy(scores.float(), micro.targets, reduction="sum")
+        losses.append(loss.detach())
+    return torch.stack(losses).sum()
 
 
 def make_optimizer(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:

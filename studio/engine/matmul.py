@@ -34,9 +34,7 @@ def multiply_with_onednn() -> bool:
             return linear(left, right.t(), None, "none", [], "")
         return torch.mm(left, right, out=_room_for(left, right))
 
-    def addmm(
-        added: torch.Tensor, left: torch.Tensor, right: torch.Tensor, *, beta: float = 1, alpha: float = 1
-    ) -> torch.Tensor:
+    def addmm(added: torch.Tensor, left: torch.Tensor, right: torch.Tensor, *, beta: float = 1, alpha: float = 1) -> torch.Tensor:
         if _worth_it(left, right) and added.dtype == torch.float32 and added.ndim == 1 and alpha == beta == 1:
             return linear(left, right.t(), added, "none", [], "")
         return torch.addmm(added, left, right, beta=beta, alpha=alpha, out=_room_for(left, right))

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from peft import PeftModel
 from torch.nn.functional import cross_entropy
 
+from studio.core.failures import is_out_of_memory
 from studio.data.prompts import Encoded
 from studio.engine.batches import padded_batch
+from studio.engine.classify import predicting
 from studio.engine.devices import Compute
+from studio.engine.exactness import in_fp32
 from studio.engine.head_loss import head_loss
 from studio.engine.token_tree import ATTENTION, IGNORED, TokenTree
+
+_TRIED = 4
+"""Messages on which the ways are compared."""
+_TOLERANCE, _HALF_TOLERANCE = 1e-3, 2e-2
+"""Relative, of the loss; torch's own loss is off by 1e-5 where the vocabulary has 262,144 words."""
 
 Objective = Callable[[Sequence[Encoded]], torch.Tensor]
 """Sum of -log p over the supervised tokens of all messages, in nats; () fp32, to be differentiated."""
@@ -32,26 +42,83 @@ class PaddedObjective:
 
 
 class TreeObjective:
-    """Messages as a tree of tokens, and a head without copies. Right for most transformers: ``check`` says for which."""
+    """Messages as a tree of tokens, and a head without copies: right for most transformers, as ``choose_objective`` tries out.
 
-    def __init__(self, model: torch.nn.Module, compute: Compute) -> None:
-        whole: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    While it is in use the model's attention understands trees; called without one it is what it was.
+    """
+
+    def __init__(self, model: torch.nn.Module, compute: Compute, *, autocast: bool = True) -> None:
+        whole = _bare(model)
         whole.set_attn_implementation(ATTENTION)
         self._decoder, self._head = whole.get_decoder(), whole.get_output_embeddings()
-        self._compute = compute
+        self._device = compute.device
+        self._autocast = compute.accelerator.autocast if autocast else nullcontext
 
     def __call__(self, examples: Sequence[Encoded]) -> torch.Tensor:
-        tree = TokenTree.of(examples, self._compute.device)
-        with self._compute.accelerator.autocast():
+        tree = TokenTree.of(examples, self._device)
+        with self._autocast():
             states = self._decoder(
                 input_ids=tree.ids,
                 position_ids=tree.positions,
                 # Four dimensions: taken as it is, where any other would be made into a mask of nodes by nodes.
-                attention_mask=torch.empty(1, 1, 0, 0, device=tree.ids.device),
+                attention_mask=torch.empty(1, 1, 0, 0, device=self._device),
                 use_cache=False,
                 tree=tree,
             ).last_hidden_state[0]
             graded = states.index_select(0, tree.graded)
-            if type(self._head) is torch.nn.Linear and self._head.bias is None:
+            if _scores_without_copies(self._head):
                 return head_loss(graded, self._head.weight, tree.targets)
             return cross_entropy(self._head(graded).float(), tree.targets, reduction="sum", ignore_index=IGNORED)
+
+
+def choose_objective(
+    model: torch.nn.Module, compute: Compute, examples: Sequence[Encoded], log: Callable[[str], object]
+) -> Objective:
+    """The tree where it gives what padding gives for this very model, tried on a few of the messages; ``log`` is told if not."""
+    padded = PaddedObjective(model, compute.device, max(len(example.ids) for example in examples))
+    sample = sorted(examples[:_TRIED], key=lambda example: len(example.ids))
+    whole = _bare(model)
+    before = whole.config._attn_implementation
+    reason = f"attention of the kind {before!r}" if before != "sdpa" else _difference(model, compute, padded, sample)
+    if reason is None:
+        _sparse_embedding(whole)
+        return TreeObjective(model, compute)
+    whole.set_attn_implementation(before)
+    log(f"Messages are padded to equal length in training, which is slower: this model has {reason}.")
+    return padded
+
+
+def _difference(model: torch.nn.Module, compute: Compute, padded: PaddedObjective, sample: Sequence[Encoded]) -> str | None:
+    """What keeps a model from reading trees; None when nothing does."""
+    with predicting(model), in_fp32(model, compute):
+        expected = float(padded(sample))
+        try:
+            # Predictions are in fp32 but on CUDA.
+            found = float(TreeObjective(model, compute, autocast=compute.kind == "cuda")(sample))
+        except Exception as error:
+            # A model's own code may raise anything when it is called in a way that it does not know.
+            if is_out_of_memory(error):
+                raise
+            return f"parts that cannot read messages as a tree ({type(error).__name__})"
+    tolerance = _TOLERANCE if compute.kind != "cuda" or compute.precision == "fp32" else _HALF_TOLERANCE
+    if math.isclose(found, expected, rel_tol=tolerance):
+        return None
+    return f"parts that would not be exact on a tree (a loss of {found:.6g} for {expected:.6g})"
+
+
+def _sparse_embedding(whole: Any) -> None:
+    """Let the few rows of the embedding that a batch reads have a gradient of their size, not of the whole vocabulary's.
+
+    It is added to the gradient that the head has left, where both are one matrix.
+    """
+    embedding, head = whole.get_input_embeddings(), whole.get_output_embeddings()
+    if embedding.weight is head.weight and _scores_without_copies(head):
+        embedding.sparse = True
+
+
+def _scores_without_copies(head: torch.nn.Module) -> bool:
+    return type(head) is torch.nn.Linear and head.bias is None
+
+
+def _bare(model: torch.nn.Module) -> Any:
+    return model.get_base_model() if isinstance(model, PeftModel) else model

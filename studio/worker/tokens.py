@@ -21,8 +21,9 @@ from studio.data.downloads import Downloads
 from studio.data.prompts import Encoded, PromptEncoder
 from studio.data.sources import Example
 from studio.data.splits import Splits, load_splits
-from studio.engine.batches import make_batch, shuffled_batches, steps_per_epoch
+from studio.engine.batches import cut_batch, shuffled_batches, steps_per_epoch
 from studio.engine.models import base_folder, load_tokenizer, within_context
+from studio.engine.token_tree import TokenTree
 from studio.worker.channel import Channel
 from studio.worker.inspection import cut_messages
 
@@ -140,18 +141,17 @@ def _totals(encoded: Sequence[Encoded], config: RunConfig, device: DeviceName, a
         most_supervised=max(supervised),
         cut=len(cut),
         cut_rows=cut[:_CUT_ROWS],
-        padding=_padding(encoded, config, device, longest),
+        shared=_shared(encoded, config, device),
         alike=alike,
     )
 
 
-def _padding(encoded: Sequence[Encoded], config: RunConfig, device: DeviceName, longest: int) -> float:
+def _shared(encoded: Sequence[Encoded], config: RunConfig, device: DeviceName) -> float:
     """Of the batches that training would compute first, in its own order and cut as it cuts them."""
     training, micro_batch = config.training, micro_batch_for(config, device)
     batches = min(_MEASURED_BATCHES, steps_per_epoch(len(encoded), training.batch_size))
     computed = tokens = 0
     for rows in islice(shuffled_batches(encoded, training.batch_size, training.seed), batches):
-        batch = make_batch(rows, micro_batch, torch.device("cpu"), longest)
-        computed += sum(micro.ids.numel() for micro in batch.micro_batches)
-        tokens += batch.tokens
-    return 1 - tokens / computed
+        computed += sum(TokenTree.of(group, torch.device("cpu")).nodes for group in cut_batch(rows, micro_batch))
+        tokens += sum(len(row.ids) - 1 for row in rows)  # the last is only ever predicted
+    return 1 - computed / tokens

@@ -28,6 +28,7 @@ from studio.engine.loop import TrainingHooks, Verdict, Wish, total_steps
 from studio.engine.loop import train as train_loop
 from studio.engine.methods import checkpoint_activations, parameter_counts, trainable_model
 from studio.engine.models import base_folder, check_causal, describe, load_tokenizer, within_context
+from studio.engine.objective import choose_objective
 from studio.engine.predictor import Predictor, Summary
 from studio.engine.sizes import forecast_run, measurable
 from studio.engine.training_state import TrainingState
@@ -165,6 +166,7 @@ class _Training:
             self.channel.stage("training", taken, steps)
             taken = train_loop(
                 predictor.model,
+                choose_objective(predictor.model, compute, encoded, self.channel.log),
                 encoded,
                 config.training,
                 config.learning_rate,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
 from studio.core.config import DeviceConfig, PromptConfig
-from studio.data.prompts import PromptEncoder
+from studio.data.prompts import Encoded, PromptEncoder
 from studio.data.sources import Example
 from studio.engine.devices import Compute, choose_compute
 from studio.engine.models import load_tokenizer
+from studio.engine.objective import Objective, PaddedObjective, TreeObjective, choose_objective
 from tests.tiny import save_tiny
 
 LABELS = [
@@ -67,6 +69,17 @@ def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def encoder(folder: Path) -> PromptEncoder:
     return PromptEncoder(load_tokenizer(folder), PromptConfig(max_length=128))
+
+
+Way = Literal["tree", "padded"]
+
+
+def objective_of(model: torch.nn.Module, compute: Compute, way: Way) -> Objective:
+    """The loss of the eight examples' kind by the way that is asked for, which the model must be fit for."""
+    encoded = [Encoded([5, 6, 7], [False, False, True], False), Encoded([5, 8] + [9] * 126, [False] * 127 + [True], False)]
+    chosen = choose_objective(model, compute, encoded, pytest.fail)
+    assert isinstance(chosen, TreeObjective)
+    return chosen if way == "tree" else PaddedObjective(model, compute.device, 128)
 
 
 def relative(difference: torch.Tensor, reference: torch.Tensor) -> float:

@@ -11,14 +11,14 @@ from safetensors.torch import load_file, save_file
 
 from studio.core.config import DeviceConfig, MethodConfig, PromptConfig
 from studio.data.prompts import PromptEncoder
-from studio.engine.batches import make_batch
+from studio.engine.batches import cut_batch
 from studio.engine.devices import Compute, choose_compute
 from studio.engine.exactness import in_fp32, prepare_for_prediction
 from studio.engine.loop import backward
 from studio.engine.methods import load_method_base, trainable_model
 from studio.engine.models import load_saved, load_tokenizer
 from studio.engine.predictor import Predictor
-from tests.engine.conftest import EXAMPLES, LABELS, MESSAGES
+from tests.engine.conftest import EXAMPLES, LABELS, MESSAGES, objective_of
 from tests.tiny import save_tiny
 
 
@@ -61,13 +61,14 @@ def test_training_goes_on_as_if_nothing_had_been_asked(tiny_model_folder: Path, 
     method = MethodConfig(kind=kind, dropout=0.0)  # type: ignore[arg-type]  # parametrised
     model = bf16.prepare_model(trainable_model(tiny_model_folder, method, bf16, seed=1), training=True)
     asked = predictor(tiny_model_folder, model, bf16)
-    batch = make_batch([asked.encoder.encode(example) for example in EXAMPLES], 4, bf16.device, 128)
+    batch = cut_batch([asked.encoder.encode(example) for example in EXAMPLES], 4)
     types = [parameter.dtype for parameter in model.parameters()]
+    objective = objective_of(model, bf16, "tree")
     model.train()
-    loss = backward(model, batch)
+    loss = backward(objective, batch)
     asked.classify(MESSAGES)
     assert [parameter.dtype for parameter in model.parameters()] == types
-    assert torch.equal(backward(model, batch), loss)
+    assert torch.equal(backward(objective, batch), loss)
 
 
 def test_it_comes_back_after_an_error(tiny_model_folder: Path, bf16: Compute) -> None:

@@ -13,11 +13,12 @@ from studio.core.errors import StudioError
 from studio.core.events import StepsCompleted
 from studio.data.prompts import Encoded, PromptEncoder
 from studio.data.sources import Example
-from studio.engine.batches import make_batch, shuffled_batches, steps_per_epoch
+from studio.engine.batches import cut_batch, padded_batch, shuffled_batches, steps_per_epoch
 from studio.engine.devices import Compute, PeakMemory
 from studio.engine.loop import TrainingHooks, backward, make_optimizer, make_schedule, total_steps, train
 from studio.engine.methods import parameter_counts, trainable_model
-from tests.engine.conftest import EXAMPLES, LABELS, MESSAGES, relative
+from studio.engine.objective import PaddedObjective
+from tests.engine.conftest import EXAMPLES, LABELS, MESSAGES, Way, objective_of, relative
 
 METHODS = [MethodConfig(kind="full"), MethodConfig(kind="lora", dropout=0.0)]
 
@@ -42,9 +43,10 @@ def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 
+@pytest.mark.parametrize("way", ["tree", "padded"])
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.kind)
 def test_first_twenty_steps_equal_plain_transformers(
-    folder: Path, encoder: PromptEncoder, cpu: Compute, method: MethodConfig
+    folder: Path, encoder: PromptEncoder, cpu: Compute, method: MethodConfig, way: Way
 ) -> None:
     """Losses and gradients of 20 steps, each side following its own updates, fp32 and dropout 0."""
     training = TrainingConfig(batch_size=6)
@@ -56,8 +58,9 @@ def test_first_twenty_steps_equal_plain_transformers(
         torch.optim.AdamW([p for p in plain.parameters() if p.requires_grad], rate, weight_decay=0),
     ]
     schedules = [make_schedule(optimizer, training, 20) for optimizer in optimizers]
+    objective = objective_of(ours, cpu, way)
     for batch in itertools.islice(shuffled_batches(examples, 6, seed=3), 20):
-        our_loss = backward(ours, make_batch(batch, 4, cpu.device, 128))
+        our_loss = backward(objective, cut_batch(batch, 4))
         their_loss = plain_loss(plain, batch)
         their_loss.backward()
         assert float(our_loss) == pytest.approx(their_loss.item(), rel=1e-5)
@@ -73,14 +76,16 @@ def test_first_twenty_steps_equal_plain_transformers(
             optimizer.zero_grad()
 
 
+@pytest.mark.parametrize("way", ["tree", "padded"])
 @pytest.mark.parametrize("micro_batch", [1, 2, 5, 16])
-def test_the_cut_changes_nothing(folder: Path, encoder: PromptEncoder, cpu: Compute, micro_batch: int) -> None:
+def test_the_cut_changes_nothing(folder: Path, encoder: PromptEncoder, cpu: Compute, micro_batch: int, way: Way) -> None:
     model = trainable_model(folder, METHODS[0], cpu, seed=1)
     batch = rows(encoder)[::4]
-    expected_loss = backward(model, make_batch(batch, len(batch), cpu.device, 128))
+    objective = objective_of(model, cpu, way)
+    expected_loss = backward(objective, [batch])
     expected = gradients(model)
     model.zero_grad()
-    loss = backward(model, make_batch(batch, micro_batch, cpu.device, 128))
+    loss = backward(objective, cut_batch(batch, micro_batch))
     assert float(loss) == pytest.approx(float(expected_loss), rel=1e-5)
     for name, gradient in gradients(model).items():
         assert relative(gradient - expected[name], expected[name]) < 1e-5, name
@@ -89,7 +94,7 @@ def test_the_cut_changes_nothing(folder: Path, encoder: PromptEncoder, cpu: Comp
 def test_only_label_and_end_are_graded(encoder: PromptEncoder, cpu: Compute) -> None:
     encoder.label_set(LABELS)
     example = encoder.encode(EXAMPLES[0])
-    (micro,) = make_batch([example], 1, cpu.device, 128).micro_batches
+    micro = padded_batch([example], cpu.device, 128)
     assert micro.targets.tolist() == encoder.label_ids(EXAMPLES[0].label)
     prompt = len(example.ids) - len(micro.targets)
     assert micro.graded[0].nonzero().flatten().tolist() == list(range(prompt - 1, len(example.ids) - 1))
@@ -99,7 +104,7 @@ def test_only_label_and_end_are_graded(encoder: PromptEncoder, cpu: Compute) -> 
 def test_few_lengths_occur_and_none_above_the_longest_row(cpu: Compute, longest: int, lengths: set[int]) -> None:
     """Each new length costs memory on a CPU, and a model may be unable to read more than its longest row."""
     examples = [Encoded([5] * size, [False] * (size - 2) + [True] * 2, False) for size in range(3, 22)]
-    cut = make_batch(examples, 2, cpu.device, longest).micro_batches
+    cut = [padded_batch(group, cpu.device, longest) for group in cut_batch(examples, 2)]
     assert {micro.ids.shape[1] for micro in cut} == lengths
     for micro in cut:
         assert micro.graded.sum() == len(micro.targets) == 2 * len(micro.ids)
@@ -123,7 +128,8 @@ def run(
 ) -> list[StepsCompleted]:
     reports: list[StepsCompleted] = []
     values = {"report": reports.append, "evaluate": lambda _step: "go on", "save": lambda _step, _state: None, **hooks}
-    train(model, examples, training, 5e-3, 4, cpu, PeakMemory(cpu), TrainingHooks(**values))  # type: ignore[arg-type]  # built from a dict
+    objective = PaddedObjective(model, cpu.device, 128)
+    train(model, objective, examples, training, 5e-3, 4, cpu, PeakMemory(cpu), TrainingHooks(**values))  # type: ignore[arg-type]  # built from a dict
     return reports
 
 

@@ -12,14 +12,14 @@ from studio.core.config import DeviceConfig, MethodConfig, PromptConfig
 from studio.core.errors import StudioError
 from studio.core.memory import adapter_parameters
 from studio.data.prompts import PromptEncoder
-from studio.engine.batches import make_batch
+from studio.engine.batches import cut_batch
 from studio.engine.classify import classify
 from studio.engine.devices import choose_compute
 from studio.engine.label_search import Query
 from studio.engine.loop import backward
 from studio.engine.methods import checkpoint_activations, load_method_base, parameter_counts, trainable_model
 from studio.engine.models import describe, load_tokenizer
-from tests.engine.conftest import EXAMPLES, LABELS
+from tests.engine.conftest import EXAMPLES, LABELS, Way, objective_of
 
 QLORA = MethodConfig(kind="qlora", dropout=0.0)
 
@@ -81,39 +81,42 @@ def test_qlora_gradients_are_the_same_before_and_after_an_evaluation(tiny_model_
                 # A fresh adapter's B is zero, and then A has no gradient whose loss could be noticed.
                 parameter.normal_(0, 0.1)
     model.train()
-    batch = make_batch([encoder.encode(example) for example in EXAMPLES], 4, compute.device, 128)
-    backward(model, batch)
+    batch = cut_batch([encoder.encode(example) for example in EXAMPLES], 4)
+    objective = objective_of(model, compute, "tree")
+    backward(objective, batch)
     before = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
     model.zero_grad()
     classify(model, labels, [Query(row.text, encoder.prompt_ids(row.text)) for row in EXAMPLES], compute.device)
     model.train()
-    backward(model, batch)
+    backward(objective, batch)
     after = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(bool(gradient.abs().sum() > 0) for gradient in before.values())
 
 
+@pytest.mark.parametrize("way", ["tree", "padded"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_layers_that_are_computed_again_give_the_same_gradient(folder: Path, precision: str) -> None:
+def test_layers_that_are_computed_again_give_the_same_gradient(folder: Path, precision: str, way: Way) -> None:
     """With dropout, in autocast, and for Gemma's sliding layers: see also test_resuming.py."""
     compute = choose_compute(DeviceConfig(kind="cpu"), precision)  # type: ignore[arg-type]  # parametrised
     encoder = _encoder(folder)
     encoder.label_set(LABELS)
-    batch = make_batch([encoder.encode(example) for example in EXAMPLES], 4, compute.device, 128)
+    batch = cut_batch([encoder.encode(example) for example in EXAMPLES], 4)
     found = []
     for again in (False, True):
         bare = trainable_model(folder, MethodConfig(kind="lora", dropout=0.2), compute, seed=1)
         if again:
             checkpoint_activations(bare)
         model = compute.prepare_model(bare, training=True)
+        objective = objective_of(model, compute, way)
         calls: list[int] = []
         for module in model.modules():
             if isinstance(module, torch.nn.Linear) and module.in_features != module.out_features:
                 module.register_forward_hook(partial(_count, calls))
         model.train()
         torch.manual_seed(7)
-        loss = backward(model, batch)
+        loss = backward(objective, batch)
         gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
         found.append((len(calls), float(loss), gradients))
     (once, loss, expected), (twice, same, gradients) = found

@@ -33,6 +33,7 @@ from studio.engine.devices import Compute, PeakMemory
 from studio.engine.loop import TrainingHooks, Verdict, Wish, train
 from studio.engine.methods import checkpoint_activations, trainable_model
 from studio.engine.models import load_tokenizer
+from studio.engine.objective import Objective, PaddedObjective, choose_objective
 from studio.engine.training_state import TrainingState, read_facts
 from tests.engine.conftest import EXAMPLES, LABELS
 from tests.tiny import save_tiny
@@ -105,7 +106,11 @@ class Learner:
         hooks = TrainingHooks(
             report=self.reports.append, evaluate=self.evaluate, save=lambda step, state: self.save(run, step, state), wish=self.wish
         )
-        return train(self.model, self.examples, self.training, 5e-3, 2, self.compute, PeakMemory(self.compute), hooks, resumed)
+        objective: Objective = PaddedObjective(self.model, self.compute.device, 128)
+        if self.compute.precision != "fp16":
+            objective = choose_objective(self.model, self.compute, self.examples, pytest.fail)
+        memory = PeakMemory(self.compute)
+        return train(self.model, objective, self.examples, self.training, 5e-3, 2, self.compute, memory, hooks, resumed)
 
     def evaluate(self, step: int) -> Verdict:
         self.validated.append(step)

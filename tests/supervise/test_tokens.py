@@ -18,7 +18,7 @@ from studio.supervise.tokens import TokenSession
 
 ANSWERS = """
 say("stage_changed", stage="loading the tokenizer")
-totals = dict(rows=9, longest=5, longest_row=0, mean=4, supervised=2, most_supervised=2, cut=0, cut_rows=[], padding=0, alike=[])
+totals = dict(rows=9, longest=5, longest_row=0, mean=4, supervised=2, most_supervised=2, cut=0, cut_rows=[], shared=0, alike=[])
 for line in sys.stdin:
     asked = json.loads(line)
     if asked["row"] == 13:

@@ -111,7 +111,7 @@ class TestTokens:
         assert "12 tokens, 4 graded" in inspector._state.text()
         assert "31 tokens on average, 4.2 of them graded" in inspector.totals.text()
         assert "the longest has 57 of 256 (message 7)" in inspector.totals.text()
-        assert "Padding is 12.0 %" in inspector.totals.text()
+        assert "12.0 % of a batch's tokens" in inspector.totals.text()
         inspector.view.choose(8)
         assert inspector._state.text() == "Token 9 of 12: ' card', id 108, graded"
 

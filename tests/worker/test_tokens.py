@@ -75,7 +75,7 @@ def test_rows_are_shown_as_training_sees_them(config: RunConfig, home: Home, bas
     assert totals.mean == pytest.approx(sum(len(row.ids) for row in lengths) / len(lengths))
     assert totals.supervised == pytest.approx(sum(sum(row.supervised) for row in lengths) / len(lengths))
     assert (totals.cut, totals.cut_rows, totals.alike) == (0, [], [])
-    assert 0 <= totals.padding < 0.3
+    assert 0.1 < totals.shared < 0.9
     assert all(answer.totals == totals for answer in told)
     stages = [event.stage for event in events if isinstance(event, StageChanged)]
     assert stages == ["reading the data", "loading the tokenizer"], "the second question needs neither again"

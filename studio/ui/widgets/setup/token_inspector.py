@@ -239,7 +239,7 @@ def totals_in_words(totals: TokenTotals, limit: int) -> str:
     found = [
         f"{counted(totals.rows, 'training message')}: {totals.mean:.0f} tokens on average, {totals.supervised:.1f} of them graded; "
         f"the longest has {totals.longest} of {limit} (message {totals.longest_row + 1:,}).",
-        f"Padding is {percent(totals.padding)} of what is computed.",
+        f"{percent(totals.shared)} of a batch's tokens begin like another message and are computed once.",
     ]
     if not totals.cut:
         found.append("No message is cut.")
