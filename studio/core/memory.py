@@ -28,8 +28,8 @@ _INTERMEDIATE_COPIES = 4
 # English text in the tokenizers of current small models; used only until a tokenizer has been loaded.
 _CHARACTERS_PER_TOKEN = 4
 _GRADED_TOKENS = 8
-# On a CPU small pieces of similar length waste less on padding than they lose in matrix size; a GPU wants whole batches.
-AUTO_MICRO_BATCH = {"cpu": 4, "mps": 16, "cuda": 16}
+# What messages share is computed once for all of a micro-batch, and large matrices are multiplied faster than small ones.
+AUTO_MICRO_BATCH = {"cpu": 16, "mps": 16, "cuda": 16}
 _TIGHT_SHARE = 0.85
 
 DeviceName = Literal["cpu", "cuda", "mps"]
