@@ -9,15 +9,13 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from pydantic import BaseModel
-
 from studio import __version__
 from studio.cli_chat import add_chat_options, chat_settings
 from studio.cli_commands import COMMANDS
 from studio.cli_output import FAILED, INTERRUPTED, PROGRAM, Output
-from studio.core.config import RunConfig
 from studio.core.exports import ExportKind
 from studio.core.failures import explain
+from studio.core.settings import declared
 
 _RUN_FILE = "the run file, or the word 'sample' for the built-in example"
 _RUN = "a run's name or folder"
@@ -148,12 +146,12 @@ def run_without_display(arguments: argparse.Namespace, problem: str) -> int:
 
 def describe_settings() -> str:
     """The keys of run.toml with their defaults and meanings, for the help texts."""
-    lines = ["keys of run.toml and their defaults:"]
-    for name, table in RunConfig.model_fields.items():
-        lines.append(f"\n  [{name}]")
-        assert isinstance(table.annotation, type)
-        assert issubclass(table.annotation, BaseModel)
-        for key, field in table.annotation.model_fields.items():
-            default = "" if field.default is None else json.dumps(field.default)
-            lines.append(f"  {f'{key} = {default}':<30} {field.description}")
+    lines, table = ["keys of run.toml and their defaults:"], ""
+    for path, field in declared().items():
+        section, key = path.split(".")
+        if section != table:
+            table = section
+            lines.append(f"\n  [{table}]")
+        default = "" if field.default is None else json.dumps(field.default)
+        lines.append(f"  {f'{key} = {default}':<30} {field.description}")
     return "\n".join(lines)

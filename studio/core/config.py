@@ -252,8 +252,3 @@ class RunConfig(_Table):
         """A copy with some fields of [training] replaced and checked again."""
         table = TrainingConfig.model_validate({**self.training.model_dump(), **changes})
         return self.model_copy(update={"training": table})
-
-
-def field_description(table: type[BaseModel], name: str) -> str:
-    """The documentation of one field, for tooltips and help texts."""
-    return table.model_fields[name].description or ""

@@ -8,14 +8,11 @@ from __future__ import annotations
 import importlib.resources
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel
-
-from studio.core.config import RunConfig
+from studio.core.settings import declared
 
 PAGES = ("setup", "training", "results", "chat", "export", "runs", "settings", "glossary")
 CONTENTS = "setup"
@@ -169,7 +166,7 @@ def place_of(object_name: str) -> str | None:
     """Where a control with this object name is explained; None when nothing is said of it."""
     if object_name in CONTROLS:
         return CONTROLS[object_name]
-    for path in _fields():
+    for path in declared():
         if object_name == path.replace(".", "_"):
             return f"settings#{slug(path)}"
     return None
@@ -200,14 +197,6 @@ def excerpt(entry: Entry) -> str:
     return text if len(text) <= _EXCERPT else text[:_EXCERPT].rsplit(" ", 1)[0] + " …"
 
 
-def _fields() -> Iterator[str]:
-    for name, table in RunConfig.model_fields.items():
-        assert isinstance(table.annotation, type)
-        assert issubclass(table.annotation, BaseModel)
-        for key in table.annotation.model_fields:
-            yield f"{name}.{key}"
-
-
 def _settings() -> str:
     """Every setting with its one description, from where it is declared."""
     lines = [
@@ -215,9 +204,7 @@ def _settings() -> str:
         "",
         "Each setting of a [run.toml](glossary.md#runtoml), which the window's fields, the command line and this page share.",
     ]
-    for path in _fields():
-        name, key = path.split(".")
-        field = getattr(RunConfig(), name).__class__.model_fields[key]
+    for path, field in declared().items():
         lines += ["", f"## {path}", _escaped(field.description or ""), "", _default(field.default)]
         if path in TERMS:
             term = next(entry for entry in entries("glossary") if slug(entry.title) == TERMS[path])

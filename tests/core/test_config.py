@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from studio.core.config import DatasetConfig, MethodConfig, ModelConfig, PromptConfig, RunConfig, TrainingConfig, field_description
+from studio.core.config import DatasetConfig, MethodConfig, ModelConfig, PromptConfig, RunConfig, TrainingConfig
 from studio.core.errors import StudioError
 from studio.core.run_file import dump_run_config, load_run_config, parse_run_config, sample_run_config, validate_run_config
+from studio.core.settings import describe
 
 TABLES = ("dataset", "model", "method", "prompt", "training", "device")
 
@@ -175,7 +176,7 @@ def test_with_training_checks_again() -> None:
 def test_every_setting_is_described(name: str) -> None:
     table = table_of(name)
     for field in table.model_fields:
-        assert field_description(table, field).endswith("."), f"{name}.{field}"
+        assert describe(f"{name}.{field}").endswith("."), f"{name}.{field}"
 
 
 def test_which_runs_can_share_a_loaded_base() -> None:

@@ -14,8 +14,9 @@ from studio.core.config import ModelConfig, RunConfig
 from studio.core.memory import LinearShape, ModelDescription, adapter_parameters
 from studio.core.presets import PRESETS, load_presets
 from studio.core.run_file import validate_run_config
+from studio.core.settings import declared as settings
+from studio.core.settings import describe
 from studio.ui.pages.setup import SetupPage
-from studio.ui.widgets.fields import describe, every_path
 from studio.ui.widgets.setup.advanced_settings import ELSEWHERE, group_of
 from studio.ui.widgets.setup.preset_row import changes_in_words
 from tests.ui.conftest import FakeJobs
@@ -47,13 +48,13 @@ def test_each_setting_has_exactly_one_control(ready: SetupPage) -> None:
     ready.settings.show_advanced(True)
     declared = [*ready.settings.fields, *ready.dataset.controls, *ready.model.controls, *ready.method.controls]
     assert {path: number for path, number in Counter(declared).items() if number > 1} == {}
-    assert sorted(declared) == sorted(every_path())
+    assert sorted(declared) == sorted(settings())
     ready.model.open_model(ModelConfig(base="hub:org/name"))
     seen = set()
     for source in ("/some.csv", "hub:org/data"):  # each has controls of its own
         ready.dataset.open_source(source)
         seen |= {path for path, control in ready.controls.items() if control.isVisibleTo(ready)}
-    assert seen == set(every_path())
+    assert seen == set(settings())
     names = Counter(child.objectName() for child in ready.findChildren(QWidget) if child.objectName())
     for path, control in ready.controls.items():
         assert names[control.objectName()] == 1, path
@@ -71,7 +72,7 @@ def test_what_the_controls_say_is_the_run(page: SetupPage) -> None:
     config = validate_run_config(OTHER)
     # The one has a single value so far, the others are for data of the hub.
     only = {"training.optimizer", "dataset.revision", "dataset.config"}
-    assert config_paths(config) ^ set(every_path()) == only, "the run above names every setting"
+    assert config_paths(config) ^ set(settings()) == only, "the run above names every setting"
     page.show_config(config)
     assert page.config() == config
     page.show_config(RunConfig())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from PySide6.QtWidgets import QLineEdit
 from pytestqt.qtbot import QtBot
 
-from studio.core.config import RunConfig, TrainingConfig, field_description
+from studio.core.config import RunConfig
 from studio.core.memory import ModelDescription
+from studio.core.settings import describe
 from studio.supervise.gauges import MemorySample
 from studio.ui.pages.setup import SetupPage
 from tests.ui.conftest import GIB, FakeJobs
@@ -98,7 +99,7 @@ class TestSettings:
         assert field.error
 
     def test_tooltips_are_the_documentation_of_the_settings(self, ready: SetupPage) -> None:
-        assert field_description(TrainingConfig, "batch_size") in editor(ready, "training.batch_size").toolTip()
+        assert describe("training.batch_size") in editor(ready, "training.batch_size").toolTip()
 
     def test_a_config_can_be_shown(self, ready: SetupPage) -> None:
         config = RunConfig().with_training(epochs=7, learning_rate=3e-4, scheduler="linear", max_steps=9)

@@ -16,11 +16,11 @@ from studio.core.machine import cpu_has_bf16
 from studio.core.memory import DeviceName, check_layers, estimate_lengths, forecast
 from studio.core.run_file import load_run_config, sample_run_config, validate_run_config
 from studio.core.runs import Home
+from studio.core.settings import default_of
 from studio.core.words import size
 from studio.supervise.gauges import MemorySample
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import allow, button, primary_button, text_label
-from studio.ui.widgets.fields import default_of
 from studio.ui.widgets.setup.dataset_picker import SAMPLE, DatasetPicker
 from studio.ui.widgets.setup.method_selector import KINDS, MethodSelector
 from studio.ui.widgets.setup.model_picker import ModelPicker

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from pydantic import BaseModel
 from PySide6.QtCore import QLocale, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -19,39 +18,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.core.config import LARGEST, RunConfig, field_description
+from studio.core.config import LARGEST
+from studio.core.settings import annotation_of, choices_of, default_of, describe
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import guard_wheel, named, text_label
 from studio.ui.words import plain_tooltip
 
 _MOST_PLACES = 10
-
-
-def describe(path: str) -> str:
-    """The documentation of a setting such as ``training.epochs``, from where it is declared."""
-    table, name = _declared(path)
-    return field_description(type(table), name)
-
-
-def default_of(path: str) -> Any:
-    """The value a setting has when nothing is said."""
-    table, name = _declared(path)
-    return getattr(table, name)
-
-
-def choices_of(path: str) -> list[str]:
-    """The words a setting may be."""
-    return [str(choice) for choice in get_args(annotation_of(path))]
-
-
-def _declared(path: str) -> tuple[BaseModel, str]:
-    table, name = path.split(".")
-    return getattr(RunConfig(), table), name
-
-
-def every_path() -> list[str]:
-    """The place of every setting in run.toml, such as ``training.epochs``."""
-    return [f"{section}.{name}" for section, table in RunConfig() for name in type(table).model_fields]
 
 
 class Field(QWidget):
@@ -178,19 +151,6 @@ class Field(QWidget):
             editor.textChanged.connect(self.changed.emit)
         elif isinstance(editor, QLineEdit):
             editor.textChanged.connect(lambda _text: self.changed.emit())
-
-
-def annotation_of(path: str) -> Any:
-    """The type of a setting, as it is declared."""
-    table, name = _declared(path)
-    return type(table).model_fields[name].annotation
-
-
-def smallest_of(path: str) -> int:
-    """The smallest whole number that a setting may be."""
-    table, name = _declared(path)
-    bounds = [bound.ge for bound in type(table).model_fields[name].metadata if hasattr(bound, "ge")]
-    return int(bounds[0]) if bounds else 0
 
 
 def _written(value: Any) -> str:

@@ -7,19 +7,17 @@ from typing import Literal, get_args, get_origin
 
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from studio.core.settings import annotation_of, declared, smallest_of
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import text_label
 from studio.ui.widgets.fields import (
     Field,
-    annotation_of,
     choice,
     decimal,
-    every_path,
     lines,
     names,
     number_or_auto,
     optional_number,
-    smallest_of,
     switch,
     whole,
 )
@@ -79,7 +77,7 @@ def advanced_fields(elsewhere: Iterable[str]) -> list[Field]:
         number_or_auto("training.threads", "CPU threads", "threads, or auto"),
     ]
     placed = {field.path for field in made} | set(elsewhere)
-    made += [_plain_field(path) for path in every_path() if path not in placed]
+    made += [_plain_field(path) for path in declared() if path not in placed]
     order = list(ELSEWHERE)
     return sorted(made, key=lambda field: order.index(group_of(field.path)))
 

@@ -16,11 +16,12 @@ from studio.core.config import DatasetConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed
 from studio.core.run_file import validate_run_config
+from studio.core.settings import describe
 from studio.core.words import size
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import Card, ErrorPanel, allow, button, named, text_label
-from studio.ui.widgets.fields import decimal, describe
+from studio.ui.widgets.fields import decimal
 from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.paths import PathField
 from studio.ui.widgets.setup.data_views import DataViews

@@ -9,10 +9,10 @@ from PySide6.QtWidgets import QButtonGroup, QFileDialog, QGridLayout, QHBoxLayou
 
 from studio.core.bases import HUB_PREFIX, hub_id, is_hub_id, typed_hub_id
 from studio.core.config import ModelConfig
+from studio.core.settings import describe
 from studio.core.starter import STARTER, STARTER_NAME
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import allow, button, named, text_label
-from studio.ui.widgets.fields import describe
 from studio.ui.widgets.paths import PathField
 
 

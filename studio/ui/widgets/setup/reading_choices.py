@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QComboBox, QLineEdit, QSizePolicy
 
 from studio.core.answers import DataInspected
 from studio.core.config import DatasetConfig
+from studio.core.settings import describe
 from studio.ui.widgets.basics import allow, guard_wheel, named
-from studio.ui.widgets.fields import describe
 
 ENCODINGS = {
     "utf-8": "UTF-8",
