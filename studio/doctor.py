@@ -7,23 +7,21 @@ import importlib.util
 import json
 import os
 import platform
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
 
+from studio import probes
 from studio.core.errors import StudioError
 from studio.core.machine import bf16_units
 from studio.core.runs import Home
 from studio.core.words import size, size_of
+from studio.libraries import has_display, install_advice, missing_libraries
 
-_PROBE_SECONDS = 120
 _MEMORY_BYTES = 4 * 2**30
 _DISK_BYTES = 5 * 2**30
 
@@ -40,10 +38,6 @@ import sys
 from PySide6.QtGui import QGuiApplication
 print(QGuiApplication(sys.argv[:1]).platformName())
 """
-_QT_PLACE = """
-from PySide6.QtCore import QLibraryInfo
-print(QLibraryInfo.path(QLibraryInfo.LibraryPath.PluginsPath))
-"""
 
 _HUB = """
 from huggingface_hub import constants, get_session, get_token
@@ -51,36 +45,6 @@ print(constants.ENDPOINT)
 answer = get_session().get(constants.ENDPOINT + "/api/models", params={"limit": "1"}, timeout=5)
 print(answer.status_code, "with a token" if get_token() else "without a token")
 """
-
-# Shared library → package on Debian and Ubuntu, package on Fedora.
-_PACKAGES = {
-    "libEGL.so": ("libegl1", "libglvnd-egl"),
-    "libGL.so": ("libgl1", "libglvnd-glx"),
-    "libX11-xcb.so": ("libx11-xcb1", "libX11-xcb"),
-    "libX11.so": ("libx11-6", "libX11"),
-    "libdbus-1.so": ("libdbus-1-3", "dbus-libs"),
-    "libfontconfig.so": ("libfontconfig1", "fontconfig"),
-    "libfreetype.so": ("libfreetype6", "freetype"),
-    "libglib-2.0.so": ("libglib2.0-0", "glib2"),
-    "libgthread-2.0.so": ("libglib2.0-0", "glib2"),
-    "libxcb-cursor.so": ("libxcb-cursor0", "xcb-util-cursor"),
-    "libxcb-glx.so": ("libxcb-glx0", "libxcb"),
-    "libxcb-icccm.so": ("libxcb-icccm4", "xcb-util-wm"),
-    "libxcb-image.so": ("libxcb-image0", "xcb-util-image"),
-    "libxcb-keysyms.so": ("libxcb-keysyms1", "xcb-util-keysyms"),
-    "libxcb-randr.so": ("libxcb-randr0", "libxcb"),
-    "libxcb-render-util.so": ("libxcb-render-util0", "xcb-util-renderutil"),
-    "libxcb-render.so": ("libxcb-render0", "libxcb"),
-    "libxcb-shape.so": ("libxcb-shape0", "libxcb"),
-    "libxcb-shm.so": ("libxcb-shm0", "libxcb"),
-    "libxcb-sync.so": ("libxcb-sync1", "libxcb"),
-    "libxcb-util.so": ("libxcb-util1", "xcb-util"),
-    "libxcb-xfixes.so": ("libxcb-xfixes0", "libxcb"),
-    "libxcb-xkb.so": ("libxcb-xkb1", "libxcb"),
-    "libxcb.so": ("libxcb1", "libxcb"),
-    "libxkbcommon-x11.so": ("libxkbcommon-x11-0", "libxkbcommon-x11"),
-    "libxkbcommon.so": ("libxkbcommon0", "libxkbcommon"),
-}
 
 
 @dataclass(frozen=True)
@@ -114,7 +78,7 @@ def display_problem() -> str | None:
     """
     if not has_display():
         return "There is no display: neither DISPLAY nor WAYLAND_DISPLAY is set. Start it in a desktop session, or use `ssh -X`."
-    tried = _run_python(_QT)
+    tried = probes.run_python(_QT)
     if tried.returncode == 0:
         return None
     missing = missing_libraries(tried.stderr)
@@ -126,40 +90,6 @@ def display_problem() -> str | None:
     return f"Qt could not start: {reason}"
 
 
-def has_display() -> bool:
-    """Whether a display may be reached at all: elsewhere than on Linux, or where a variable names one."""
-    names = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in names)
-
-
-def missing_libraries(qt_words: str = "") -> list[str]:
-    """Shared libraries that Qt or its X11 platform plugin cannot find, sorted. ``qt_words`` is what a failed start printed."""
-    found = set()
-    place = _run_python(_QT_PLACE)
-    for line in [*qt_words.splitlines(), *place.stderr.splitlines()]:
-        name, _, _ = line.partition(": cannot open shared object file")
-        if name != line:
-            found.add(name.split()[-1])
-    plugin = Path(place.stdout.strip()) / "platforms" / "libqxcb.so"
-    if plugin.is_file() and (ldd := shutil.which("ldd")):
-        listing = subprocess.run([ldd, str(plugin)], capture_output=True, text=True, check=False).stdout
-        found.update(line.split()[0] for line in listing.splitlines() if "not found" in line)
-    return sorted(found)
-
-
-def install_advice(libraries: list[str]) -> str:
-    """How these shared libraries get here: a command where the package manager is known, else their names."""
-    fedora = shutil.which("apt-get") is None and shutil.which("dnf") is not None
-    if not fedora and shutil.which("apt-get") is None:
-        return f"Install the packages of this system that hold these libraries: {', '.join(libraries)}"
-    return f"Install them with: sudo {'dnf' if fedora else 'apt-get'} install {' '.join(packages_of(libraries, fedora))}"
-
-
-def packages_of(libraries: list[str], fedora: bool = False) -> list[str]:
-    """The packages of Debian and Ubuntu, or of Fedora, that hold these shared libraries, sorted."""
-    return sorted({_PACKAGES.get(name.split(".so")[0] + ".so", (name, f"'*/{name}*'"))[fedora] for name in libraries})
-
-
 def _check_python() -> Check:
     version, what = sys.version_info, f"Python {platform.python_version()} ({sys.executable})"
     if not (3, 11) <= version[:2] < (3, 14):
@@ -168,7 +98,7 @@ def _check_python() -> Check:
 
 
 def _check_torch() -> Iterator[Check]:
-    tried = _run_python(_TORCH)
+    tried = probes.run_python(_TORCH)
     if tried.returncode != 0:
         yield Check("wrong", f"torch cannot be imported: {_last_line(tried.stderr)}", "Install it with: pip install 'torch>=2.9'")
         return
@@ -240,7 +170,7 @@ def _check_qt() -> Iterator[Check]:
         return
     problem = display_problem()
     if problem is None:
-        platform_name = _last_line(_run_python(_QT).stdout)
+        platform_name = _last_line(probes.run_python(_QT).stdout)
         yield Check("ok", f"window: Qt {version} can open one (platform {platform_name})")
     elif problem.startswith("There is no display"):
         what, _, remedy = problem.partition(". ")
@@ -255,7 +185,7 @@ def _check_qt() -> Iterator[Check]:
 def _check_bitsandbytes() -> Check:
     version = _installed("bitsandbytes")
     # `kernels` would let the import fetch native code.
-    tried = _run_python("import sys; sys.modules['kernels'] = None; import bitsandbytes")
+    tried = probes.run_python("import sys; sys.modules['kernels'] = None; import bitsandbytes")
     if tried.returncode == 0:
         return Check("ok", f"bitsandbytes {version}: QLoRA works")
     what = f"bitsandbytes cannot be imported, so QLoRA does not work: {_last_line(tried.stderr)}"
@@ -270,7 +200,7 @@ def _check_starter() -> Check:
 
 
 def _check_hub() -> Check:
-    tried = _run_python(_HUB)
+    tried = probes.run_python(_HUB)
     endpoint, _, answer = tried.stdout.strip().partition("\n")
     if tried.returncode == 0 and answer.startswith("200"):
         return Check("ok", f"Hugging Face hub: {endpoint} answers ({answer.partition(' ')[2]})")
@@ -284,17 +214,6 @@ def _installed(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _run_python(code: str) -> subprocess.CompletedProcess[str]:
-    # -P: nothing in the current folder may pass for a library.
-    command = [sys.executable, "-P", "-c", code]
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"no answer within {_PROBE_SECONDS} seconds")
 
 
 def _last_line(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from studio import doctor
+from studio import doctor, libraries, probes
 from tests.hub_stand_in import HubStandIn, hub
 from tests.terminal import Terminal
 
@@ -30,7 +30,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str, str]]:
         returncode, out, err = next((answer for word, answer in table.items() if word in code), (0, "", ""))
         return subprocess.CompletedProcess([], returncode, out, err)
 
-    monkeypatch.setattr(doctor, "_run_python", probe)
+    monkeypatch.setattr(probes, "run_python", probe)
     monkeypatch.setattr(doctor, "_nvidia_card", lambda: None)
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
@@ -93,7 +93,7 @@ def test_missing_system_libraries_come_with_the_command_that_installs_them(
     for name, text in (("ldd", f"#!/bin/sh\ncat <<END\n{listing}END\n"), (manager, "#!/bin/sh\n")):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: str(tools / name) if (tools / name).exists() else None)
+    monkeypatch.setattr(libraries.shutil, "which", lambda name: str(tools / name) if (tools / name).exists() else None)
     answers["QGuiApplication"] = (1, "", "ImportError: libEGL.so.1: cannot open shared object file: No such file or directory")
     answers["QLibraryInfo"] = (0, f"{tmp_path / 'plugins'}\n", "")
     problem = doctor.display_problem()
@@ -103,8 +103,8 @@ def test_missing_system_libraries_come_with_the_command_that_installs_them(
 
 
 def test_where_no_package_manager_is_known_the_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.shutil, "which", lambda _name: None)
-    assert doctor.install_advice(["libEGL.so.1"]).endswith("libraries: libEGL.so.1")
+    monkeypatch.setattr(libraries.shutil, "which", lambda _name: None)
+    assert libraries.install_advice(["libEGL.so.1"]).endswith("libraries: libEGL.so.1")
 
 
 def test_an_unreachable_display_is_told_in_qts_words(answers: dict[str, tuple[int, str, str]]) -> None:

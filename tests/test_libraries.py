@@ -25,7 +25,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / tool).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(doctor, "missing_libraries", lambda _words="": MISSING)
+    monkeypatch.setattr(libraries, "missing_libraries", lambda _words="": MISSING)
     monkeypatch.setattr(libraries.os, "geteuid", lambda: 1000)
     return tmp_path
 
@@ -69,7 +69,7 @@ def test_a_failure_is_told(system: Path, capfd: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize("why", ["nothing is missing", "no display", "no apt-get"])
 def test_nothing_is_touched(system: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     if why == "nothing is missing":
-        monkeypatch.setattr(doctor, "missing_libraries", lambda _words="": [])
+        monkeypatch.setattr(libraries, "missing_libraries", lambda _words="": [])
     elif why == "no display":
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
             monkeypatch.delenv(name, raising=False)
