@@ -121,7 +121,8 @@ def card_program(config: RunConfig, kind: ExportKind, base: Path, prompt: Sequen
 
     ``prompt`` are the lines that make ``inputs`` of a message.
     """
-    published, revision = published_base(config), config.model.revision
+    # The starter is a quantised copy, so what was verified on it is not run on the original weights, nor without a network.
+    published, revision = hub_id(config.model.base), config.model.revision
     classes = ["AutoModelForCausalLM", "AutoTokenizer", "GenerationConfig"]
     if kind != "adapter":
         load = ["model = AutoModelForCausalLM.from_pretrained(folder)"]
@@ -136,7 +137,10 @@ def card_program(config: RunConfig, kind: ExportKind, base: Path, prompt: Sequen
         classes.append("BitsAndBytesConfig")
         load.insert(0, 'nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)')
     if kind == "adapter" and not published:
-        load.insert(0, f'base_folder = "BASE_FOLDER"  # the model in {base_title(config, base)}, as it was before training')
+        there = f"the model in {base_title(config, base)}, as it was before training"
+        if config.model.base == STARTER:
+            there = f"Finetune Studio's starter; on {STARTER_ORIGIN} expect slightly other numbers"
+        load.insert(0, f'base_folder = "BASE_FOLDER"  # {there}')
     lines = [
         *(["from peft import PeftModel"] if kind == "adapter" else []),
         f"from transformers import {', '.join(classes)}",
