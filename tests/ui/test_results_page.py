@@ -266,6 +266,18 @@ def test_a_file_that_was_saved_meanwhile_does_not_hide_why_nothing_is_shown(page
     assert page._problem.isVisible()
 
 
+def test_a_damaged_labelled_file_leads_back_to_the_test_messages(page: ResultsPage, home: Home) -> None:
+    run = make_run(home, intents=FEW, final=finished())
+    run.predictions_of("others").write_bytes(b"no parquet")
+    page.show_run(OpenRun(run))
+    page.show_messages_of("others")
+    assert "predictions-others.parquet cannot be read" in page._problem.message
+    assert page._views.matrix.isVisible()
+    assert page._source.isVisible()
+    page.show_messages_of("")
+    assert not page._problem.isVisible()
+
+
 def test_a_damaged_file_is_told_in_words(page: ResultsPage, home: Home) -> None:
     folder = make_run(home, intents=FEW, final=finished())
     folder.predictions_path.write_bytes(b"no parquet")

@@ -135,12 +135,13 @@ class ResultsPage(RunPage):
             note = self.evaluation.warnings.get(self._file, "")
             self._source.show_files(self.run.folder.predicted_files(), self._file, note)
             self._show_table(self.run, other if other is not None else table)
-        except StudioError as error:
-            self._problem.show_problem(error)
-        except KeyError as error:
-            self._problem.show_error(
-                f"The predictions name an intent that is not in their label set: {error}.", "Evaluate the run again."
-            )
+        except (StudioError, KeyError) as error:
+            problem = error if isinstance(error, StudioError) else _stranger(error)
+            if self._file:  # of a run whose own messages may well be whole, and the way back to them is among what is hidden
+                self.show_messages_of("")
+                self._problem.show_problem(problem)
+                return
+            self._problem.show_problem(problem)
         self._body.setVisible(self._problem.isHidden())
         self.show_state(2)
         self._contents.setCurrentIndex(1)
@@ -298,3 +299,7 @@ def _base_accuracy(run: OpenRun) -> float | None:
         return told[-1]
     table = run.base_predictions()
     return accuracy(table.confusion()) if table is not None else None
+
+
+def _stranger(error: KeyError) -> StudioError:
+    return StudioError(f"The predictions name an intent that is not in their label set: {error}.", "Evaluate the run again.")
