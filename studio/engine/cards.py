@@ -137,7 +137,8 @@ def card_program(config: RunConfig, kind: ExportKind, base: Path, prompt: Sequen
         classes.append("BitsAndBytesConfig")
         load.insert(0, 'nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)')
     if kind == "adapter" and not published:
-        there = f"the model in {base_title(config, base)}, as it was before training"
+        # Quoted: a folder may have a line break in its name, and what follows one would be code.
+        there = f"the model in {base_title(config, base)!r}, as it was before training"
         if config.model.base == STARTER:
             there = f"Finetune Studio's starter; on {STARTER_ORIGIN} expect slightly other numbers"
         load.insert(0, f'base_folder = "BASE_FOLDER"  # {there}')

@@ -24,3 +24,9 @@ def test_an_adapters_program_loads_the_base_that_was_trained_on(base: str, words
     assert words in program
     assert ("base_folder" in program) is not base.startswith("hub:")
     compile(program, "card", "exec")
+
+
+def test_a_folders_name_is_never_code() -> None:
+    config = RunConfig.model_validate({"model": {"base": "/models/mine\nraise SystemExit #"}, "method": {"kind": "lora"}})
+    program = card_program(config, "adapter", Path("/cache"), ["inputs = ..."])
+    assert not any(line.startswith("raise") for line in program.splitlines())
