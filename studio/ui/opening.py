@@ -54,7 +54,7 @@ class Opening(QObject):
     def browse_data(self) -> None:
         """Ask for a file of data."""
         self.setup_requested.emit()
-        self._setup.dataset.file.browse()
+        self._setup.dataset.inputs.file.browse()
 
     def browse_settings(self) -> None:
         """Ask for a run.toml."""

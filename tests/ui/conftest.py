@@ -268,7 +268,7 @@ def opened(ready: SetupPage, jobs: FakeJobs, qtbot: QtBot, tmp_path: Path) -> Op
     """Choose a file whose reading has this answer."""
 
     def choose(answer: DataInspected) -> None:
-        ready.dataset.file.choose(str(tmp_path / "data.csv"))
+        ready.dataset.inputs.file.choose(str(tmp_path / "data.csv"))
         qtbot.waitUntil(lambda: len(jobs.open(InspectData)) == 1)
         jobs.open(InspectData)[0].answer(answer)
 

@@ -34,7 +34,7 @@ def text_file(inspected: DataInspected) -> DataInspected:
 class TestReading:
     def test_the_guess_is_shown(self, ready: SetupPage, opened: Opened, text_file: DataInspected) -> None:
         opened(text_file)
-        choices = ready.dataset.reading_choices
+        choices = ready.dataset.inputs.reading_choices
         assert choices.encoding.currentText() == "Guess: Windows-1252, Western"
         assert choices.delimiter.currentText() == "Guess: Semicolon"
         assert choices.names.currentText() == "Guess: none"
@@ -45,7 +45,7 @@ class TestReading:
         self, ready: SetupPage, opened: Opened, text_file: DataInspected, jobs: FakeJobs, qtbot: QtBot
     ) -> None:
         opened(text_file)
-        validation, test = ready.dataset.validation.editor, ready.dataset.test_fraction.editor
+        validation, test = ready.dataset.inputs.validation.editor, ready.dataset.inputs.test_fraction.editor
         assert (validation.isEnabled(), test.isEnabled()) == (True, True)
         for drawn, allowed in ((["validation"], (True, False)), ([], (False, False)), (["test", "validation"], (True, True))):
             ready.dataset.read_again()
@@ -67,7 +67,7 @@ class TestReading:
         self, ready: SetupPage, opened: Opened, text_file: DataInspected, jobs: FakeJobs, qtbot: QtBot
     ) -> None:
         opened(text_file)
-        choices = ready.dataset.reading_choices
+        choices = ready.dataset.inputs.reading_choices
         for choice, value in ((choices.encoding, "utf-16"), (choices.delimiter, "\t"), (choices.names, "id")):
             choice.setCurrentIndex(choice.findData(value))
             choice.activated.emit(choice.currentIndex())
@@ -85,7 +85,7 @@ class TestReading:
         self, ready: SetupPage, opened: Opened, text_file: DataInspected, qtbot: QtBot, typed: str, taken: str | None
     ) -> None:
         opened(text_file)
-        edit = ready.dataset.reading_choices.delimiter.lineEdit()
+        edit = ready.dataset.inputs.reading_choices.delimiter.lineEdit()
         assert edit is not None
         edit.selectAll()
         qtbot.keyClick(edit, Qt.Key.Key_Delete)
@@ -95,7 +95,7 @@ class TestReading:
         assert edit.text() == (taken or "Guess: Semicolon")
 
     def test_a_kind_of_file_without_a_choice_says_so(self, ready: SetupPage, opened: Opened, inspected: DataInspected) -> None:
-        choices = ready.dataset.reading_choices
+        choices = ready.dataset.inputs.reading_choices
         assert not choices.encoding.isEnabled()
         assert "sample" in choices.encoding.toolTip()
         opened(inspected)
@@ -105,10 +105,10 @@ class TestReading:
     def test_a_file_that_cannot_be_read_lets_everything_be_chosen(
         self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot, tmp_path: Path
     ) -> None:
-        ready.dataset.file.choose(str(tmp_path / "data.csv"))
+        ready.dataset.inputs.file.choose(str(tmp_path / "data.csv"))
         reread(ready, jobs, qtbot)
         jobs.open(InspectData)[0].answer(Failed(kind="bad_input", message="One column.", remedy="Name it."), failed=True)
-        choices = ready.dataset.reading_choices
+        choices = ready.dataset.inputs.reading_choices
         assert all(choice.isEnabled() for choice in choices.all.values())
         assert choices.delimiter.currentText() == "Guess"
         assert choices.delimiter.findData("|") > 0
@@ -122,7 +122,7 @@ class TestReading:
         ready.show_config(RunConfig(dataset=dataset))
         assert reread(ready, jobs, qtbot).dataset == dataset
         jobs.open(InspectData)[0].answer(text_file)
-        assert ready.dataset.reading_choices.encoding.currentText() == "koi8-u"
+        assert ready.dataset.inputs.reading_choices.encoding.currentText() == "koi8-u"
         opened(text_file)
         assert ready.config().dataset.model_dump(exclude_defaults=True, exclude={"source"}) == {}
 
@@ -130,12 +130,12 @@ class TestReading:
         self, ready: SetupPage, opened: Opened, inspected: DataInspected, jobs: FakeJobs, qtbot: QtBot
     ) -> None:
         opened(inspected)
-        for file in (ready.dataset.validation_file, ready.dataset.test_file):
+        for file in (ready.dataset.inputs.validation_file, ready.dataset.inputs.test_file):
             file.choose("/held out.csv")
         reread(ready, jobs, qtbot)
         jobs.open(InspectData)[0].answer(inspected)
         assert ready.dataset.views.isVisibleTo(ready)
-        ready.dataset.file.choose("/other.csv")
+        ready.dataset.inputs.file.choose("/other.csv")
         assert not ready.dataset.views.isVisibleTo(ready), "these are the rows of other data"
         command = reread(ready, jobs, qtbot)
         assert (command.dataset.validation, command.dataset.test) == (None, None)
@@ -154,7 +154,7 @@ class TestReading:
             "label",
         ]
         assert model.index(0, 1).data() == "greeting"
-        assert ready.dataset.reading_choices.names.currentText() == "Guess: label_text"
+        assert ready.dataset.inputs.reading_choices.names.currentText() == "Guess: label_text"
 
 
 class TestIntents:
@@ -220,7 +220,7 @@ class TestRecent:
         assert RecentSources(QSettings(file, QSettings.Format.IniFormat)).names == []
 
     def test_a_source_that_cannot_be_read_is_not_kept(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
-        ready.dataset.file.choose("/some.csv")
+        ready.dataset.inputs.file.choose("/some.csv")
         reread(ready, jobs, qtbot)
         jobs.open(InspectData)[0].answer(Failed(kind="bad_input", message="No.", remedy="Yes."), failed=True)
         assert ready.dataset.menu.recent.names == []
@@ -239,18 +239,18 @@ class TestHub:
         "typed", ["hub:mteb/banking77", "hf://datasets/mteb/banking77", "https://huggingface.co/datasets/mteb/banking77/viewer"]
     )
     def test_a_data_set_is_read_by_its_id(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot, typed: str) -> None:
-        ready.dataset.file.choose(typed)
+        ready.dataset.inputs.file.choose(typed)
         assert reread(ready, jobs, qtbot).dataset.source == "hub:mteb/banking77"
 
     def test_configuration_and_revision_are_asked_for_the_hub_alone(
         self, ready: SetupPage, opened: Opened, inspected: DataInspected, jobs: FakeJobs, qtbot: QtBot
     ) -> None:
-        assert not ready.dataset.hub_config.isVisibleTo(ready)
-        ready.dataset.file.choose("hub:mteb/massive")
-        assert ready.dataset.hub_config.isVisibleTo(ready)
-        qtbot.keyClicks(ready.dataset.hub_config, "de")
-        qtbot.keyClicks(ready.dataset.hub_revision, "v1")
-        qtbot.keyClick(ready.dataset.hub_revision, Qt.Key.Key_Return)
+        assert not ready.dataset.inputs.hub_config.isVisibleTo(ready)
+        ready.dataset.inputs.file.choose("hub:mteb/massive")
+        assert ready.dataset.inputs.hub_config.isVisibleTo(ready)
+        qtbot.keyClicks(ready.dataset.inputs.hub_config, "de")
+        qtbot.keyClicks(ready.dataset.inputs.hub_revision, "v1")
+        qtbot.keyClick(ready.dataset.inputs.hub_revision, Qt.Key.Key_Return)
         dataset = reread(ready, jobs, qtbot).dataset
         assert (dataset.config, dataset.revision) == ("de", "v1")
         ready.dataset.open_dataset(dataset)
@@ -260,8 +260,8 @@ class TestHub:
 
     def test_the_menu_lets_an_id_be_typed_and_one_that_cannot_be_is_refused(self, ready: SetupPage, qtbot: QtBot) -> None:
         ready.dataset.menu.menu().actions()[1].trigger()
-        assert ready.dataset.file.edit.text() == "hub:"
-        qtbot.keyClick(ready.dataset.file.edit, Qt.Key.Key_Return)
+        assert ready.dataset.inputs.file.edit.text() == "hub:"
+        qtbot.keyClick(ready.dataset.inputs.file.edit, Qt.Key.Key_Return)
         qtbot.waitUntil(lambda: "must be hub: and the data set's id" in ready.dataset.error.message)
         assert not ready.train_button.isEnabled()
 
@@ -271,7 +271,7 @@ class TestDownload:
 
     @pytest.fixture
     def offered(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> DatasetPicker:
-        ready.dataset.file.choose("hub:people/large")
+        ready.dataset.inputs.file.choose("hub:people/large")
         assert reread(ready, jobs, qtbot).largest_download == LARGEST_DOWNLOAD
         jobs.open(InspectData)[0].answer(DownloadOffered(missing=MISSING))
         return ready.dataset
@@ -323,13 +323,13 @@ class TestDownload:
 
     def test_other_data_ends_it(self, offered: DatasetPicker, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
         job = self.start(offered, jobs, qtbot)
-        offered.file.choose("/other.csv")
+        offered.inputs.file.choose("/other.csv")
         assert not job.active
         assert not offered.download.isVisibleTo(ready)
         assert reread(ready, jobs, qtbot).largest_download == LARGEST_DOWNLOAD
 
     def test_a_small_one_is_fetched_at_once_with_its_amount(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
-        ready.dataset.file.choose("hub:people/small")
+        ready.dataset.inputs.file.choose("hub:people/small")
         reread(ready, jobs, qtbot)
         (job,) = jobs.open(InspectData)
         assert job.progress is not None

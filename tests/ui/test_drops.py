@@ -125,7 +125,7 @@ def test_a_field_for_a_path_takes_what_is_dropped_on_it(window: MainWindow, tabl
     window.setup.dataset.open_source(str(table))
     test = table.with_name("held out.csv")
     test.write_text("text,intent\n")
-    field = window.setup.dataset.test_file
+    field = window.setup.dataset.inputs.test_file
     drop(window, test, on=field)
     assert field.path == str(test)
     assert window.setup.dataset.source == str(table)

@@ -166,7 +166,7 @@ class TestPresets:
 
     def test_another_file_does_not_undo_it(self, ready: SetupPage) -> None:
         press(ready.settings.presets.buttons["careful"])
-        ready.dataset.file.choose("/some.csv")
+        ready.dataset.inputs.file.choose("/some.csv")
         assert (ready.config().training.epochs, ready.config().method.rank) == (6, 32)
 
     def test_pressing_it_again_keeps_it(self, ready: SetupPage) -> None:

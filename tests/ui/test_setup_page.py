@@ -65,7 +65,7 @@ class TestPreset:
         assert ready.config() == sample_run_config()
 
     def test_a_file_takes_the_defaults(self, ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
-        ready.dataset.file.choose("/some.csv")
+        ready.dataset.inputs.file.choose("/some.csv")
         assert reread(ready, jobs, qtbot).dataset.limit is None
         defaults = RunConfig()
         config = ready.config()
@@ -83,7 +83,7 @@ class TestPreset:
         command = reread(ready, jobs, qtbot)
         assert command.dataset.limit == 130
         assert ready.config().training.epochs == 1
-        ready.dataset.file.choose("/some.csv")
+        ready.dataset.inputs.file.choose("/some.csv")
         assert ready.config().dataset.limit == 130
 
 
@@ -99,12 +99,12 @@ def test_the_preview_is_plain_and_the_intents_are_counted(ready: SetupPage) -> N
 def test_a_file_offers_its_columns_and_another_choice_is_read_again(
     ready: SetupPage, jobs: FakeJobs, inspected: DataInspected, tmp_path: Path, qtbot: QtBot
 ) -> None:
-    ready.dataset.file.choose(str(tmp_path / "data.csv"))
+    ready.dataset.inputs.file.choose(str(tmp_path / "data.csv"))
     command = reread(ready, jobs, qtbot)
     assert command.dataset.source == str(tmp_path / "data.csv")
     assert command.dataset.text_column is None
     jobs.open(InspectData)[0].answer(inspected)
-    column = ready.dataset.text_column
+    column = ready.dataset.inputs.reading_choices.text_column
     assert (column.currentText(), column.count()) == ("message", 3)
     column.setCurrentText("id")
     column.activated.emit(0)
@@ -114,19 +114,19 @@ def test_a_file_offers_its_columns_and_another_choice_is_read_again(
 def test_only_the_last_of_several_changes_is_read(ready: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
     asked = len(jobs.asked)
     for name in ("/a.csv", "/b.csv", "/c.csv"):
-        ready.dataset.file.choose(name)
+        ready.dataset.inputs.file.choose(name)
     assert reread(ready, jobs, qtbot).dataset.source == "/c.csv"
     assert len(jobs.asked) == asked + 1
 
 
 def test_unusable_data_says_why_and_lets_columns_be_named(page: SetupPage, jobs: FakeJobs, qtbot: QtBot) -> None:
-    page.dataset.file.choose("/some.csv")
+    page.dataset.inputs.file.choose("/some.csv")
     reread(page, jobs, qtbot)
     jobs.open(InspectData)[0].answer(FAILURE, failed=True)
     page.refresh()
     assert page.dataset.error.message == FAILURE.message
     assert not page.train_button.isEnabled()
-    column = page.dataset.label_column.lineEdit()
+    column = page.dataset.inputs.reading_choices.label_column.lineEdit()
     qtbot.keyClicks(column, "topic")
     qtbot.keyClick(column, Qt.Key.Key_Return)
     assert reread(page, jobs, qtbot).dataset.label_column == "topic"

@@ -21,7 +21,8 @@ from studio.core.words import size
 from studio.supervise.gauges import MemorySample
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import allow, button, primary_button, text_label
-from studio.ui.widgets.setup.dataset_picker import SAMPLE, DatasetPicker
+from studio.ui.widgets.setup.dataset_inputs import SAMPLE
+from studio.ui.widgets.setup.dataset_picker import DatasetPicker
 from studio.ui.widgets.setup.method_selector import KINDS, MethodSelector
 from studio.ui.widgets.setup.model_picker import ModelPicker
 from studio.ui.widgets.setup.prompt_card import PromptCard
