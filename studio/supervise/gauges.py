@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
-from PySide6.QtCore import QObject, QTimer, Signal, Slot
+from PySide6.QtCore import QObject, QTimer, Signal, SignalInstance, Slot
 
 from studio.core.answers import ModelLoaded
 from studio.core.events import Crashed, Event, Heartbeat, RunStarted
@@ -72,6 +72,12 @@ class MemoryGauge(QObject):
 
     def stop(self) -> None:
         self._timer.stop()
+
+    def follow(self, worker: str, event_received: SignalInstance, ended: SignalInstance | None = None) -> None:
+        """Learn from all events of a worker, as ``watch`` does; ``ended``: it is gone, whatever it said last."""
+        event_received.connect(lambda event: self.watch(event, worker))
+        if ended is not None:
+            ended.connect(lambda: self.forget(worker))
 
     def watch(self, event: Event, worker: str = "") -> None:
         """Learn from a worker's event. ``worker`` tells several workers apart, e.g. training and chat."""

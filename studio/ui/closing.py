@@ -15,7 +15,7 @@ from studio.ui.widgets.window.notice import Notice
 class Closing(QObject):
     """Decides whether ``window`` may close, and closes it once its run has saved what it learnt."""
 
-    def __init__(self, window: QMainWindow, session: TrainingSession, work: Callable[[], Mapping[str, Work | None]]) -> None:
+    def __init__(self, window: QMainWindow, session: TrainingSession, work: Callable[[], Mapping[str, Work]]) -> None:
         """``work`` names what else may be at work: exports and evaluations."""
         super().__init__(window)
         self._window, self._session, self._work = window, session, work
@@ -23,6 +23,11 @@ class Closing(QObject):
         """A run is being paused so that the window can close."""
         self.notice: Notice | None = None
         """Says so meanwhile."""
+
+    @property
+    def working(self) -> bool:
+        """Something is being exported or evaluated."""
+        return any(work.working for work in self._work().values())
 
     def may_close(self) -> bool:
         """Whether nothing would be lost. While a run is paused for it, the window closes by itself later."""

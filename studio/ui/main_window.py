@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from PySide6.QtCore import QEvent, QSettings, QTimer, SignalInstance
+from PySide6.QtCore import QEvent, QSettings, QTimer
 from PySide6.QtGui import QCloseEvent, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QMainWindow
 
@@ -19,28 +19,23 @@ from studio.core.words import REPORT
 from studio.supervise.gauges import MemoryGauge, MemorySample
 from studio.supervise.threads import TrainingSession
 from studio.ui.closing import Closing
+from studio.ui.current_runs import CurrentRuns
 from studio.ui.menus import Entry, add_themes, fill_menu_bar
 from studio.ui.models.open_run import OpenRun
 from studio.ui.opening import Opening
 from studio.ui.overlays import Overlays
 from studio.ui.pages.setup import SetupPage
-from studio.ui.plotting import load_plots
 from studio.ui.run_actions import Act, RunActions
 from studio.ui.widgets.compare.compare_dialog import CompareDialog
-from studio.ui.widgets.questions import Work
 from studio.ui.widgets.setup.known_models import read_models, write_models
 from studio.ui.widgets.window.about import AboutDialog
 from studio.ui.widgets.window.bottom_bar import BottomBar
-from studio.ui.widgets.window.run_page import RunPage
 from studio.ui.widgets.window.runs_sidebar import RunsSidebar
 from studio.ui.widgets.window.shell import Shell, restore_layout, save_layout
 from studio.ui.widgets.window.shortcuts_dialog import ShortcutsDialog
 
 if TYPE_CHECKING:
-    from studio.ui.pages.chat import ChatPage
-    from studio.ui.pages.export import ExportPage
-    from studio.ui.pages.results import ResultsPage
-    from studio.ui.pages.training import TrainingPage
+    from studio.ui.run_pages import RunPages
 
 Tab = Literal["Setup", "Training", "Results", "Chat", "Export"]
 TABS: tuple[Tab, ...] = get_args(Tab)
@@ -48,7 +43,7 @@ _REFRESH_SECONDS = 60
 
 
 class MainWindow(QMainWindow):
-    """Holds the training session and the open run. The pages but Setup are made once the window has been painted."""
+    """Holds the parts and leads from one to the other. The pages but Setup are made once it has been painted."""
 
     def __init__(self, home: Home, settings: QSettings) -> None:
         super().__init__()
@@ -57,24 +52,20 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(1024, 700)
         self._home, self._settings = home, settings
         self._built = False
-        self._live: OpenRun | None = None
-        self.open_run: OpenRun | None = None
-        """The run that the pages show."""
-        self.training: TrainingPage | None = None
-        self.results: ResultsPage | None = None
-        self.chat: ChatPage | None = None
-        self.export: ExportPage | None = None
+        self.pages: RunPages | None = None
+        """Those of the open run."""
         self.setup = SetupPage(home, settings)
         self.sidebar = RunsSidebar(home)
         self.bottom = BottomBar()
         self.session = TrainingSession(home, self)
         self.gauge = MemoryGauge(self)
-        self._closing = Closing(self, self.session, self._work)
+        self._closing = Closing(self, self.session, lambda: self.pages.work if self.pages is not None else {})
         self.actions_of_runs = RunActions(self, self.session)
         self.overlays = Overlays(self)
         self._shell = shell = Shell(TABS, self.sidebar, self.bottom)
         self.tabs, self.stack, self.splitter, self.error = shell.tabs, shell.stack, shell.splitter, shell.error
         self.stack.addWidget(self.setup)
+        self.runs = CurrentRuns(self, self.sidebar, shell.error, self._closing)
         self.setCentralWidget(shell)
         self.setAcceptDrops(True)
         self.opening = Opening(self, shell, self.setup, shell.error)
@@ -93,6 +84,11 @@ class MainWindow(QMainWindow):
         self.tabs.setFocus()
 
     # What leads where
+
+    @property
+    def open_run(self) -> OpenRun | None:
+        """The run that the pages show."""
+        return self.runs.open
 
     def show_tab(self, tab: Tab) -> None:
         self.tabs.setCurrentIndex(TABS.index(tab))
@@ -118,36 +114,8 @@ class MainWindow(QMainWindow):
 
     def open_folder(self, folder: RunFolder) -> None:
         """Open a run on its pages."""
-        another = self.open_run is None or self.open_run.folder.path != folder.path
-        if another and not self._closing.end_work("open the other run"):
-            self.sidebar.choose(self.open_run.folder.path if self.open_run is not None else None)
-            return
-        self.error.clear()
-        if self._live is not None and self._live.folder.path == folder.path:
-            self._show_run(self._live)
-        else:
-            try:
-                run = OpenRun(folder, self)
-            except (StudioError, OSError) as error:
-                self._tell_unreadable(folder, error)
-                return
-            run.ended.connect(self.sidebar.refresh)
-            self._show_run(run)
-        if self.current_tab == "Setup":
-            has_results = self.open_run is not None and self.open_run.folder.predictions_path.exists()
-            self.show_tab("Results" if has_results else "Training")
-
-    def _tell_unreadable(self, folder: RunFolder, error: StudioError | OSError) -> None:
-        """Say why a run cannot be opened; the list shows what is there, and marks the run that stays open."""
-        name = folder.name
-        if not folder.path.exists():
-            self._tell_gone(folder)
-        elif isinstance(error, StudioError):
-            self.error.show_problem(error)
-        else:
-            self.error.show_error(f"The run {name} cannot be read: {error}.", "Check the permissions of its folder.")
-        self.sidebar.refresh()
-        self.sidebar.choose(self.open_run.folder.path if self.open_run is not None else None)
+        if self.runs.open_folder(folder) and self.current_tab == "Setup":
+            self.show_tab("Results" if folder.predictions_path.exists() else "Training")
 
     def train(self, config: RunConfig) -> None:
         """Start a run, and remember with what for the next time."""
@@ -166,8 +134,8 @@ class MainWindow(QMainWindow):
         if not self._closing.end_work("train"):
             return False
         self.error.clear()
-        if self.chat is not None:
-            self.chat.unload()
+        if self.pages is not None:
+            self.pages.chat.unload()
         self.setup.prompt.tokens.release()
         try:
             start()
@@ -178,67 +146,40 @@ class MainWindow(QMainWindow):
         return True
 
     def _run_started(self, folder: RunFolder) -> None:
-        self.sidebar.model.running = folder.path
-        self._live = OpenRun(folder, self, ours=True)
-        self.sidebar.refresh()
-        self._show_run(self._live)
+        self.runs.begin(folder)
         self.overlays.begin(folder)
         self.setup.show_running(folder.name)
         self.show_tab("Training")
 
     def _event_received(self, event: Event) -> None:
-        self.gauge.watch(event, "training")
         self.overlays.hear(event)
-        if self._live is not None:
-            self._live.add(event)
-            self.bottom.show_run(self._live)
+        if self.runs.live is not None:
+            self.runs.live.add(event)
+            self.bottom.show_run(self.runs.live)
 
     def _run_ended(self, folder: RunFolder, final: Event) -> None:
-        live, self._live = self._live, None
-        self.sidebar.model.running = None
-        if live is not None:
-            live.add(final)
+        was_open = self.runs.end(final)
         self.bottom.show_run(None)
         self.bottom.show_end(folder.name, final)
         QApplication.alert(self)
-        self.sidebar.refresh()
         self.overlays.end(folder)
         self.setup.show_running(None)
-        if live is not None and live is not self.open_run:
-            live.deleteLater()
         if self._closing.under_way:
             self.close()
         elif isinstance(final, Failed | Crashed):
-            if self.current_tab != "Training" or self.open_run is not live:
+            if self.current_tab != "Training" or not was_open:
                 self.error.show_problem(final)
-        elif isinstance(final, Finished) and final.rows and self.open_run is live and self.current_tab not in ("Setup", "Chat"):
+        elif isinstance(final, Finished) and final.rows and was_open and self.current_tab not in ("Setup", "Chat"):
             # Somebody who is typing on Setup or Chat is not torn away.
             self.show_tab("Results")
 
-    def _ask_live_run(self, wish: Callable[[], None]) -> None:
-        if self.open_run is not None and self.open_run is self._live:
-            wish()
-
-    def _resume_open_run(self) -> None:
-        if self.open_run is not None:
-            self.resume(self.open_run.folder)
-
     def _offer_actions(self) -> None:
-        if self.open_run is not None:
-            self.actions_of_runs.offer(self._run_menu, self.open_run.folder)
-
-    def _show_run(self, run: OpenRun | None) -> None:
-        previous, self.open_run = self.open_run, run
-        self._run_menu.setEnabled(run is not None)
-        for page in self._run_pages():
-            page.show_run(run)
-        if previous is not None and previous is not run and previous is not self._live:
-            previous.deleteLater()
-        self.sidebar.choose(run.folder.path if run is not None else None)
+        if self.runs.open is not None:
+            self.actions_of_runs.offer(self._run_menu, self.runs.open.folder)
 
     def _act_on_open_run(self, act: Act) -> None:
-        if self.open_run is not None:
-            act(self.open_run.folder)
+        if self.runs.open is not None:
+            act(self.runs.open.folder)
 
     def _repeat(self, config: RunConfig) -> None:
         self.sidebar.choose(None)
@@ -249,7 +190,7 @@ class MainWindow(QMainWindow):
         """Show what is laid over, for which a run must be open."""
         self.overlays.show_runs(paths)
         self.sidebar.model.overlay(overlay.run.folder.path for overlay in self.overlays.shown)
-        if self.overlays.shown and self.open_run is None:
+        if self.overlays.shown and self.runs.open is None:
             self.open_folder(self.overlays.shown[0].run.folder)
         if self.overlays.shown:
             self.show_tab("Training")
@@ -261,83 +202,29 @@ class MainWindow(QMainWindow):
         others = laid or [folder for _name, folder in runs if folder != run][:1]
         CompareDialog(runs, [run, *others], self).show()
 
-    def _forget(self, folder: RunFolder) -> None:
-        if self.open_run is not None and self.open_run.folder.path == folder.path:
-            self._show_run(None)
-        self.sidebar.refresh()
-
-    def _look_again(self) -> None:
-        """Read the run folders again, and let go of the open one if it is gone."""
-        self.sidebar.refresh()
-        run = self.open_run
-        if run is None or run is self._live or run.folder.path.is_dir():
-            return
-        if any(work is not None and work.working for work in self._work().values()):
-            return
-        self._forget(run.folder)
-        self._tell_gone(run.folder)
-
-    def _tell_gone(self, folder: RunFolder) -> None:
-        self.error.show_error(
-            f"The run {folder.name} is gone: its folder was moved or deleted.",
-            f"It was {folder.path}. If it was moved, drop its new folder on the window to open it.",
-        )
-
-    def _run_pages(self) -> list[RunPage]:
-        return [page for page in (self.training, self.results, self.chat, self.export) if page is not None]
-
-    def _ask_chat(self, text: str) -> None:
-        if self.chat is not None:
-            self.show_tab("Chat")
-            self.chat.ask(text)
-
-    def _tell_chat(self, training: bool) -> None:
-        if self.chat is not None:
-            self.chat.show_training(training)
-
     def _sampled(self, sample: MemorySample) -> None:
-        started = self._live.started if self._live is not None else None
+        started = self.runs.live.started if self.runs.live is not None else None
         self.bottom.show_sample(sample, started.forecast_bytes if started is not None else 0)
         self.setup.show_machine(sample)
 
     # Building
 
     def _build_pages(self) -> None:
-        """Make the other pages; they load plotting, which takes longer than the window itself."""
+        """Make the other pages, for which the window itself does not wait."""
         if self._built:
             return
         self._built = True  # whatever comes of it: a fault in here is told once, not at each paint
-        from studio.ui.pages.chat import ChatPage
-        from studio.ui.pages.export import ExportPage
-        from studio.ui.pages.results import ResultsPage
-        from studio.ui.pages.training import TrainingPage
+        from studio.ui.run_pages import RunPages
 
-        self.training, self.results = TrainingPage(), ResultsPage(self._home)
-        self.chat, self.export = ChatPage(self._home), ExportPage(self._home)
-        for page in self._run_pages():
+        self.pages = pages = RunPages(self._home, self.runs, self.session, self.overlays, self.gauge, self)
+        for page in pages.all:
             self.stack.addWidget(page)
-            page.setup_requested.connect(lambda: self.show_tab("Setup"))
-            page.training_requested.connect(lambda: self.show_tab("Training"))
-            page.show_run(self.open_run)
         self.stack.setCurrentIndex(self.tabs.currentIndex())
-        self.overlays.changed.connect(self.training.show_overlays)
-        self.training.show_overlays(self.overlays.shown)
-        self.training.stop_requested.connect(partial(self._ask_live_run, self.session.stop))
-        self.training.pause_requested.connect(partial(self._ask_live_run, self.session.pause))
-        self.training.checkpoint_requested.connect(partial(self._ask_live_run, self.session.checkpoint))
-        self.training.resume_requested.connect(self._resume_open_run)
-        self.training.results_requested.connect(lambda: self.show_tab("Results"))
-        self.training.failed.connect(self.error.show_problem)
-        self.results.message_chosen.connect(self._ask_chat)
-        self.opening.results = self.results
-        self.chat.show_training(self.session.active)
-        self.session.run_started.connect(lambda _run: self._tell_chat(True))
-        self.session.run_ended.connect(lambda _run, _final: self._tell_chat(False))
-        self.results.evaluation.evaluated.connect(lambda _file: self.sidebar.refresh())
-        self._watch("evaluation", self.results.evaluation.event_received, self.results.evaluation.worker_ended)
-        self._watch("chat", self.chat.session.event_received, self.chat.session.unloaded)
-        self._watch("export", self.export.event_received, self.export.worker_ended)
-        load_plots()  # ready before they are wanted
+        self.opening.results = pages.results
+        pages.tab_requested.connect(self.show_tab)
+        pages.resume_requested.connect(self.resume)
+        pages.evaluated.connect(self.sidebar.refresh)
+        pages.failed.connect(self.error.show_problem)
 
     def _menus(self) -> dict[str, list[Entry | None]]:
         return {
@@ -374,30 +261,26 @@ class MainWindow(QMainWindow):
         self.actions_of_runs.notes_changed.connect(self.sidebar.refresh)
         self.actions_of_runs.resume_requested.connect(self.resume)
         self.actions_of_runs.repeat_requested.connect(self._repeat)
-        self.actions_of_runs.deleted.connect(self._forget)
+        self.actions_of_runs.deleted.connect(self.runs.forget)
         self.actions_of_runs.failed.connect(self.error.show_problem)
         self.setup.train_requested.connect(self.train)
         self.opening.setup_requested.connect(lambda: self.show_tab("Setup"))
         self.opening.new_run_requested.connect(self.new_run)
         self.opening.run_chosen.connect(self.open_folder)
-        self._watch("model", self.setup.model.event_received)
-        self._watch("data", self.setup.dataset.event_received)
+        self.runs.shown.connect(lambda run: self._run_menu.setEnabled(run is not None))
+        self.gauge.follow("training", self.session.event_received)
+        self.gauge.follow("model", self.setup.model.event_received)
+        self.gauge.follow("data", self.setup.dataset.event_received)
         tokens = self.setup.prompt.tokens.session
-        self._watch("tokens", tokens.event_received, tokens.released)
+        self.gauge.follow("tokens", tokens.event_received, tokens.released)
         self.session.run_started.connect(self._run_started)
         self.session.event_received.connect(self._event_received)
         self.session.run_ended.connect(self._run_ended)
         self.gauge.sampled.connect(self._sampled)
         # Ages grow, runs of the command line appear, and folders are moved by other programs.
         self._refresh_timer = QTimer(self, interval=_REFRESH_SECONDS * 1000)
-        self._refresh_timer.timeout.connect(self._look_again)
+        self._refresh_timer.timeout.connect(self.runs.look_again)
         self._refresh_timer.start()
-
-    def _watch(self, worker: str, event_received: SignalInstance, ended: SignalInstance | None = None) -> None:
-        """Count what a worker takes as ours."""
-        event_received.connect(lambda event: self.gauge.watch(event, worker))
-        if ended is not None:
-            ended.connect(lambda: self.gauge.forget(worker))
 
     def _tab_changed(self, number: int) -> None:
         if number > 0:
@@ -422,7 +305,7 @@ class MainWindow(QMainWindow):
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         super().changeEvent(event)
         if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow():
-            self._look_again()
+            self.runs.look_again()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         if not self._closing.may_close():
@@ -430,11 +313,8 @@ class MainWindow(QMainWindow):
             return
         self.gauge.stop()
         self._refresh_timer.stop()
-        if self.chat is not None:
-            self.chat.unload()
+        if self.pages is not None:
+            self.pages.chat.unload()
         self.setup.prompt.tokens.release()
         save_layout(self, self._shell, self._settings)
         event.accept()
-
-    def _work(self) -> dict[str, Work | None]:
-        return {"export": self.export, "evaluation": self.results.evaluation if self.results is not None else None}

@@ -80,9 +80,9 @@ def measure(window: MainWindow, runs: list[RunFolder]) -> None:
 
 def pan(window: MainWindow, meter: StallMeter, name: str) -> None:
     """Zoom in with the wheel, then move by key and wheel, at the pace of a hand."""
-    assert window.training is not None
-    assert window.training.plots is not None
-    plot = window.training.plots.plots["loss"].plot
+    assert window.pages is not None
+    assert window.pages.training.plots is not None
+    plot = window.pages.training.plots.plots["loss"].plot
     plot.setFocus()
     meter.start()
     for move in range(_MOVES):
@@ -135,7 +135,7 @@ def main() -> None:
         make_application(home)
         window = MainWindow(home, window_settings(home))
         window.show()
-        while window.export is None:
+        while window.pages is None:
             QTest.qWait(20)
         window.show_tab("Training")  # its plots are made when it is shown first
         QTest.qWait(1000)

@@ -117,8 +117,8 @@ def files(bench: Bench) -> None:
     bench.window.open_folder(run)
     bench.window.show_tab("Results")
     QTest.qWait(500)
-    results = bench.window.results
-    assert results is not None
+    assert bench.window.pages is not None
+    results = bench.window.pages.results
     for action in results._save._menu.actions()[:4]:
         path = bench.root / f"saved{len(bench.figures)}"
         with bench.measured(f"100,000 messages, 150 intents: {action.text()}"):

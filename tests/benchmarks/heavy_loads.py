@@ -89,8 +89,8 @@ def matrix(bench: Bench) -> None:
         bench.window.open_folder(run)
         bench.window.show_tab("Results")
         QTest.qWait(500)
-    assert bench.window.results is not None
-    view = bench.window.results._views.matrix
+    assert bench.window.pages is not None
+    view = bench.window.pages.results._views.matrix
     with bench.measured("the matrix is hovered, scrolled and chosen in"):
         for number in range(60):
             QTest.mouseMove(view.viewport(), QPoint(7 * number % view.viewport().width(), 5 * number % view.viewport().height()))
@@ -111,8 +111,8 @@ def messages(bench: Bench) -> None:
         bench.window.open_folder(run)
         bench.window.show_tab("Results")
         QTest.qWait(500)
-    assert bench.window.results is not None
-    panel = bench.window.results._messages
+    assert bench.window.pages is not None
+    panel = bench.window.pages.results._messages
     search = panel.findChild(QLineEdit, "messagesSearch")
     assert search is not None
     with bench.measured("they are searched, letter by letter"):
@@ -126,10 +126,10 @@ def messages(bench: Bench) -> None:
             panel._wrong_only.setChecked(wrong)
             QTest.qWait(200)
         for number in range(3):
-            bench.window.results._views.matrix.selectRow(number)
-            bench.window.results.choose(type(panel.filter.scope)(true=number))
+            bench.window.pages.results._views.matrix.selectRow(number)
+            bench.window.pages.results.choose(type(panel.filter.scope)(true=number))
             QTest.qWait(100)
-        bench.window.results.choose(type(panel.filter.scope)())
+        bench.window.pages.results.choose(type(panel.filter.scope)())
         QTest.qWait(500)
     with bench.measured("they are sorted by each column, both ways"):
         for column in range(panel.filter.columnCount()):

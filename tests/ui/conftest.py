@@ -229,7 +229,7 @@ def make_window(home: Home, jobs: FakeJobs, light: QApplication, qtbot: QtBot) -
         window.show()
         window.activateWindow()
         qtbot.waitUntil(window.isActiveWindow)
-        qtbot.waitUntil(lambda: window.export is not None)
+        qtbot.waitUntil(lambda: window.pages is not None)
         qtbot.waitUntil(lambda: bool(jobs.open(InspectData)))
         return window
 

@@ -86,8 +86,8 @@ def test_work_that_would_be_lost_is_asked_about(
     run = make_run(home, final=finished(outcome="stopped", rows=0))
     window = make_window()
     window.open_folder(run)
-    assert window.results is not None
-    window.results.evaluation.evaluate()
+    assert window.pages is not None
+    window.pages.results.evaluation.evaluate()
     asked: list[str] = []
     monkeypatch.setattr(
         "studio.ui.widgets.questions.may_cancel", lambda _parent, what, then: asked.append(f"{what}, {then}") or agreed
@@ -96,7 +96,7 @@ def test_work_that_would_be_lost_is_asked_about(
     assert asked == ["evaluation, close"]
     assert bool(jobs.open(Evaluate)) is not closes
     if not closes:
-        window.results.evaluation.cancel()
+        window.pages.results.evaluation.cancel()
 
 
 def test_waiting_for_an_evaluation_keeps_the_window_in_use(
@@ -109,15 +109,15 @@ def test_waiting_for_an_evaluation_keeps_the_window_in_use(
     window = make_window()
     window.train(RunConfig())
     window.open_folder(make_run(home, final=finished(outcome="stopped", rows=0)))
-    assert window.results is not None
-    window.results.evaluation.evaluate()
+    assert window.pages is not None
+    window.pages.results.evaluation.evaluate()
     monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent: True)
     monkeypatch.setattr("studio.ui.widgets.questions.may_cancel", lambda _parent, _what, _then: False)
     assert not window.close()
     assert window.session.active
     assert window.centralWidget().isEnabled()
     assert window.windowTitle() == "Finetune Studio"
-    window.results.evaluation.cancel()
+    window.pages.results.evaluation.cancel()
 
 
 @pytest.mark.parametrize("agreed", [False, True])
@@ -134,8 +134,8 @@ def test_another_run_does_not_end_it_unasked(
     other = make_run(home, method="full", final=finished())
     window = make_window()
     window.open_folder(run)
-    assert window.results is not None
-    window.results.evaluation.evaluate()
+    assert window.pages is not None
+    window.pages.results.evaluation.evaluate()
     asked: list[str] = []
     monkeypatch.setattr("studio.ui.widgets.questions.may_cancel", lambda _parent, _what, then: asked.append(then) or agreed)
     window.open_folder(run)
@@ -154,7 +154,7 @@ def test_another_run_does_not_end_it_unasked(
     assert window.open_run is not None
     assert (window.open_run.folder, window.sidebar.chosen) == (run, run.path)
     assert not window.session.active
-    window.results.evaluation.cancel()
+    window.pages.results.evaluation.cancel()
 
 
 def test_the_question_waits_unless_told_to_cancel(qtbot: QtBot) -> None:

@@ -54,7 +54,8 @@ def test_no_part_ever_comes_up_as_a_window_of_its_own(make_window: Callable[[], 
 
 
 def test_the_empty_pages_lead_to_setup(window: MainWindow) -> None:
-    for page in window._run_pages():
+    assert window.pages is not None
+    for page in window.pages.all:
         window.show_tab("Export")
         page.setup_requested.emit()
         assert window.current_tab == "Setup"
@@ -88,8 +89,8 @@ def test_the_bottom_bar_shows_step_and_forecast(window: MainWindow, the_worker_i
     assert window.bottom.memory.text() == "3.0 of 8.0 GB"
     assert "forecast peak of the run, 1.0 GB" in window.bottom.gauge.toolTip()
     with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
-        assert window.training is not None
-        window.training.stop_requested.emit()
+        assert window.pages is not None
+        window.pages.training.stop_requested.emit()
     assert window.bottom.step.text() == ""
 
 
@@ -178,7 +179,8 @@ def test_layout_and_data_are_remembered(
     assert settings.value("source") == "/data/mine.csv"
     jobs.asked.clear()
     second = make_window()
-    assert max(page.minimumSizeHint().width() for page in second._run_pages()) <= 1024 - 320
+    assert second.pages is not None
+    assert max(page.minimumSizeHint().width() for page in second.pages.all) <= 1024 - 320
     assert second.splitter.sizes() == first.splitter.sizes()
     assert first.splitter.sizes()[0] == 320
     asked = jobs.open(InspectData)[0].command

@@ -103,7 +103,8 @@ class TestARunFolderIsDeletedWhileItIsOpen:
     def test_every_page_can_still_be_looked_at(self, opened: MainWindow) -> None:
         for tab in TABS:
             opened.show_tab(tab)
-        for page in opened._run_pages():
+        assert opened.pages is not None
+        for page in opened.pages.all:
             page.refresh(True)
 
     def test_each_action_says_that_it_is_gone(self, opened: MainWindow, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +126,7 @@ class TestARunFolderIsDeletedWhileItIsOpen:
 
     def test_opening_it_again_is_told(self, opened: MainWindow, run: RunFolder) -> None:
         opened.new_run()
-        opened._forget(run)
+        opened.runs.forget(run)
         opened.open_folder(run)
         assert "is gone" in opened.error.message
 
@@ -134,8 +135,8 @@ class TestARunFolderIsDeletedWhileItIsOpen:
     ) -> None:
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_arguments: (str(tmp_path / "report.html"), ""))
         opened.show_tab("Results")
-        assert opened.results is not None
-        for action in opened.results._save._menu.actions():
+        assert opened.pages is not None
+        for action in opened.pages.results._save._menu.actions():
             if "Report" in action.text():
                 action.trigger()
         (job,) = jobs.open(WriteReport)
@@ -143,7 +144,7 @@ class TestARunFolderIsDeletedWhileItIsOpen:
         with pytest.raises(StudioError, match="cannot be read") as refused:
             report_html(RunFolder(Path(job.command.run)))
         job.answer(explain(refused.value), failed=True)
-        assert "cannot be read" in opened.results._problem.message
+        assert "cannot be read" in opened.pages.results._problem.message
         assert not (tmp_path / "report.html").exists()
 
     def test_training_goes_on_to_its_end_in_words(
@@ -198,10 +199,10 @@ def test_too_little_memory_is_told_and_the_history_kept(
     window.train(RunConfig())
     with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
         pass
-    assert window.training is not None
+    assert window.pages is not None
     window.show_tab("Training")
-    assert words in window.training._problem.message
-    assert window.training._problem._remedy.text()
+    assert words in window.pages.training._problem.message
+    assert window.pages.training._problem._remedy.text()
     assert window.open_run is not None
     assert window.open_run.step == 1
 

@@ -46,7 +46,7 @@ def window(runs: list[RunFolder], make_window: Callable[[], MainWindow], qtbot: 
     window = make_window()
     window.open_folder(runs[0])
     window.show_tab("Training")
-    qtbot.waitUntil(lambda: window.training is not None and window.training.plots is not None)
+    qtbot.waitUntil(lambda: window.pages is not None and window.pages.training.plots is not None)
     return window
 
 
@@ -57,9 +57,9 @@ def click(window: MainWindow, run: RunFolder, qtbot: QtBot, held: Qt.KeyboardMod
 
 
 def plot(window: MainWindow, name: str) -> RunPlot:
-    assert window.training is not None
-    assert window.training.plots is not None
-    return window.training.plots.plots[name]
+    assert window.pages is not None
+    assert window.pages.training.plots is not None
+    return window.pages.training.plots.plots[name]
 
 
 def overlaid(window: MainWindow) -> list[str]:
@@ -123,9 +123,9 @@ def test_a_run_keeps_its_colour_while_others_come_and_go(window: MainWindow, run
 
 def test_a_plot_that_is_chosen_later_shows_them_too(window: MainWindow, runs: list[RunFolder]) -> None:
     window.sidebar.overlay([runs[1].path])
-    assert window.training is not None
-    assert window.training.plots is not None
-    window.training.plots.details.choose("rate")
+    assert window.pages is not None
+    assert window.pages.training.plots is not None
+    window.pages.training.plots.details.choose("rate")
     assert len(plot(window, "rate").shown(f"{OVERLAYS[0]}rate")[0]) == 15
     assert len(plot(window, "memory").shown(f"{OVERLAYS[0]}memory")[0]) == 15
 

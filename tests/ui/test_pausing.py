@@ -166,7 +166,8 @@ def test_pause_gives_the_worker_back_and_resume_goes_on_in_the_same_folder(
     the_worker_is(TRAINS_IN_TWO_PARTS)
     window.train(RunConfig())
     (run,) = home.list_runs()
-    page = window.training
+    assert window.pages is not None
+    page = window.pages.training
     qtbot.waitUntil(button(page, "checkpointButton").isEnabled, timeout=20_000)
     make_resumable(run, 1)
     button(page, "checkpointButton").click()
@@ -253,8 +254,8 @@ def test_a_worker_that_refuses_is_told_and_the_run_stays_as_it_was(
     )
     with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
         window.resume(run)
-    page = window.training
-    assert page is not None
+    assert window.pages is not None
+    page = window.pages.training
     qtbot.waitUntil(lambda: "The base has changed." in page._problem.message)
     assert run.state() == "paused"
     qtbot.waitUntil(button(page, "resumeButton").isVisible)

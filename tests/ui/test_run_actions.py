@@ -152,8 +152,8 @@ def test_a_folder_that_is_gone_is_told(window: MainWindow, run: RunFolder) -> No
     entry(window, "Open its folder").trigger()
     assert "is not there any more" in window.error.message
     window.error.clear()
-    assert window.training is not None
-    action = window.training.findChild(QAction, "logFile")
+    assert window.pages is not None
+    action = window.pages.training.findChild(QAction, "logFile")
     assert action is not None
     action.trigger()
     assert "is not there any more" in window.error.message

@@ -142,13 +142,13 @@ def test_stop_ends_only_the_run_that_is_looked_at(
     the_worker_is(TRAINS_UNTIL_STOPPED)
     elsewhere = make_run(home, history("other")[:8], checkpoint=False)
     window.train(RunConfig())
-    assert window.training is not None
-    stop = window.training.findChild(QPushButton, "stopButton")
+    assert window.pages is not None
+    stop = window.pages.training.findChild(QPushButton, "stopButton")
     assert stop is not None
     with elsewhere.lock():
         window.open_folder(elsewhere)
         assert not stop.isEnabled()
-        window.training.stop_requested.emit()
+        window.pages.training.stop_requested.emit()
     assert window.session.run is not None
     window.open_folder(window.session.run)
     assert stop.isEnabled()

@@ -66,13 +66,13 @@ def ask_to_clear(parent: QWidget, name: str, clear: Callable[[], object]) -> Non
     box.open()
 
 
-def end_work(parent: QWidget, work: Mapping[str, Work | None], then: str) -> bool:
+def end_work(parent: QWidget, work: Mapping[str, Work], then: str) -> bool:
     """Ask for each that is at work whether it may be ended, and end it; False when one is to go on.
 
     ``then`` is what the person wants instead: "close".
     """
     for what, page in work.items():
-        if page is not None and page.working:
+        if page.working:
             if not may_cancel(parent, what, then):
                 return False
             page.cancel()
