@@ -228,13 +228,13 @@ class TestFigures:
     def test_predictions_are_read_once_and_again_when_rewritten(self, home: Home) -> None:
         folder = make_run(home, intents=3)
         run = OpenRun(folder)
-        first = run.predictions()
+        first = run.predictions.of_test()
         assert first is not None
-        assert run.predictions() is first
+        assert run.predictions.of_test() is first
         from studio.core.predictions import write_predictions
 
         write_predictions(folder.predictions_path, labels(2), predictions(labels(2)))
-        again = run.predictions()
+        again = run.predictions.of_test()
         assert again is not None
         assert len(again.labels) == 2
-        assert OpenRun(make_run(home)).predictions() is None
+        assert OpenRun(make_run(home)).predictions.of_test() is None

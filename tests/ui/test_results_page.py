@@ -232,7 +232,7 @@ class TestManyPredictions:
 
     @pytest.fixture(autouse=True)
     def everything_is_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("studio.ui.models.open_run.LARGE_BYTES", 0)
+        monkeypatch.setattr("studio.ui.models.run_predictions.LARGE_BYTES", 0)
 
     def test_it_says_so_and_shows_them_then(self, page: ResultsPage, home: Home, qtbot: QtBot) -> None:
         page.show_run(OpenRun(make_run(home, [], intents=FEW, final=finished())))
@@ -252,9 +252,9 @@ class TestManyPredictions:
         page.hide()
         run = OpenRun(make_run(home, intents=FEW, final=finished()))
         page.show_run(run)
-        assert not run.reading_predictions
+        assert not run.predictions.reading
         page.show()
-        assert run.reading_predictions
+        assert run.predictions.reading
         qtbot.waitUntil(page._views.matrix.isVisible)
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from studio.core.answers import DownloadProgressed
 from studio.core.config import RunConfig
-from studio.core.errors import StudioError
 from studio.core.event_log import EventLog
 from studio.core.events import (
     FINAL_EVENTS,
@@ -30,12 +27,11 @@ from studio.core.events import (
 )
 from studio.core.machine import device_kind
 from studio.core.memory import DeviceName
-from studio.core.predictions import PredictionTable, read_predictions
 from studio.core.resuming import resumable_step, up_to
 from studio.core.runs import Outcome, RunFolder, RunState
 from studio.core.words import sentence
-from studio.supervise.background import in_background
 from studio.ui.models.run_log import LOG_LINES, Level, LogEntry, log_text
+from studio.ui.models.run_predictions import RunPredictions
 from studio.ui.models.step_series import StepSeries
 from studio.ui.models.time_left import TimeLeft
 
@@ -43,8 +39,6 @@ RECENT = 50
 AT_ONCE = 1000
 """Events that are read when a run is opened; the others are read in slices between which the window lives."""
 SLICE_SECONDS = 0.01
-LARGE_BYTES = 2**20
-"""A file of predictions that is larger than this is read in a thread of its own."""
 FOLLOWED_MS = 1000
 """How often the file of a run that another program trains is read."""
 _SILENT = 5
@@ -74,6 +68,8 @@ class OpenRun(QObject):
         self.ours = ours
         self.config: RunConfig = folder.config()
         folder.put_back_replaced()
+        self.predictions = RunPredictions(folder, self)
+        self.predictions.loaded.connect(self.loaded)
         self.started: RunStarted | None = None
         self.steps = StepSeries()
         self.evaluations: list[Evaluated] = []
@@ -86,8 +82,6 @@ class OpenRun(QObject):
         self.final: Finished | Failed | Crashed | None = None
         self._recent: deque[StepsCompleted] = deque(maxlen=RECENT)
         self._time_left = TimeLeft(self.config.training, self.config.training.batch_size)
-        self._tables: dict[Path, tuple[int, PredictionTable | StudioError | None]] = {}
-        """By their file: when it was written, and what it holds; None while that is being read."""
         self._early: list[Heartbeat] = []
         self._waiting: list[Event] = []
         self._replayed_until = 0.0
@@ -184,23 +178,6 @@ class OpenRun(QObject):
         """The evaluations of one split, oldest first."""
         return [event for event in self.evaluations if event.split == split]
 
-    def predictions(self, file: str = "") -> PredictionTable | None:
-        """The trained model's predictions of the test split, or of a labelled file as ``predicted_files`` names it.
-
-        None while there are none. Many are None at first, while they are being read; ``loaded`` tells when they are there.
-        Raises StudioError if damaged.
-        """
-        return self._table(self.folder.predictions_of(file) if file else self.folder.predictions_path)
-
-    @property
-    def reading_predictions(self) -> bool:
-        """Many predictions are being read."""
-        return any(table is None for _written, table in self._tables.values())
-
-    def base_predictions(self) -> PredictionTable | None:
-        """The untrained base's predictions of the test split, likewise."""
-        return self._table(self.folder.base_predictions_path)
-
     def _read_on(self, *, events: int = 0, seconds: float = 0.0) -> None:
         """Read so many events, or for so long, and set everything else going once all are read."""
         assert self._history is not None
@@ -258,29 +235,6 @@ class OpenRun(QObject):
                 self.ended.emit()
         if self.state not in ("new", "running"):
             self._follower.stop()
-
-    def _table(self, path: Path) -> PredictionTable | None:
-        try:
-            file = path.stat()
-        except OSError:
-            self._tables.pop(path, None)
-            return None
-        if self._tables.get(path, (None,))[0] != file.st_mtime_ns:
-            if file.st_size <= LARGE_BYTES:
-                self._tables[path] = (file.st_mtime_ns, read_predictions(path))
-            else:
-                self._tables[path] = (file.st_mtime_ns, None)
-                keep = partial(self._keep_table, path, file.st_mtime_ns)
-                in_background(self, partial(read_predictions, path), keep, keep)
-        table = self._tables[path][1]
-        if isinstance(table, StudioError):
-            raise table
-        return table
-
-    def _keep_table(self, path: Path, written: int, found: PredictionTable | StudioError) -> None:
-        if self._tables.get(path) == (written, None):  # else it was written anew since
-            self._tables[path] = (written, found)
-            self.loaded.emit()
 
     def _take(self, event: Event) -> None:
         self._elapsed = max(self._elapsed, event.elapsed)

@@ -315,7 +315,7 @@ class ChatPage(RunPage):
 def _examples(run: OpenRun) -> list[str]:
     """A few test messages of ordinary length, from all over the split."""
     try:
-        table = run.predictions()
+        table = run.predictions.of_test()
     except StudioError:
         return []
     if table is None:

@@ -117,18 +117,18 @@ class ResultsPage(RunPage):
             self.show_state(0)
             return
         try:
-            table = self.run.predictions()
+            table = self.run.predictions.of_test()
             if table is None:
-                if self.run.reading_predictions:
+                if self.run.predictions.reading:
                     self.show_state(3)
                     return
                 learnt = not self.run.active and self.run.folder.checkpoint() is not None
                 self.show_state(2 if learnt else 1)
                 self._contents.setCurrentIndex(0)
                 return
-            other = self.run.predictions(self._file) if self._file else None
+            other = self.run.predictions.of_file(self._file) if self._file else None
             if other is None:
-                if self._file and self.run.reading_predictions:
+                if self._file and self.run.predictions.reading:
                     self.show_state(3)
                     return
                 self._file = ""
@@ -297,7 +297,7 @@ def _base_accuracy(run: OpenRun) -> float | None:
     told = [event.accuracy for event in run.evaluated("test") if event.step == 0]
     if told:
         return told[-1]
-    table = run.base_predictions()
+    table = run.predictions.of_base()
     return accuracy(table.confusion()) if table is not None else None
 
 
