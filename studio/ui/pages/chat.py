@@ -8,14 +8,15 @@ import numpy as np
 from PySide6.QtGui import QGuiApplication, QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from studio.core.answers import ModelLoaded, NoAnswer, Predicted, TokenGenerated
+from studio.core.answers import ModelLoaded
 from studio.core.chat_history import ChatAnswer, Exchange, History, append_exchange, clear_history, history_bytes, read_history
 from studio.core.errors import StudioError
-from studio.core.events import Crashed, Event, Failed, Heartbeat
+from studio.core.events import Event, Heartbeat
 from studio.core.generation import GenerationSettings, Speaker
 from studio.core.runs import Home, RunFolder
 from studio.supervise.background import in_background
 from studio.supervise.jobs import ChatSession
+from studio.ui.models.awaited_answers import AwaitedAnswers
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import ErrorPanel
@@ -39,7 +40,7 @@ class ChatPage(RunPage):
     def __init__(self, home: Home) -> None:
         super().__init__("chatPage")
         self.session = ChatSession(home, self)
-        self._waiting: dict[int, tuple[Exchange, ChatAnswer]] = {}
+        self._awaited = AwaitedAnswers(self.session)
         self._folder: RunFolder | None = None
         """The run that the conversation shown is with."""
         self._training = False
@@ -56,8 +57,9 @@ class ChatPage(RunPage):
         self.fill(states, self._build())
         self.session.loading.connect(self._header.progress.hear)
         self.session.loaded.connect(self._show_loaded)
-        self.session.answered.connect(self._take_answer)
-        self.session.failed.connect(self._show_failure)
+        self._awaited.changed.connect(self._conversation.update_exchange)
+        self._awaited.completed.connect(self._keep_answered)
+        self.session.failed.connect(self._problem.show_problem)
         self.session.unloaded.connect(self._show_unloaded)
         self.session.event_received.connect(self._hear_worker)
 
@@ -66,7 +68,7 @@ class ChatPage(RunPage):
         run = self.run
         ready = run is not None and not run.active and run.folder.checkpoint() is not None
         if another:
-            self._end_waiting("Another run was opened before this was answered.")
+            self._give_up("Another run was opened before this was answered.")
             self._problem.clear()
             self._folder = None
             if run is not None and ready and self.session.carries(run.config):
@@ -186,44 +188,17 @@ class ChatPage(RunPage):
         return self.session.active
 
     def _request(self, exchange: Exchange) -> None:
-        for answer in exchange.answers:
-            if exchange.settings is None:
-                number = self.session.ask(exchange.text, answer.speaker)
-            else:
-                number = self.session.generate(exchange.text, exchange.settings, answer.speaker)
-            self._waiting[number] = (exchange, answer)
+        self._awaited.ask(exchange)
         self._composer.focus()  # what asked, such as an example, may be gone by now
         self._show_busy()
 
-    def _take_answer(self, event: Predicted | TokenGenerated | NoAnswer) -> None:
-        if event.request not in self._waiting:
-            return
-        exchange, answer = self._waiting[event.request]
-        if isinstance(event, Predicted):
-            answer.predicted = event
-        elif isinstance(event, TokenGenerated):
-            answer.text += event.text
-            answer.end = event.end
-        else:
-            answer.problem = (
-                "Stopped before it was answered." if event.kind == "stopped" else f"{event.message} {event.remedy}".strip()
-            )
-        if not answer.waiting:
-            del self._waiting[event.request]
-        self._conversation.update_exchange(exchange)
-        if not exchange.waiting:
-            self._keep(exchange)
-            self._show_busy()
+    def _keep_answered(self, exchange: Exchange) -> None:
+        self._keep(exchange)
+        self._show_busy()
 
-    def _end_waiting(self, reason: str) -> None:
-        """Nobody answers any more: say so where an answer was awaited."""
-        unanswered = list(self._waiting.values())
-        self._waiting.clear()
-        for exchange, answer in unanswered:
-            answer.problem = reason
-            self._conversation.update_exchange(exchange)
-            if not exchange.waiting:
-                self._keep(exchange)
+    def _give_up(self, reason: str) -> None:
+        """Nobody answers any more."""
+        self._awaited.give_up(reason)
         self._show_busy()
 
     # The history
@@ -275,7 +250,7 @@ class ChatPage(RunPage):
         if self.run is None or self._folder is None:
             return
         self.stop()
-        self._waiting.clear()
+        self._awaited.forget()
         self._show_busy()
         try:
             clear_history(self._folder.path)
@@ -290,7 +265,7 @@ class ChatPage(RunPage):
     # The model
 
     def _show_busy(self) -> None:
-        self._composer.show_busy(self.session.model is not None and bool(self._waiting))
+        self._composer.show_busy(self.session.model is not None and self._awaited.any)
 
     def _show_loaded(self, event: ModelLoaded) -> None:
         self._header.show_loaded(event.device)
@@ -300,11 +275,8 @@ class ChatPage(RunPage):
         if isinstance(event, Heartbeat) and self.session.model is not None:
             self._header.show_memory(event.memory_bytes)
 
-    def _show_failure(self, problem: Failed | Crashed) -> None:
-        self._problem.show_problem(problem)
-
     def _show_unloaded(self) -> None:
-        self._end_waiting("The model was unloaded before it could answer. Ask again to load it.")
+        self._give_up("The model was unloaded before it could answer. Ask again to load it.")
         self._header.show_not_loaded()
 
     def _show_cost(self) -> None:
