@@ -202,7 +202,7 @@ def test_colours_follow_the_theme(page: TrainingPage, home: Home, monkeypatch: p
     for palette in (theme.DARK, theme.LIGHT):
         monkeypatch.setattr(theme.notifier, "theme", palette)
         theme.notifier.changed.emit()
-        line = page.plots.plots["loss"]._items["smoothed"].opts["pen"]
+        line = page.plots.plots["loss"]._curves["smoothed"].item.opts["pen"]
         assert line.color().name() == palette.train
         assert page.plots.plots["loss"].plot.backgroundBrush().color().name() == palette.surface
 

@@ -1,6 +1,6 @@
 """One plot of a run: curves of any length over one x axis.
 
-pyqtgraph, which only this module and the axes import, takes most of a second to load: load it after the window shows.
+pyqtgraph, which only this module, its curves and the axes import, takes most of a second to load: load it after the window shows.
 """
 
 from __future__ import annotations
@@ -17,21 +17,19 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.words import duration
 from studio.ui import theme
-from studio.ui.models.step_series import Numbers, Series, thinned
+from studio.ui.models.step_series import Numbers, Series
 from studio.ui.theme import GRID, SMALL_FONT
 from studio.ui.widgets.basics import named, text_label
 from studio.ui.widgets.flow_layout import FlowLayout
+from studio.ui.widgets.training.drawn_curve import DrawnCurve
 from studio.ui.widgets.training.plot_axes import AxisKind, make_axis, set_axis_kind
-from studio.ui.widgets.training.plot_legend import SYMBOLS, Curve, LegendEntry
+from studio.ui.widgets.training.plot_legend import Curve
 
 _KEYS_TIP = (
     "Drag to move, turn the wheel to zoom, double-click or press Home to see all. Arrow keys move, + and - zoom, "
     "Ctrl with Left or Right reads one point after the other."
 )
-# With more points than this in sight the raw line is dense enough to be seen without dots, which are slow to draw.
-_DOTTED = 200
 _MOVE, _ZOOM = 0.1, 0.8
-_EMPTY = Series()
 
 
 class RunPlot(QWidget):
@@ -59,10 +57,7 @@ class RunPlot(QWidget):
     ) -> None:
         super().__init__()
         self.title = title
-        self._curves: dict[str, Curve] = {}
-        self._sources: dict[str, tuple[Series, Series]] = {}
-        self._items: dict[str, Any] = {}
-        self._keys: dict[str, LegendEntry] = {}
+        self._curves: dict[str, DrawnCurve] = {}
         self._pointer: float | None = None
         self._range: tuple[float, float] | None = None
         self._settled = True
@@ -118,28 +113,24 @@ class RunPlot(QWidget):
 
     def add_curve(self, key: str, curve: Curve, *, front: bool = False) -> None:
         """A further curve, behind those of the run itself unless it is one of them."""
-        item = pg.PlotDataItem(connect="finite", name=key)
-        item.setZValue(10 if front else 1)
-        self.plot.addItem(item)
-        self._curves[key], self._items[key] = curve, item
-        self._sources[key] = (_EMPTY, _EMPTY)
-        if curve.listed:
-            self._keys[key] = LegendEntry(curve)
+        self._curves[key] = drawn = DrawnCurve(key, curve, front=front)
+        self.plot.addItem(drawn.item)
+        if drawn.entry is not None:
             self._legend.removeWidget(self._where)
-            self._legend.addWidget(self._keys[key])
+            self._legend.addWidget(drawn.entry)
             self._legend.addWidget(self._where)
-        self._colour(key)
+        drawn.colour(self.devicePixelRatioF())
 
     def remove_curve(self, key: str) -> None:
-        self.plot.removeItem(self._items.pop(key))
-        del self._curves[key], self._sources[key]
-        if (entry := self._keys.pop(key, None)) is not None:
-            self._legend.removeWidget(entry)
-            entry.deleteLater()
+        gone = self._curves.pop(key)
+        self.plot.removeItem(gone.item)
+        if gone.entry is not None:
+            self._legend.removeWidget(gone.entry)
+            gone.entry.deleteLater()
 
     def curve(self, key: str) -> Curve:
         """How a curve looks."""
-        return self._curves[key]
+        return self._curves[key].curve
 
     @property
     def curves(self) -> list[str]:
@@ -148,7 +139,7 @@ class RunPlot(QWidget):
 
     def set_data(self, key: str, x: Series, y: Series) -> None:
         """Show other columns as a curve, from the next ``redraw`` on; ``x`` ascends. They may grow later."""
-        self._sources[key] = (x, y)
+        self._curves[key].x, self._curves[key].y = x, y
 
     def set_x(self, kind: AxisKind, name: str) -> None:
         """What the x axis counts, as in "step 7" or "at 0:41"."""
@@ -161,19 +152,17 @@ class RunPlot(QWidget):
 
     def shown(self, key: str) -> tuple[Numbers, Numbers]:
         """The points of a curve as they were last drawn."""
-        item = self._items[key]
-        empty = np.zeros(0)
-        return (empty, empty) if item.xData is None else (item.xData, item.yData)
+        return self._curves[key].drawn()
 
     def read_out(self) -> dict[str, str]:
         """What the legend says of each curve."""
-        return {key: entry.text for key, entry in self._keys.items()}
+        return {key: curve.entry.text for key, curve in self._curves.items() if curve.entry is not None}
 
     # What is in sight
 
     def bounds(self) -> tuple[float, float] | None:
         """The least and the greatest x of all curves; None while there is nothing."""
-        ends = [(float(x.values[0]), x.last) for x, _y in self._sources.values() if len(x)]
+        ends = [(float(curve.x.values[0]), curve.x.last) for curve in self._curves.values() if len(curve.x)]
         return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
 
     def show_all(self, low: float, high: float) -> None:
@@ -199,17 +188,11 @@ class RunPlot(QWidget):
         low, high = self._range or (-math.inf, math.inf)
         buckets = max(100, int(self._view.width()))
         self._settled = False
-        for key, (x, y) in self._sources.items():
-            shown_x, shown_y = thinned(x, y, low, high, buckets)
-            curve, item = self._curves[key], self._items[key]
-            if curve.look == "raw":
-                item.setSymbol("o" if len(shown_x) <= _DOTTED else None)
-            item.setData(shown_x, shown_y * curve.unit)
-            if key in self._keys:
-                self._keys[key].setVisible(len(x) > 0)
+        for curve in self._curves.values():
+            curve.draw(low, high, buckets)
         self._settled = True
         self._view.updateAutoRange()  # else a paint begins it, and is followed by a second one
-        self._show_empty(not any(len(x) for x, _y in self._sources.values()))
+        self._show_empty(not any(len(curve.x) for curve in self._curves.values()))
         self._read_out()
 
     def _show_empty(self, empty: bool) -> None:
@@ -280,7 +263,7 @@ class RunPlot(QWidget):
 
     def _point_beside(self, way: int) -> None:
         """Point at the next or the previous point of the curve that has most of them."""
-        xs = max((x for x, _y in self._sources.values()), key=len).values
+        xs = max((curve.x for curve in self._curves.values()), key=len).values
         if len(xs):
             at = len(xs) if self._pointer is None else int(np.searchsorted(xs, self._pointer)) + way
             self.pointed.emit(float(xs[min(max(at, 0), len(xs) - 1)]))
@@ -298,12 +281,8 @@ class RunPlot(QWidget):
         if at is not None:
             self._cursor.setPos(at)
         self._where.setText("" if bounds is None else self.place_in_words(bounds[1] if at is None else at))
-        for key, entry in self._keys.items():
-            x, y = self._sources[key]
-            # Sparse curves are read at the last point at or before the pointer.
-            position = len(x) - 1 if at is None else int(np.searchsorted(x.values, at, side="right")) - 1
-            curve = self._curves[key]
-            entry.show_value(curve.write(float(y.values[position]) * curve.unit) if 0 <= position < len(y) else "")
+        for curve in self._curves.values():
+            curve.read_out(at)
 
     def _describe(self, x: float) -> str:
         """Where on the x axis that is, in words."""
@@ -311,10 +290,7 @@ class RunPlot(QWidget):
 
     def _nearest(self, pointer: float) -> float | None:
         """The x of the point nearest to the pointer."""
-        near = []
-        for x, _y in self._sources.values():
-            after = int(np.searchsorted(x.values, pointer))
-            near += [float(value) for value in x.values[max(0, after - 1) : after + 1]]
+        near = [x for curve in self._curves.values() for x in curve.near(pointer)]
         return min(near, key=lambda x: abs(x - pointer), default=None)
 
     # Colours
@@ -330,22 +306,5 @@ class RunPlot(QWidget):
             axis.setTextPen(QColor(colours.muted))
             axis.setTickFont(font)
         self._cursor.setPen(QPen(QColor(colours.muted), 0))
-        for key in self._curves:
-            self._colour(key)
-
-    def _colour(self, key: str) -> None:
-        curve, item = self._curves[key], self._items[key]
-        colour = theme.current().color(curve.colour)
-        if curve.look == "raw":
-            colour.setAlpha(120 if item.zValue() > 1 else 70)
-        style = Qt.PenStyle.DashLine if curve.look == "dashed" else Qt.PenStyle.SolidLine
-        # A cosmetic pen counts in the screen's own dots, of which a display at 200 % has four where others have one.
-        width = (1 if curve.look == "raw" else 2) * self.devicePixelRatioF()
-        item.setPen(pg.mkPen(colour, width=width, style=style))
-        if curve.look in SYMBOLS:
-            item.setSymbol(SYMBOLS[curve.look])
-            item.setSymbolSize(4 if curve.look == "raw" else 8)
-            item.setSymbolBrush(colour)
-            item.setSymbolPen(None)
-        if key in self._keys:
-            self._keys[key].update()
+        for curve in self._curves.values():
+            curve.colour(self.devicePixelRatioF())
