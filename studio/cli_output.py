@@ -218,6 +218,7 @@ class Output:
         self._out.print(listing)
         self.say(f"{answer.device}: {size(answer.available_bytes)} available")
         self.say(f"Verdict: {verdict(answer.forecast.total, answer.available_bytes)}")
+        self.say(answer.fit.sentence)
         trainable, disk = answer.forecast.trainable_parameters, size(answer.forecast.output_bytes)
         self.say(f"Trains {trainable:,} parameters; the result takes {disk} on disk.")
 

@@ -13,7 +13,7 @@ from studio.core.comparison import RunComparison
 from studio.core.data_problems import DataProblem
 from studio.core.event_base import EventBase
 from studio.core.generation import GenerationEnd
-from studio.core.memory import MemoryForecast, ModelDescription
+from studio.core.memory import Fit, Lengths, MemoryForecast, ModelDescription
 
 
 class LabelProbability(BaseModel):
@@ -181,6 +181,7 @@ class Forecasted(EventBase):
 
     event: Literal["forecasted"] = "forecasted"
     forecast: MemoryForecast
+    fit: Fit
     device: str
     available_bytes: int
     problems: list[DataProblem] = Field(default_factory=list)
@@ -214,6 +215,8 @@ class TokenTotals(BaseModel):
     """Rows whose message is cut to fit."""
     cut_rows: list[int]
     """The first of them."""
+    largest: Lengths
+    """The largest micro-batch."""
     shared: float
     """Share of the tokens that need no computing, as another message of their batch begins alike; in the run's first batches."""
     alike: list[list[str]]

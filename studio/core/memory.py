@@ -1,31 +1,47 @@
 """The memory forecast: model shapes and token lengths in, bytes by part out. Arithmetic only.
 
-This is the classical estimate (weights + gradients + optimizer + activations + logits), not a measurement, and is
-shown as an estimate. NF4 costs from Dettmers et al., "QLoRA", 2023, section 3: 4 bits a weight and one 32-bit constant
-for every 64 weights (0.5 bit each), which double quantisation brings to 0.127 bit.
+What training keeps is derived from what the modules of a transformer save for the way back, byte by byte: a test compares it
+with what torch saves. What no arithmetic gives, such as what libraries take, is a constant with the measurement it came from;
+`make bench-forecast` measures the whole anew. NF4 costs from Dettmers et al., "QLoRA", 2023, section 3: 4 bits a weight and one
+32-bit constant for every 64 weights (0.5 bit each), which double quantisation brings to 0.127 bit.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from studio.core.config import MethodConfig, RunConfig
 from studio.core.errors import StudioError
-from studio.core.words import listed
+from studio.core.words import counted, listed
 
 FP32 = 4
 NF4_BYTES = (4 + 0.127) / 8
 ADAM_BYTES = 2 * FP32
-# What python, torch, transformers and peft hold before a model is loaded, measured on Linux with CPU torch 2.13;
-# on CUDA the context of a process with torch's kernels loaded.
-FRAMEWORK_BYTES = {"cpu": 550 * 2**20, "mps": 700 * 2**20, "cuda": 500 * 2**20}
-# Attention, norms and the MLP keep about this many floats of a layer's widths for the backward pass.
-_HIDDEN_COPIES = 10
-_INTERMEDIATE_COPIES = 4
-# English text in the tokenizers of current small models; used only until a tokenizer has been loaded.
+# What python, torch, transformers, peft and the libraries of data hold once the messages are read: 496 MiB, measured on Linux
+# with CPU torch 2.13; on CUDA the context of a process with torch's kernels loaded.
+FRAMEWORK_BYTES = {"cpu": 500 * 2**20, "mps": 700 * 2**20, "cuda": 500 * 2**20}
+# A loaded tokenizer, for each of its words: Gemma's 262,144 took 318 MiB.
+_TOKENIZER_BYTES = 1275
+# Of a layer's width for each token: the gate, its activation, and what they are multiplied by.
+_MLP_STATES = 3
+# Freed blocks between kept ones that the C library cannot reuse, as a share of the activations. Measured with glibc: 0.30 after
+# one step of the starter, 0.31 to 0.39 over five steps of different sizes of it and of a Llama of 135M, 0.5 where batches
+# were cut in two. A tenth for a caching allocator such as CUDA's is an assumption: it was not measured.
+_GAPS = {"cpu": 0.4, "mps": 0.1, "cuda": 0.1}
+# Scores whose fp32 copies exist together while their loss is computed, twice (studio/engine/head_loss.py).
+_SCORES_AT_ONCE = {"cpu": 2**22, "mps": 2**26, "cuda": 2**26}
+# A classification keeps so many scores, in fp32, and the keys and values of so many prompts (studio/engine/classify.py).
+_PREDICTED_SCORES, _PREDICTED_PROMPTS = 2**24, 32
+# Below this length a bf16 CPU computes attention in so many words (studio/engine/token_tree.py).
+_SHORT = 128
+# Sizes are rounded up to these (studio/engine/token_tree.py).
+_NODES_STEP, _GRADED_STEP, _LENGTH_STEP = 16, 16, 8
+# English text in the tokenizers of current small models is 4 to 5 characters a token; used only until a tokenizer has been
+# loaded, and then for the longest message alone, so that it is not below.
 _CHARACTERS_PER_TOKEN = 4
 _GRADED_TOKENS = 8
 # What messages share is computed once for all of a micro-batch, and large matrices are multiplied faster than small ones.
@@ -67,6 +83,10 @@ class ModelDescription(BaseModel):
     vocabulary: int
     disk_bytes: int
     context_length: int
+    norm_width: int = 0
+    """Numbers that all norms together take in for one token."""
+    tied: bool = True
+    """Whether the embedding is the head as well."""
     chat_template: bool = False
     """Whether its tokenizer has a chat template."""
     revision: str | None = None
@@ -118,29 +138,103 @@ class MemoryForecast(BaseModel):
 
 def adapter_parameters(model: ModelDescription, method: MethodConfig) -> int:
     """LoRA adds rank x (inputs + outputs) weights to each adapted layer (Hu et al., "LoRA", 2021)."""
-    return sum(
-        method.rank * (linear.inputs + linear.outputs) * linear.count
-        for linear in model.linears
-        if method.target_modules == "all-linear" or linear.name in method.target_modules
-    )
+    return sum(method.rank * (linear.inputs + linear.outputs) * linear.count for linear in model.linears if _adapts(method, linear))
+
+
+def _adapts(method: MethodConfig, linear: LinearShape) -> bool:
+    return method.target_modules == "all-linear" or linear.name in {name.rpartition(".")[2] for name in method.target_modules}
+
+
+class Lengths(NamedTuple):
+    """The largest micro-batch, as ``forecast`` takes it."""
+
+    micro_batch: int
+    """Messages."""
+    tokens: int
+    """Of the longest message."""
+    nodes: int
+    """Tokens that are computed: what messages share counts once (studio/engine/token_tree.py)."""
+    supervised: int
+    """Supervised tokens of all messages."""
+
+    def of(self, micro_batch: int) -> Lengths:
+        """The same messages, so many at once; never less than they will be."""
+        nodes = self.tokens + math.ceil((self.nodes - self.tokens) * (micro_batch - 1) / max(1, self.micro_batch - 1))
+        if micro_batch > self.micro_batch:
+            nodes = math.ceil(self.nodes * micro_batch / self.micro_batch)
+        return Lengths(micro_batch, self.tokens, nodes, math.ceil(self.supervised * micro_batch / self.micro_batch))
+
+
+class _Widths(NamedTuple):
+    """Widths of one layer, read from its linear layers whatever they are called."""
+
+    query: int
+    key_value: int
+    inputs: int
+    """Of all its linear layers, added up."""
+    distinct_inputs: int
+    """The same, what several of them read counted once."""
+
+
+def _widths(model: ModelDescription) -> _Widths:
+    attention = [linear for linear in model.linears if model.intermediate not in (linear.inputs, linear.outputs)]
+    each = model.layers or 1
+    outputs = sum(linear.outputs * linear.count for linear in attention) // each
+    # The projection back reads what the queries are wide; where nothing tells it apart, that is the width of the model.
+    query = max((linear.inputs for linear in attention if linear.outputs == model.hidden), default=model.hidden)
+    key_value = max(0, outputs - query - model.hidden)
+    inputs = sum(linear.inputs * linear.count for linear in model.linears) // each
+    return _Widths(query, key_value, inputs, 2 * model.hidden + query + model.intermediate)
+
+
+def saved_activations(
+    model: ModelDescription,
+    method: MethodConfig,
+    lengths: Lengths,
+    precision: Literal["fp32", "bf16", "fp16"],
+    device: DeviceName,
+    layers: int,
+) -> int:
+    """Bytes that ``layers`` layers keep for the way back."""
+    compute = FP32 if precision == "fp32" else 2
+    widths = _widths(model)
+    full = method.kind == "full"
+    token = _MLP_STATES * model.intermediate * compute
+    # Norms compute in fp32 and keep what they take in; one that is trained also what it multiplies.
+    norms = (model.norm_width or 2 * model.hidden * model.layers) / max(1, model.layers)
+    token += round(norms * FP32 * (2 if full else 1))
+    if full:
+        # In fp32 layers that read the same share it; autocast makes each a copy of its own.
+        token += widths.distinct_inputs * compute if compute == FP32 else widths.inputs * compute
+    else:
+        adapted = [linear for linear in model.linears if _adapts(method, linear)]
+        inputs = sum(linear.inputs * linear.count for linear in adapted) // max(1, model.layers)
+        ranks = method.rank * sum(linear.count for linear in adapted) // max(1, model.layers)
+        # What dropout leaves of an adapter's input, and which of it, in fp32; without dropout the input itself.
+        token += (inputs * (FP32 + compute) if method.dropout else inputs * compute) + ranks * compute
+    length = _rounded_up(lengths.tokens, _LENGTH_STEP)
+    if compute == 2 and device == "cpu" and length <= _SHORT and not full:
+        # Keys and values widened to all heads, the weights of attention in fp32 and again in bf16.
+        place = 3 * widths.query * compute + model.heads * length * (FP32 + compute)
+    else:
+        place = (2 * widths.query + widths.key_value) * compute + model.heads * FP32
+        if device == "mps":
+            place += model.heads * length * compute
+    nodes = _rounded_up(lengths.nodes, _NODES_STEP)
+    return layers * (nodes * token + lengths.micro_batch * length * place)
 
 
 def forecast(
     model: ModelDescription,
     method: MethodConfig,
+    lengths: Lengths,
     *,
-    micro_batch: int,
-    tokens: int,
-    supervised: int,
     precision: Literal["fp32", "bf16", "fp16"],
     device: DeviceName,
     activation_checkpointing: bool = False,
+    cut: bool = False,
 ) -> MemoryForecast:
-    """The expected peak of training.
-
-    ``tokens`` is the padded length of the longest micro-batch and ``supervised`` the number of graded tokens in it
-    over all its rows, which is how many rows of logits are kept.
-    """
+    """The expected peak of training. ``cut``: a batch is computed in several micro-batches."""
     compute = FP32 if precision == "fp32" else 2
     if method.kind == "full":
         # Under autocast a bf16 copy of every weight lives as long as the step.
@@ -148,35 +242,102 @@ def forecast(
         narrow = 0
     else:
         trainable = adapter_parameters(model, method)
-        adapter = trainable * FP32
+        # Autocast's copy again.
+        adapter = trainable * (FP32 if precision == "fp32" else FP32 + 2)
         if method.kind == "lora":
             weights = model.parameters * compute
         else:
             weights = round(model.linear_parameters * NF4_BYTES) + (model.parameters - model.linear_parameters) * compute
         narrow = 0 if precision == "fp32" else model.parameters - (model.linear_parameters if method.kind == "qlora" else 0)
-    positions = micro_batch * tokens
-    layer = positions * (_HIDDEN_COPIES * model.hidden + _INTERMEDIATE_COPIES * model.intermediate) * compute
-    layer += micro_batch * tokens * tokens * model.heads * compute
-    # With checkpointing only each layer's input stays, and one layer at a time is computed again (Chen et al., 2016).
-    activations = layer + model.layers * positions * model.hidden * compute if activation_checkpointing else model.layers * layer
-    # Scores in the compute type, their fp32 copy, its log-softmax and the gradient of each.
-    logits = supervised * model.vocabulary * (2 * FP32 + 2 * compute)
-    # Off CUDA, bf16 weights are held in fp32 while validation or test messages are predicted. By then the activations and
-    # scores of a training step are gone, so only what exceeds them adds to the peak.
-    predictions = 0 if device == "cuda" else max(0, narrow * (FP32 - compute) - activations - logits)
+    nodes = _rounded_up(lengths.nodes, _NODES_STEP)
+    states = saved_activations(model, method, lengths, precision, device, 1 if activation_checkpointing else model.layers)
+    if activation_checkpointing:
+        # Each layer keeps its input alone, and is computed again on the way back (Chen et al., 2016).
+        states += model.layers * nodes * model.hidden * (FP32 if method.kind == "full" else compute)
+    activations = round(states * (1 + _GAPS[device]))
+    graded = _rounded_up(lengths.supervised, _GRADED_STEP) * model.vocabulary
+    # One table in the compute type, and pieces of it in fp32.
+    logits = graded * compute + 2 * FP32 * min(graded, _SCORES_AT_ONCE[device])
+    gradients = trainable * FP32
+    if method.kind == "full" and not cut:
+        # As gradients come, activations go. Only that of the head, the first, exists with all of them.
+        rest = gradients - model.vocabulary * model.hidden * FP32
+        activations -= min(activations, rest)
+    widths = _widths(model)
+    # Off CUDA, bf16 weights are held in fp32 while messages are predicted. By then the activations and scores of a training step
+    # are gone, and only what exceeds them adds to the peak.
+    predicting = 2 * FP32 * _PREDICTED_SCORES
+    predicting += _PREDICTED_PROMPTS * lengths.tokens * widths.key_value * model.layers * (compute if device == "cuda" else FP32)
+    if device != "cuda":
+        predicting += narrow * (FP32 - compute)
+    predictions = max(0, predicting - activations - logits)
     return MemoryForecast(
         method=method.kind,
         trainable_parameters=trainable,
         weights=weights,
         adapter=adapter,
-        gradients=trainable * FP32,
+        gradients=gradients,
         optimizer=trainable * ADAM_BYTES,
         activations=activations,
         logits=logits,
         predictions=predictions,
-        framework=FRAMEWORK_BYTES[device],
+        framework=FRAMEWORK_BYTES[device] + (0 if device == "cuda" else _TOKENIZER_BYTES * model.vocabulary),
         output_bytes=trainable * FP32,
     )
+
+
+def _rounded_up(number: int, step: int) -> int:
+    return -(-number // step) * step
+
+
+class Fit(BaseModel):
+    """What would go into the memory that is there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    micro_batch: int | None
+    """The most messages that can be computed at once; None when not even one can."""
+    change: str = ""
+    """If none fits, the smallest change with which one does."""
+
+    @property
+    def sentence(self) -> str:
+        if self.micro_batch is not None:
+            return f"Up to {counted(self.micro_batch, 'message')} at once fit."
+        return f"Not even one message at once fits; {self.change}."
+
+
+def find_fit(
+    at: Callable[[MethodConfig, int, bool], MemoryForecast],
+    method: MethodConfig,
+    batch_size: int,
+    checkpointing: bool,
+    available: int,
+) -> Fit:
+    """The largest micro-batch up to ``batch_size`` that fits into ``available`` bytes, or the change that lets one fit.
+
+    ``at`` forecasts a method with so many messages at once, with activation checkpointing or without.
+    """
+
+    def fits(candidate: MethodConfig, messages: int, recomputed: bool) -> bool:
+        return at(candidate, messages, recomputed).total <= available
+
+    low, high = 0, batch_size
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(method, middle, checkpointing):
+            low = middle
+        else:
+            high = middle - 1
+    if low:
+        return Fit(micro_batch=low)
+    if not checkpointing and fits(method, 1, True):
+        return Fit(micro_batch=None, change="activation checkpointing would make room")
+    for kind, name in (("lora", "LoRA"), ("qlora", "QLoRA")):
+        other = method.model_copy(update={"kind": kind})
+        if kind != method.kind and method.kind != "qlora" and fits(other, 1, checkpointing):
+            return Fit(micro_batch=None, change=f"{name} would")
+    return Fit(micro_batch=None, change="choose a smaller model")
 
 
 def check_layers(method: MethodConfig, model: ModelDescription) -> None:
@@ -191,14 +352,6 @@ def check_layers(method: MethodConfig, model: ModelDescription) -> None:
         raise StudioError(f"The run settings have a problem: {problem}.", "Name layers that the model has.", detail=problem)
 
 
-class Lengths(NamedTuple):
-    """Token lengths of the largest micro-batch, as ``forecast`` takes them."""
-
-    micro_batch: int
-    tokens: int
-    supervised: int
-
-
 def micro_batch_for(config: RunConfig, device: DeviceName) -> int:
     """Messages computed at once: as configured, or a size that suits the device."""
     chosen = config.training.micro_batch
@@ -211,7 +364,7 @@ def estimate_lengths(longest_text: str, longest_label: str, config: RunConfig, d
     characters = len(config.prompt.template.replace("{text}", "")) + len(longest_text) + len(longest_label)
     # Two more: the tokenizer's beginning token and the end token.
     tokens = min(config.prompt.max_length, math.ceil(characters / _CHARACTERS_PER_TOKEN) + 2)
-    return Lengths(micro_batch, tokens, micro_batch * _GRADED_TOKENS)
+    return Lengths(micro_batch, tokens, micro_batch * tokens, micro_batch * _GRADED_TOKENS)
 
 
 def verdict(needed: int, available: int) -> Verdict:

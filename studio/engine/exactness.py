@@ -21,7 +21,7 @@ import torch
 from accelerate import init_empty_weights
 from transformers import PreTrainedModel
 
-from studio.engine.devices import Compute
+from studio.engine.devices import Compute, trim_heap
 
 
 @contextmanager
@@ -30,12 +30,18 @@ def in_fp32(model: torch.nn.Module, compute: Compute) -> Iterator[None]:
     if compute.kind == "cuda":
         yield
         return
+    wider = compute.kind == "cpu" and any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
+    if wider:
+        # What a training step has freed would stay beside the wider weights otherwise, and theirs beside the next step.
+        trim_heap()
     undo = [_without_autocast(model), *_widened(model)]
     try:
         yield
     finally:
         for back in undo:
             back()
+        if wider:
+            trim_heap()
 
 
 def prepare_for_prediction(model: torch.nn.Module, compute: Compute) -> torch.nn.Module:

@@ -161,8 +161,24 @@ def _describe(folder: Path, base: str) -> ModelDescription:
         vocabulary=embedding.shape[0],
         disk_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
         context_length=context_length(config),
+        norm_width=_norm_width(model, text),
+        tied=head is not None and head.weight is embedding,
         chat_template=_has_chat_template(folder),
     )
+
+
+def _norm_width(model: PreTrainedModel, text: Any) -> int:
+    """Numbers that all norms together take in for one token. One of queries or keys serves every head."""
+    width = 0
+    for name, module in model.named_modules():
+        if not type(module).__name__.endswith("Norm"):
+            continue
+        size = sum(parameter.numel() for parameter in module.parameters() if parameter.ndim == 1)
+        if name.rpartition(".")[2] in ("q_norm", "k_norm") and size < text.hidden_size:
+            heads = text.num_attention_heads
+            size *= heads if name.endswith("q_norm") else getattr(text, "num_key_value_heads", None) or heads
+        width += size
+    return width
 
 
 def check_causal(model: torch.nn.Module, device: torch.device) -> None:

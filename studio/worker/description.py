@@ -17,7 +17,7 @@ from studio.data.splits import load_splits
 from studio.engine.devices import choose_compute
 from studio.engine.hub_models import check_settings, look_up_model, settings_alone
 from studio.engine.models import base_folder, describe, describe_base, load_tokenizer, within_context
-from studio.engine.sizes import forecast_run
+from studio.engine.sizes import fit_run, forecast_run
 from studio.worker.channel import Channel
 from studio.worker.downloading import bring_base
 from studio.worker.inspection import cut_messages, problems_found
@@ -64,4 +64,6 @@ def forecast(command: Command, channel: Channel) -> None:
     description = describe(folder, config.model.base)
     result = forecast_run(description, config, compute, encoded)
     problems = problems_found(splits) + cut_messages(encoded, prompt.max_length)
-    channel.emit(Forecasted(forecast=result, device=compute.name, available_bytes=compute.available_bytes(), problems=problems))
+    available = compute.available_bytes()
+    fit = fit_run(description, config, compute, encoded, available)
+    channel.emit(Forecasted(forecast=result, fit=fit, device=compute.name, available_bytes=available, problems=problems))

@@ -23,6 +23,7 @@ from studio.data.sources import Example
 from studio.data.splits import Splits, load_splits
 from studio.engine.batches import cut_batch, shuffled_batches, steps_per_epoch
 from studio.engine.models import base_folder, load_tokenizer, within_context
+from studio.engine.sizes import largest_micro_batch
 from studio.engine.token_tree import TokenTree
 from studio.worker.channel import Channel
 from studio.worker.inspection import cut_messages
@@ -63,7 +64,7 @@ class _Inspector:
         encoder, alike = self._once("encoder", key, lambda: _encoder(PromptEncoder(tokenizer, limits), splits.labels))
         encoded = self._once("rows", key, lambda: [encoder.encode(example) for example in splits.train])
         training = config.training
-        cutting = (training.batch_size, micro_batch_for(config, command.device), training.seed)
+        cutting = (training.batch_size, micro_batch_for(config, command.device), training.seed, training.epochs, training.max_steps)
         totals = self._once("totals", (key, cutting), lambda: _totals(encoded, config, command.device, alike))
         problems = self._once(
             "cut", (key, command.rows_folder), lambda: self._cut(encoded, limits.max_length, splits.train, command.rows_folder)
@@ -141,6 +142,7 @@ def _totals(encoded: Sequence[Encoded], config: RunConfig, device: DeviceName, a
         most_supervised=max(supervised),
         cut=len(cut),
         cut_rows=cut[:_CUT_ROWS],
+        largest=largest_micro_batch(config, device, encoded),
         shared=_shared(encoded, config, device),
         alike=alike,
     )

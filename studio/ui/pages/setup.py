@@ -10,10 +10,10 @@ from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from studio.core.config import MethodKind, ModelConfig, RunConfig
+from studio.core.config import MethodConfig, MethodKind, ModelConfig, RunConfig
 from studio.core.errors import StudioError
 from studio.core.machine import cpu_has_bf16
-from studio.core.memory import DeviceName, check_layers, estimate_lengths, forecast
+from studio.core.memory import DeviceName, MemoryForecast, check_layers, estimate_lengths, find_fit, forecast
 from studio.core.run_file import load_run_config, sample_run_config, validate_run_config
 from studio.core.runs import Home
 from studio.core.settings import default_of
@@ -204,20 +204,24 @@ class SetupPage(QWidget):
         precision = config.training.precision
         if precision == "auto":
             precision = "bf16" if device == "cuda" or (device == "cpu" and cpu_has_bf16()) else "fp32"
-        found = {
-            kind: forecast(
+        training = config.training
+
+        def at(method: MethodConfig, messages: int, checkpointing: bool) -> MemoryForecast:
+            return forecast(
                 description,
-                config.method.model_copy(update={"kind": kind}),
-                micro_batch=lengths.micro_batch,
-                tokens=lengths.tokens,
-                supervised=lengths.supervised,
+                method,
+                lengths.of(messages),
                 precision=precision,
                 device=device,
-                activation_checkpointing=config.training.activation_checkpointing,
+                activation_checkpointing=checkpointing,
+                cut=messages < training.batch_size,
             )
-            for kind in KINDS
-        }
-        self.method.show_forecasts(found, description.parameters, available, device)
+
+        methods = {kind: config.method.model_copy(update={"kind": kind}) for kind in KINDS}
+        found = {kind: at(method, lengths.micro_batch, training.activation_checkpointing) for kind, method in methods.items()}
+        chosen = methods[self.method.kind]
+        fit = find_fit(at, chosen, training.batch_size, training.activation_checkpointing, available)
+        self.method.show_forecasts(found, description.parameters, available, fit)
 
     def _machine(self) -> tuple[DeviceName, int]:
         """Where training would happen, and the bytes that it could have there."""

@@ -9,7 +9,7 @@ from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QButtonGroup, QFrame, QGridLayout, QHBoxLayout, QRadioButton, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.config import MethodKind
-from studio.core.memory import DeviceName, MemoryForecast, Verdict, verdict
+from studio.core.memory import Fit, MemoryForecast, Verdict, verdict
 from studio.core.words import METHOD_NAMES, UNKNOWN, percent, short_count, size
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import Badge, Card, Tone, named, text_label
@@ -135,17 +135,16 @@ class MethodSelector(Card):
         for card in self.cards.values():
             card.radio.setFocusPolicy(Qt.FocusPolicy.StrongFocus if card.kind == kind else Qt.FocusPolicy.ClickFocus)
 
-    def show_forecasts(
-        self, forecasts: dict[MethodKind, MemoryForecast], parameters: int, available: int, device: DeviceName
-    ) -> None:
-        """Show all three at once, drawn to one scale. ``available`` is the memory that training could have, in bytes."""
+    def show_forecasts(self, forecasts: dict[MethodKind, MemoryForecast], parameters: int, available: int, fit: Fit) -> None:
+        """Show all three at once, drawn to one scale. ``available`` is the memory that training could have, in bytes.
+
+        ``fit`` is of the chosen one.
+        """
         self.forecasts = forecasts
         scale = max(forecast.total for forecast in forecasts.values())
         for kind, forecast in forecasts.items():
             self.cards[kind].show_forecast(forecast, parameters, scale, available)
-        # What was measured so far; the forecast leaves out what the math libraries of a CPU keep.
-        rough = "Rough estimate: on a CPU up to 3 times as much" if device == "cpu" else "Estimated peak memory"
-        self._note.setText(f"{rough}; {size(available)} free here")
+        self._note.setText(f"Estimated peak memory; {size(available)} free here. {fit.sentence}")
 
     def clear_forecasts(self, reason: str) -> None:
         """Show no figures, and why."""

@@ -98,8 +98,7 @@ class PromptCard(Card):
         totals = self.tokens.totals_of(config)
         if totals is None:
             return None
-        micro_batch = micro_batch_for(config, device)
-        return Lengths(micro_batch, totals.longest, micro_batch * totals.most_supervised)
+        return totals.largest.of(min(config.training.batch_size, micro_batch_for(config, device)))
 
     @property
     def chats(self) -> bool:
