@@ -264,13 +264,13 @@ def forecast(
         rest = gradients - model.vocabulary * model.hidden * FP32
         activations -= min(activations, rest)
     widths = _widths(model)
-    # Off CUDA, bf16 weights are held in fp32 while messages are predicted. By then the activations and scores of a training step
-    # are gone, and only what exceeds them adds to the peak.
+    # Off CUDA, bf16 weights are held in fp32 while messages are predicted. By then the activations, scores and gradients of a
+    # training step are gone, and only what exceeds them adds to the peak.
     predicting = 2 * FP32 * _PREDICTED_SCORES
     predicting += _PREDICTED_PROMPTS * lengths.tokens * widths.key_value * model.layers * (compute if device == "cuda" else FP32)
     if device != "cuda":
         predicting += narrow * (FP32 - compute)
-    predictions = max(0, predicting - activations - logits)
+    predictions = max(0, predicting - activations - logits - gradients)
     return MemoryForecast(
         method=method.kind,
         trainable_parameters=trainable,

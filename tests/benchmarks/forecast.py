@@ -71,14 +71,14 @@ WORDS = ["my", "card", "money", "bank", "account", "why", "did", "arrive", "tran
 
 
 def write_messages(path: Path) -> Path:
-    """240 messages of 5 to 50 words, as long as a bank's customers write."""
+    """160 messages of 4 to 16 words."""
     chance = random.Random(1)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label"])
-        for row in range(240):
+        for row in range(160):
             # The square makes short ones the most frequent.
-            words = 5 + int(45 * chance.random() ** 2)
+            words = 4 + int(13 * chance.random() ** 2)
             writer.writerow([" ".join(chance.choices(WORDS, k=words)), INTENTS[row % len(INTENTS)]])
     return path
 

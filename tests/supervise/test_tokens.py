@@ -18,7 +18,8 @@ from studio.supervise.tokens import TokenSession
 
 ANSWERS = """
 say("stage_changed", stage="loading the tokenizer")
-totals = dict(rows=9, longest=5, longest_row=0, mean=4, supervised=2, most_supervised=2, cut=0, cut_rows=[], shared=0, alike=[])
+totals = dict(rows=9, longest=5, longest_row=0, mean=4, supervised=2, most_supervised=2, cut=0, cut_rows=[], shared=0, alike=[],
+    largest=[2, 4, 8, 4])
 for line in sys.stdin:
     asked = json.loads(line)
     if asked["row"] == 13:

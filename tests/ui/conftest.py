@@ -107,7 +107,15 @@ class FakeTokens(QObject):
     def answer(self, **changes: object) -> TokensInspected:
         """Answer the last question as a worker would whose messages all are alike."""
         command = self.asked[-1]
-        totals = {"rows": 88, "longest": 57, "longest_row": 6, "mean": 31.2, "supervised": 4.2, "most_supervised": 6}
+        totals = {
+            "rows": 88,
+            "longest": 57,
+            "longest_row": 6,
+            "mean": 31.2,
+            "supervised": 4.2,
+            "most_supervised": 6,
+            "largest": (16, 56, 600, 70),
+        }
         totals |= {"cut": 0, "cut_rows": [], "shared": 0.12, "alike": []}
         totals |= {name: changes.pop(name) for name in list(changes) if name in totals}
         message = command.message
