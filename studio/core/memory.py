@@ -269,7 +269,8 @@ def forecast(
     predicting = 2 * FP32 * _PREDICTED_SCORES
     predicting += _PREDICTED_PROMPTS * lengths.tokens * widths.key_value * model.layers * (compute if device == "cuda" else FP32)
     if device != "cuda":
-        predicting += narrow * (FP32 - compute)
+        # On a CPU the narrow ones are the model's file, mapped: its pages go when the last weight has been widened, not before.
+        predicting += narrow * (FP32 if device == "cpu" else FP32 - compute)
     predictions = max(0, predicting - activations - logits - gradients)
     return MemoryForecast(
         method=method.kind,
