@@ -13,7 +13,7 @@ INSTALLED_FOR_TESTS := $(INSTALLED)-test
 
 export PYTHON
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-real bench bench-forecast soak lint tree licences pins desktop desktop-remove wheel clean
+.PHONY: help run setup test test-real bench bench-forecast bench-training soak lint tree licences pins desktop desktop-remove wheel clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ bench: $(INSTALLED_FOR_TESTS) ## measure how soon the window is there, and how l
 
 bench-forecast: $(INSTALLED_FOR_TESTS) ## measure the memory of twelve short trainings beside its forecast (minutes); ARGS= as in tests/benchmarks/forecast.py
 	$(BIN)/python -m tests.benchmarks.forecast $(ARGS)
+
+bench-training: $(INSTALLED_FOR_TESTS) ## training steps against transformers' Trainer and TRL (hours); ARGS="--rounds 1", or --help for all
+	$(BIN)/python -m tests.benchmarks.training $(ARGS)
 
 soak: $(INSTALLED_FOR_TESTS) ## random actions on the real window; MINUTES=60 SEED=1, and ARGS= as in tests/soak/run.py
 	$(BIN)/python -m tests.soak.run --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1) $(ARGS)

@@ -49,7 +49,7 @@ _LAUNCHER_VARIABLES = (
 def main() -> int:
     """Run the first command that arrives. 0 when the job came to its end, ``Failed`` included."""
     faulthandler.enable()
-    _prepare_environment()
+    prepare_environment()
     _ignore_terminal_signals()
     channel = Channel.take_standard_streams()
     try:
@@ -89,7 +89,8 @@ def _keep_outcome(run: RunFolder, failed: Failed) -> None:
             run.write_outcome(failed)
 
 
-def _prepare_environment() -> None:
+def prepare_environment() -> None:
+    """What a worker's process has to be told before it loads its libraries."""
     # bitsandbytes and transformers fetch native code through the `kernels` library when it is installed.
     sys.modules["kernels"] = None  # type: ignore[assignment]  # None is how an import is refused
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

@@ -234,7 +234,7 @@ def test_a_person_who_forbids_the_network_is_heard(
     assert model
     monkeypatch.setattr(os, "environ", {**os.environ, "HF_HUB_OFFLINE": "1"})
     for _process in ("a worker", "one that it starts"):
-        worker_main._prepare_environment()
+        worker_main.prepare_environment()
     assert failure(describe(home, HUB_BASE, online=True)).kind == "offline"
     assert hub.requests == []
 
