@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QButtonGroup, QPushButton, QStackedWidget, QVBoxLa
 
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named
-from studio.ui.widgets.flow_layout import FlowLayout
+from studio.ui.widgets.flow_box import FlowBox
 from studio.ui.widgets.training.plots import memory_plot, norm_plot, pace_plot, rate_plot, tokens_plot
 from studio.ui.widgets.training.run_plot import RunPlot
 
@@ -31,19 +31,18 @@ class DetailPlots(QWidget):
         self._plots: dict[str, RunPlot] = {}
         self._stack = QStackedWidget()
         self._choices = QButtonGroup(self)
-        row = FlowLayout()
-        row.setSpacing(GRID // 4)
+        row = FlowBox(spacing=GRID // 4)
         for number, (key, (_make, words, tip)) in enumerate(_CHOICES.items()):
             choice = named(QPushButton(words), f"detail_{key}", words, tip)
             choice.setProperty("kind", "choice")
             choice.setCheckable(True)
             self._choices.addButton(choice, number)
-            row.addWidget(choice)
+            row.add(choice)
         self._choices.idToggled.connect(lambda number, on: self._show(list(_CHOICES)[number]) if on else None)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID // 2)
-        column.addLayout(row)
+        column.addWidget(row)
         column.addWidget(self._stack, 1)
 
     def add(self, key: str, plot: RunPlot) -> None:

@@ -20,7 +20,7 @@ from studio.ui import theme
 from studio.ui.models.step_series import Numbers, Series
 from studio.ui.theme import GRID, SMALL_FONT
 from studio.ui.widgets.basics import named, text_label
-from studio.ui.widgets.flow_layout import FlowLayout
+from studio.ui.widgets.flow_box import FlowBox
 from studio.ui.widgets.training.drawn_curve import DrawnCurve
 from studio.ui.widgets.training.plot_axes import AxisKind, make_axis, set_axis_kind
 from studio.ui.widgets.training.plot_legend import Curve
@@ -93,14 +93,15 @@ class RunPlot(QWidget):
         self.heading = text_label(title, "strong")
         self.header.addWidget(self.heading)
         self._where = text_label("", "small")
-        self._legend = FlowLayout()
+        self._legend = FlowBox()
         self._empty = text_label(empty, "small")
-        self._legend.addWidget(self._empty)
+        self._legend.add(self._empty)
+        self._legend.add(self._where)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
         column.addLayout(self.header)
-        column.addLayout(self._legend)
+        column.addWidget(self._legend)
         column.addWidget(self.plot, 1)
         self.set_x(x_axis, "at" if x_axis == "time" else "step")
         for key, curve in curves.items():
@@ -116,17 +117,14 @@ class RunPlot(QWidget):
         self._curves[key] = drawn = DrawnCurve(key, curve, front=front)
         self.plot.addItem(drawn.item)
         if drawn.entry is not None:
-            self._legend.removeWidget(self._where)
-            self._legend.addWidget(drawn.entry)
-            self._legend.addWidget(self._where)
+            self._legend.add(drawn.entry, before=self._where)
         drawn.colour(self.devicePixelRatioF())
 
     def remove_curve(self, key: str) -> None:
         gone = self._curves.pop(key)
         self.plot.removeItem(gone.item)
         if gone.entry is not None:
-            self._legend.removeWidget(gone.entry)
-            gone.entry.deleteLater()
+            self._legend.remove(gone.entry)
 
     def curve(self, key: str) -> Curve:
         """How a curve looks."""
