@@ -209,13 +209,13 @@ def test_forecast_gives_parts_total_and_verdict(terminal: Terminal) -> None:
         ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "predictions", "framework"), 1_000_000_000
     )
     forecast = {"method": "lora", "trainable_parameters": 1234, "output_bytes": 5_000_000, **parts}
-    fit = {"micro_batch": None, "change": "QLoRA would"}
+    fit = {"micro_batch": None, "change": "QLoRA would fit"}
     terminal.worker_is(f"say('forecasted', forecast={forecast!r}, fit={fit!r}, device='cpu', available_bytes=6_000_000_000)")
     assert terminal.run("forecast", "sample") == 0
     assert "7.5 GB" in terminal.out
     assert "too big" in terminal.out
     assert "label scores" in terminal.out, "the words of the window"
-    assert "Not even one message at once fits; QLoRA would." in terminal.out
+    assert "Too large even for one message: QLoRA would fit." in terminal.out
     assert terminal.run("forecast", "sample", "--json") == 0
     assert json.loads(terminal.out)["forecast"]["weights"] == 1_000_000_000
 

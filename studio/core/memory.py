@@ -305,7 +305,7 @@ class Fit(BaseModel):
     def sentence(self) -> str:
         if self.micro_batch is not None:
             return f"Up to {counted(self.micro_batch, 'message')} at once fit."
-        return f"Not even one message at once fits; {self.change}."
+        return f"Too large even for one message: {self.change}."
 
 
 def find_fit(
@@ -333,11 +333,11 @@ def find_fit(
     if low:
         return Fit(micro_batch=low)
     if not checkpointing and fits(method, 1, True):
-        return Fit(micro_batch=None, change="activation checkpointing would make room")
+        return Fit(micro_batch=None, change="turn on activation checkpointing")
     for kind, name in (("lora", "LoRA"), ("qlora", "QLoRA")):
         other = method.model_copy(update={"kind": kind})
         if kind != method.kind and method.kind != "qlora" and fits(other, 1, checkpointing):
-            return Fit(micro_batch=None, change=f"{name} would")
+            return Fit(micro_batch=None, change=f"{name} would fit")
     return Fit(micro_batch=None, change="choose a smaller model")
 
 

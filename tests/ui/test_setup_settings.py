@@ -31,6 +31,12 @@ class TestForecast:
         assert badge.text() == "too big"
         assert ready.train_button.isEnabled()
 
+    def test_how_many_messages_fit_at_once_stands_beside_the_methods(self, ready: SetupPage) -> None:
+        ready.show_machine(ram(60))
+        assert "Up to 16 messages at once fit." in ready.method._note.text()
+        ready.show_machine(ram(0.1))
+        assert "choose a smaller model" in ready.method._note.text()
+
     def test_a_higher_rank_trains_more(self, ready: SetupPage, qtbot: QtBot) -> None:
         before = ready.method.forecasts["lora"].trainable_parameters
         ready.settings.fields["method.rank"].set_value(32)

@@ -144,7 +144,7 @@ class MethodSelector(Card):
         scale = max(forecast.total for forecast in forecasts.values())
         for kind, forecast in forecasts.items():
             self.cards[kind].show_forecast(forecast, parameters, scale, available)
-        self._note.setText(f"Estimated peak memory; {size(available)} free here. {fit.sentence}")
+        self._note.setText(f"Memory is estimated; {size(available)} free. {fit.sentence}")
 
     def clear_forecasts(self, reason: str) -> None:
         """Show no figures, and why."""
