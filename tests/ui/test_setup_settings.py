@@ -33,7 +33,7 @@ class TestForecast:
 
     def test_how_many_messages_fit_at_once_stands_beside_the_methods(self, ready: SetupPage) -> None:
         ready.show_machine(ram(60))
-        assert "Up to 16 messages at once fit." in ready.method._note.text()
+        assert f"Up to {ready.config().training.batch_size} messages at once fit." in ready.method._note.text()
         ready.show_machine(ram(0.1))
         assert "choose a smaller model" in ready.method._note.text()
 
