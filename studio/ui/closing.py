@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QMainWindow
 
+from studio.core.events import Event, RunStarted, StepsCompleted
+from studio.core.runs import RunFolder
 from studio.supervise.threads import SHUT_DOWN_SECONDS, TrainingSession
 from studio.ui.widgets.questions import Work, end_work, may_pause
 from studio.ui.widgets.window.notice import Notice
@@ -23,6 +25,10 @@ class Closing(QObject):
         """A run is being paused so that the window can close."""
         self.notice: Notice | None = None
         """Says so meanwhile."""
+        self._learnt = False
+        """The run in training has taken a step, so there is something to go on from."""
+        session.run_started.connect(self._begin)
+        session.event_received.connect(self._hear)
 
     @property
     def working(self) -> bool:
@@ -33,7 +39,7 @@ class Closing(QObject):
         """Whether nothing would be lost. While a run is paused for it, the window closes by itself later."""
         if not self._session.active:
             return self.end_work("close")
-        if not self.under_way and may_pause(self._window) and self.end_work("close"):
+        if not self.under_way and may_pause(self._window, learnt=self._learnt) and self.end_work("close"):
             self._pause_first()
         return False
 
@@ -41,23 +47,33 @@ class Closing(QObject):
         """Whether nothing, or nothing any more, is being exported or evaluated; ``then`` is what is to follow."""
         return end_work(self._window, self._work(), then)
 
+    def _begin(self, _run: RunFolder) -> None:
+        self._learnt = False
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, StepsCompleted) or (isinstance(event, RunStarted) and event.resumed_after is not None):
+            self._learnt = True
+
     def _pause_first(self) -> None:
         if not self._session.active:  # it ended while the question was open
             self._window.close()
             return
         self.under_way = True
-        self._window.setWindowTitle("Finetune Studio: saving what was learnt…")
+        self._window.setWindowTitle(f"Finetune Studio: {'saving what was learnt' if self._learnt else 'ending the run'}…")
         for part in (self._window.centralWidget(), self._window.menuBar()):
             if part is not None:
                 part.setEnabled(False)
         if (page := self._window.centralWidget()) is not None:
             # Beside what is disabled, not in it: it is to be read.
             self.notice = Notice(page, "closingNotice", "Why the window waits", self._window)
-            self.notice.show_notice(
-                "Saving what was learnt…",
-                "The run finishes its step and writes a checkpoint. Then the window closes by itself. "
-                "Resume on the Training page goes on from there.",
-            )
+            if self._learnt:
+                self.notice.show_notice(
+                    "Saving what was learnt…",
+                    "The run finishes its step and writes a checkpoint. Then the window closes by itself. "
+                    "Resume on the Training page goes on from there.",
+                )
+            else:
+                self.notice.show_notice("Ending the run…", "Nothing has been learnt yet. Then the window closes by itself.")
         self._session.pause()
         # A worker that is slower than this saves by itself after the window is gone.
         QTimer.singleShot(round(SHUT_DOWN_SECONDS * 1000), self, self._close_without_waiting)

@@ -23,7 +23,7 @@ from tests.ui.staging import TRAINS_UNTIL_STOPPED
 def test_staying_keeps_the_run(window: MainWindow, the_worker_is: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     the_worker_is(TRAINS_UNTIL_STOPPED)
     window.train(RunConfig())
-    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent: False)
+    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent, **_learnt: False)
     assert not window.close()
     assert window.session.active
     assert window.isVisible()
@@ -34,7 +34,8 @@ def test_leaving_keeps_what_was_learnt(
 ) -> None:
     the_worker_is(TRAINS_UNTIL_STOPPED)
     window.train(RunConfig())
-    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent: True)
+    qtbot.waitUntil(lambda: window.bottom.step.text() == "step 1/10", timeout=20_000)
+    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent, learnt: learnt)
     window.close()
     notice = window.findChild(Notice, "closingNotice")
     assert notice is not None
@@ -51,8 +52,24 @@ def test_leaving_keeps_what_was_learnt(
     assert outcome.state == "paused"
 
 
+def test_before_the_first_step_nothing_is_promised(
+    window: MainWindow, the_worker_is: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
+) -> None:
+    the_worker_is(TRAINS_UNTIL_STOPPED)
+    window.train(RunConfig())
+    asked: list[bool] = []
+    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent, learnt: asked.append(learnt) or True)
+    window.close()
+    assert asked == [False]
+    notice = window.findChild(Notice, "closingNotice")
+    assert notice is not None
+    assert "Nothing has been learnt" in notice.words.text()
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=20_000)
+
+
+@pytest.mark.parametrize("learnt", [True, False])
 @pytest.mark.parametrize(("key", "answer"), [(Qt.Key.Key_Escape, False), (Qt.Key.Key_Return, False), (Qt.Key.Key_P, True)])
-def test_the_question_stays_unless_told_to_pause(key: Qt.Key, answer: bool, qtbot: QtBot) -> None:
+def test_the_question_stays_unless_told_to_pause(key: Qt.Key, answer: bool, learnt: bool, qtbot: QtBot) -> None:
     parent = QWidget()
     qtbot.addWidget(parent)
 
@@ -60,17 +77,17 @@ def test_the_question_stays_unless_told_to_pause(key: Qt.Key, answer: bool, qtbo
         box = parent.findChild(QMessageBox)
         assert box is not None
         if key == Qt.Key.Key_P:
-            next(button for button in box.buttons() if button.text().startswith("Pause")).click()
+            next(button for button in box.buttons() if button.text().endswith("and close")).click()
         else:
             qtbot.keyClick(box, key)
 
     QTimer.singleShot(50, press)
-    assert may_pause(parent) is answer
+    assert may_pause(parent, learnt=learnt) is answer
     qtbot.waitUntil(lambda: parent.findChild(QMessageBox) is None)
 
 
 def test_without_a_run_nothing_is_asked(window: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent: pytest.fail("asked"))
+    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent, **_learnt: pytest.fail("asked"))
     assert window.close()
 
 
@@ -111,7 +128,7 @@ def test_waiting_for_an_evaluation_keeps_the_window_in_use(
     window.open_folder(make_run(home, final=finished(outcome="stopped", rows=0)))
     assert window.pages is not None
     window.pages.results.evaluation.evaluate()
-    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent: True)
+    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent, **_learnt: True)
     monkeypatch.setattr("studio.ui.widgets.questions.may_cancel", lambda _parent, _what, _then: False)
     assert not window.close()
     assert window.session.active

@@ -19,8 +19,16 @@ class Work(Protocol):
     def cancel(self) -> None: ...
 
 
-def may_pause(parent: QWidget) -> bool:
-    """Ask whether the run in progress may be paused so that the window can close."""
+def may_pause(parent: QWidget, *, learnt: bool) -> bool:
+    """Ask whether the run in progress may be paused so that the window can close; ``learnt``: it has taken a step."""
+    if not learnt:
+        return _agrees(
+            parent,
+            "A run is in progress",
+            "End the run and close?",
+            "It has not taken a step yet, so there is nothing to go on from later: Repeat with changes sets it up again.",
+            ("End it and close", "Keep training"),
+        )
     return _agrees(
         parent,
         "A run is in progress",
