@@ -285,7 +285,7 @@ def test_weights_that_were_published_damaged_are_told(hub: HubStandIn, published
     hub.add_model(ID, published)
     run = train_here(home, on_hub(config_for(messages, published, "full")))
     failed = run.one(Failed)
-    assert "cannot be loaded" in failed.message
+    assert "is not whole" in failed.message
     assert "Error" not in failed.message
 
 
