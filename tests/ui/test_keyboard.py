@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import shiboken6
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QKeySequence, QShortcut
-from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QPushButton, QScrollArea, QSlider, QTableWidget, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QMenu, QPushButton, QScrollArea, QSlider, QTableWidget, QWidget
 from pytestqt.qtbot import QtBot
 
+from studio.core.data_problems import DataProblem
 from studio.core.runs import Home
 from studio.ui import theme
 from studio.ui.main_window import MainWindow
@@ -88,3 +90,16 @@ def test_the_focus_is_seen_in_both_themes(qapp: QApplication, qtbot: QtBot, mode
     made.setFocus(Qt.FocusReason.TabFocusReason)
     assert made.hasFocus()
     assert made.grab().toImage() != without
+
+
+def test_what_is_deleted_takes_no_menu_with_it(window: MainWindow, qtbot: QtBot) -> None:
+    """PySide takes what ``nextInFocusChain`` returns for a child: the order of Tab must be made without it."""
+    menus = [menu for menu in window.menuBar().findChildren(QMenu) if menu.title()]
+    problems = [DataProblem(kind="file", sentence=f"Problem {number}.", rows=1, rows_file="rows.jsonl") for number in range(3)]
+    views = window.setup.dataset.views
+    for _ in range(3):
+        views.problems.show_problems(problems)
+        window._enter_tab("Setup")
+        views.problems.show_problems([])
+        qtbot.wait(20)
+    assert all(shiboken6.isValid(menu) for menu in menus)

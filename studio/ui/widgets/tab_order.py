@@ -1,4 +1,8 @@
-"""The order of the Tab key, where widgets do not stand in the order in which they were made."""
+"""The order of the Tab key, where widgets do not stand in the order in which they were made.
+
+None of this asks Qt for the order as it is: PySide6 6.11 takes the widget that ``nextInFocusChain`` returns, the window in the
+end, for a child of the one it was called on. When that one is deleted, menus and layouts of the window count as deleted too.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +14,25 @@ from PySide6.QtWidgets import QWidget
 
 
 def tab_through(parts: Sequence[QWidget]) -> None:
-    """Have Tab go through these parts one after the other, and within each as before."""
-    stops = [stop for part in parts for stop in _chain(part) if part.isAncestorOf(stop) and _is_stop(stop)]
-    for first, second in pairwise(stops):
+    """Have Tab go through these parts one after the other, and within each as its widgets were put there."""
+    for first, second in pairwise([stop for part in parts for stop in tab_stops(part)]):
         QWidget.setTabOrder(first, second)
 
 
 def tab_before(stop: QWidget, inserted: Sequence[QWidget]) -> None:
     """Have Tab come to ``inserted`` right before ``stop``."""
-    before = [widget for widget in _chain(stop) if _is_stop(widget) and widget not in inserted][-1]
-    for first, second in pairwise([before, *inserted]):
+    if not inserted:
+        return
+    # After it, and then the stop itself after them.
+    for first, second in pairwise([stop, *inserted, stop]):
         QWidget.setTabOrder(first, second)
 
 
-def _chain(first: QWidget) -> Iterator[QWidget]:
-    """All widgets of the window in the order of the focus, which goes round."""
-    yield first
-    widget = first.nextInFocusChain()
-    while widget is not None and widget is not first:
-        yield widget
-        widget = widget.nextInFocusChain()
-
-
-def _is_stop(widget: QWidget) -> bool:
-    return bool(widget.focusPolicy() & Qt.FocusPolicy.TabFocus) and widget.focusProxy() is None
+def tab_stops(part: QWidget) -> Iterator[QWidget]:
+    """What Tab comes to in a part of a window, itself included, as it was put there."""
+    window = part.window()
+    for widget in (part, *part.findChildren(QWidget)):
+        if widget.window() is not window:  # the list of a combo box, a menu
+            continue
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.focusProxy() is None:
+            yield widget

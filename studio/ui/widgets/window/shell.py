@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from studio.core.help import exists, place_of
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import ErrorPanel, named
+from studio.ui.widgets.tab_order import tab_stops
 from studio.ui.widgets.window.help_panel import HelpPanel
 from studio.ui.words import plain_tooltip
 
@@ -93,10 +94,8 @@ class Shell(QWidget):
             return
         entered: QWidget | None = page.focusWidget()
         if entered is None or not entered.isVisible():
-            entered = page.nextInFocusChain()
-            while entered is not None and page.isAncestorOf(entered) and not _takes_keyboard(entered):
-                entered = entered.nextInFocusChain()
-        if entered is not None and page.isAncestorOf(entered):
+            entered = next((stop for stop in tab_stops(page) if stop.isVisible() and stop.isEnabled()), None)
+        if entered is not None:
             entered.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _place_in_focus(self) -> str | None:
@@ -177,10 +176,6 @@ def restore_layout(window: QMainWindow, shell: Shell, settings: QSettings) -> No
 def as_whole_number(stored: object, otherwise: int) -> int:
     """A number as it was stored, which an edited file may have made anything."""
     return int(stored) if isinstance(stored, str | int) and str(stored).isdecimal() else otherwise
-
-
-def _takes_keyboard(widget: QWidget) -> bool:
-    return bool(widget.focusPolicy() & Qt.FocusPolicy.TabFocus) and widget.isVisible() and widget.isEnabled()
 
 
 def _column(parent: QWidget) -> QVBoxLayout:
