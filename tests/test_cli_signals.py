@@ -16,8 +16,10 @@ from studio.core.runs import Home
 from tests.fake_workers import write_worker
 from tests.terminal import FINISHED, STARTED, TRAINED
 
+# Whoever runs the tests in the background has Ctrl-C ignored, which a child inherits; at a terminal it is not.
 CODE = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from studio import cli
 from studio.supervise import process
 process.WORKER_COMMAND = tuple(sys.argv[1:4])
