@@ -17,7 +17,8 @@ from rich.text import Text
 from studio.cli_progress import TerminalProgress, start_progress
 from studio.core.answers import Exported, Forecasted, Prediction
 from studio.core.events import Crashed, Event, Failed, Finished, LogLine
-from studio.core.memory import ModelDescription, verdict
+from studio.core.fit import verdict
+from studio.core.model_description import ModelDescription
 from studio.core.predictions import PredictionTable
 from studio.core.runs import RunFolder, RunSummary
 from studio.core.starter import base_name

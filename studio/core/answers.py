@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from studio.core.comparison import RunComparison
 from studio.core.data_problems import DataProblem
 from studio.core.event_base import EventBase
+from studio.core.fit import Fit
 from studio.core.generation import GenerationEnd
-from studio.core.memory import Fit, Lengths, MemoryForecast, ModelDescription
+from studio.core.memory import Lengths, MemoryForecast
+from studio.core.model_description import ModelDescription
 
 
 class LabelProbability(BaseModel):

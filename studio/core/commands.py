@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from studio.core.config import DatasetConfig, DeviceConfig, ModelConfig, RunConfig
 from studio.core.exports import ExportKind
 from studio.core.generation import GenerationSettings, Speaker
-from studio.core.memory import DeviceName
+from studio.core.machine import DeviceName
 
 
 class _Command(BaseModel):

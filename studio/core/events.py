@@ -27,7 +27,7 @@ from studio.core.answers import (
     TokensInspected,
 )
 from studio.core.event_base import EventBase
-from studio.core.memory import DeviceName
+from studio.core.machine import DeviceName
 
 SplitName = Literal["train", "validation", "test"]
 

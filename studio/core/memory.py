@@ -9,14 +9,24 @@ with what torch saves. What no arithmetic gives, such as what libraries take, is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from studio.core.batch_sizes import (
+    GRADED_SCORES,
+    GRADED_STEP,
+    LENGTH_STEP,
+    NODES_STEP,
+    PREDICTED_MESSAGES,
+    PREDICTED_SCORES,
+    SHORT_LENGTH,
+    micro_batch_for,
+    rounded_up,
+)
 from studio.core.config import MethodConfig, RunConfig
-from studio.core.errors import StudioError
-from studio.core.words import counted, listed
+from studio.core.machine import DeviceName
+from studio.core.model_description import ModelDescription, adapter_parameters, adapts
 
 FP32 = 4
 NF4_BYTES = (4 + 0.127) / 8
@@ -32,70 +42,10 @@ _MLP_STATES = 3
 # one step of the starter, 0.31 to 0.39 over five steps of different sizes of it and of a Llama of 135M, 0.5 where batches
 # were cut in two. A tenth for a caching allocator such as CUDA's is an assumption: it was not measured.
 _GAPS = {"cpu": 0.4, "mps": 0.1, "cuda": 0.1}
-# Scores whose fp32 copies exist together while their loss is computed, twice (studio/engine/head_loss.py).
-_SCORES_AT_ONCE = {"cpu": 2**22, "mps": 2**26, "cuda": 2**26}
-# A classification keeps so many scores, in fp32, and the keys and values of so many prompts (studio/engine/classify.py).
-_PREDICTED_SCORES, _PREDICTED_PROMPTS = 2**24, 32
-# Below this length a bf16 CPU computes attention in so many words (studio/engine/token_tree.py).
-_SHORT = 128
-# Sizes are rounded up to these (studio/engine/token_tree.py).
-_NODES_STEP, _GRADED_STEP, _LENGTH_STEP = 16, 16, 8
 # English text in the tokenizers of current small models is 4 to 5 characters a token; used only until a tokenizer has been
 # loaded, and then for the longest message alone, so that it is not below.
 _CHARACTERS_PER_TOKEN = 4
 _GRADED_TOKENS = 8
-# What messages share is computed once for all of a micro-batch, and large matrices are multiplied faster than small ones.
-AUTO_MICRO_BATCH = {"cpu": 16, "mps": 16, "cuda": 16}
-_TIGHT_SHARE = 0.85
-
-DeviceName = Literal["cpu", "cuda", "mps"]
-Verdict = Literal["fits", "tight", "too big"]
-
-
-class LinearShape(BaseModel):
-    """A linear layer that an adapter can be put on. ``name`` is the last part of its module path, e.g. ``q_proj``."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    inputs: int
-    outputs: int
-    count: int
-    """How many layers have this name and shape."""
-
-
-class ModelDescription(BaseModel):
-    """What the forecast and the window need to know of a base model. Counts are numbers of parameters."""
-
-    model_config = ConfigDict(frozen=True)
-
-    base: str
-    """As in run.toml."""
-    name: str
-    architecture: str
-    licence: str
-    parameters: int
-    linears: list[LinearShape]
-    hidden: int
-    intermediate: int
-    layers: int
-    heads: int
-    vocabulary: int
-    disk_bytes: int
-    context_length: int
-    norm_width: int = 0
-    """Numbers that all norms together take in for one token."""
-    tied: bool = True
-    """Whether the embedding is the head as well."""
-    chat_template: bool = False
-    """Whether its tokenizer has a chat template."""
-    revision: str | None = None
-    """The commit of a hub model."""
-
-    @property
-    def linear_parameters(self) -> int:
-        """Weights that QLoRA quantises: every linear layer but the head."""
-        return sum(linear.inputs * linear.outputs * linear.count for linear in self.linears)
 
 
 class MemoryForecast(BaseModel):
@@ -134,15 +84,6 @@ class MemoryForecast(BaseModel):
     @property
     def total(self) -> int:
         return sum(self.parts.values())
-
-
-def adapter_parameters(model: ModelDescription, method: MethodConfig) -> int:
-    """LoRA adds rank x (inputs + outputs) weights to each adapted layer (Hu et al., "LoRA", 2021)."""
-    return sum(method.rank * (linear.inputs + linear.outputs) * linear.count for linear in model.linears if _adapts(method, linear))
-
-
-def _adapts(method: MethodConfig, linear: LinearShape) -> bool:
-    return method.target_modules == "all-linear" or linear.name in {name.rpartition(".")[2] for name in method.target_modules}
 
 
 class Lengths(NamedTuple):
@@ -207,20 +148,20 @@ def saved_activations(
         # In fp32 layers that read the same share it; autocast makes each a copy of its own.
         token += widths.distinct_inputs * compute if compute == FP32 else widths.inputs * compute
     else:
-        adapted = [linear for linear in model.linears if _adapts(method, linear)]
+        adapted = [linear for linear in model.linears if adapts(method, linear)]
         inputs = sum(linear.inputs * linear.count for linear in adapted) // max(1, model.layers)
         ranks = method.rank * sum(linear.count for linear in adapted) // max(1, model.layers)
         # What dropout leaves of an adapter's input, and which of it, in fp32; without dropout the input itself.
         token += (inputs * (FP32 + compute) if method.dropout else inputs * compute) + ranks * compute
-    length = _rounded_up(lengths.tokens, _LENGTH_STEP)
-    if compute == 2 and device == "cpu" and length <= _SHORT and not full:
+    length = rounded_up(lengths.tokens, LENGTH_STEP)
+    if compute == 2 and device == "cpu" and length <= SHORT_LENGTH and not full:
         # Keys and values widened to all heads, the weights of attention in fp32 and again in bf16.
         place = 3 * widths.query * compute + model.heads * length * (FP32 + compute)
     else:
         place = (2 * widths.query + widths.key_value) * compute + model.heads * FP32
         if device == "mps":
             place += model.heads * length * compute
-    nodes = _rounded_up(lengths.nodes, _NODES_STEP)
+    nodes = rounded_up(lengths.nodes, NODES_STEP)
     return layers * (nodes * token + lengths.micro_batch * length * place)
 
 
@@ -249,15 +190,15 @@ def forecast(
         else:
             weights = round(model.linear_parameters * NF4_BYTES) + (model.parameters - model.linear_parameters) * compute
         narrow = 0 if precision == "fp32" else model.parameters - (model.linear_parameters if method.kind == "qlora" else 0)
-    nodes = _rounded_up(lengths.nodes, _NODES_STEP)
+    nodes = rounded_up(lengths.nodes, NODES_STEP)
     states = saved_activations(model, method, lengths, precision, device, 1 if activation_checkpointing else model.layers)
     if activation_checkpointing:
         # Each layer keeps its input alone, and is computed again on the way back (Chen et al., 2016).
         states += model.layers * nodes * model.hidden * (FP32 if method.kind == "full" else compute)
     activations = round(states * (1 + _GAPS[device]))
-    graded = _rounded_up(lengths.supervised, _GRADED_STEP) * model.vocabulary
-    # One table in the compute type, and pieces of it in fp32.
-    logits = graded * compute + 2 * FP32 * min(graded, _SCORES_AT_ONCE[device])
+    graded = rounded_up(lengths.supervised, GRADED_STEP) * model.vocabulary
+    # One table in the compute type, and pieces of it in fp32, twice.
+    logits = graded * compute + 2 * FP32 * min(graded, GRADED_SCORES[device])
     gradients = trainable * FP32
     if method.kind == "full" and not cut:
         # As gradients come, activations go. Only that of the head, the first, exists with all of them.
@@ -266,8 +207,8 @@ def forecast(
     widths = _widths(model)
     # Off CUDA, bf16 weights are held in fp32 while messages are predicted. By then the activations, scores and gradients of a
     # training step are gone, and only what exceeds them adds to the peak.
-    predicting = 2 * FP32 * _PREDICTED_SCORES
-    predicting += _PREDICTED_PROMPTS * lengths.tokens * widths.key_value * model.layers * (compute if device == "cuda" else FP32)
+    predicting = 2 * FP32 * PREDICTED_SCORES
+    predicting += PREDICTED_MESSAGES * lengths.tokens * widths.key_value * model.layers * (compute if device == "cuda" else FP32)
     if device != "cuda":
         # On a CPU the narrow ones are the model's file, mapped: its pages go when the last weight has been widened, not before.
         predicting += narrow * (FP32 if device == "cpu" else FP32 - compute)
@@ -287,78 +228,6 @@ def forecast(
     )
 
 
-def _rounded_up(number: int, step: int) -> int:
-    return -(-number // step) * step
-
-
-class Fit(BaseModel):
-    """What would go into the memory that is there."""
-
-    model_config = ConfigDict(frozen=True)
-
-    micro_batch: int | None
-    """The most messages that can be computed at once; None when not even one can."""
-    change: str = ""
-    """If none fits, the smallest change with which one does."""
-
-    @property
-    def sentence(self) -> str:
-        if self.micro_batch is not None:
-            return f"Up to {counted(self.micro_batch, 'message')} at once fit."
-        return f"Too large even for one message: {self.change}."
-
-
-def find_fit(
-    at: Callable[[MethodConfig, int, bool], MemoryForecast],
-    method: MethodConfig,
-    batch_size: int,
-    checkpointing: bool,
-    available: int,
-) -> Fit:
-    """The largest micro-batch up to ``batch_size`` that fits into ``available`` bytes, or the change that lets one fit.
-
-    ``at`` forecasts a method with so many messages at once, with activation checkpointing or without.
-    """
-
-    def fits(candidate: MethodConfig, messages: int, recomputed: bool) -> bool:
-        return at(candidate, messages, recomputed).total <= available
-
-    low, high = 0, batch_size
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fits(method, middle, checkpointing):
-            low = middle
-        else:
-            high = middle - 1
-    if low:
-        return Fit(micro_batch=low)
-    if not checkpointing and fits(method, 1, True):
-        return Fit(micro_batch=None, change="turn on activation checkpointing")
-    for kind, name in (("lora", "LoRA"), ("qlora", "QLoRA")):
-        other = method.model_copy(update={"kind": kind})
-        if kind != method.kind and method.kind != "qlora" and fits(other, 1, checkpointing):
-            return Fit(micro_batch=None, change=f"{name} would fit")
-    return Fit(micro_batch=None, change="choose a smaller model")
-
-
-def check_layers(method: MethodConfig, model: ModelDescription) -> None:
-    """Raises StudioError when an adapter is to be put on layers that the model does not have."""
-    if method.kind == "full" or method.target_modules == "all-linear":
-        return
-    known = sorted({linear.name for linear in model.linears})
-    # A name may be the end of a module's path; its last part is what layers are called.
-    unknown = [name for name in method.target_modules if name.rpartition(".")[2] not in known]
-    if unknown:
-        problem = f"method.target_modules: this model has no layer named {listed(unknown)}; it has {', '.join(known)}"
-        raise StudioError(f"The run settings have a problem: {problem}.", "Name layers that the model has.", detail=problem)
-
-
-def micro_batch_for(config: RunConfig, device: DeviceName) -> int:
-    """Messages computed at once: as configured, or a size that suits the device."""
-    chosen = config.training.micro_batch
-    return min(config.training.batch_size, AUTO_MICRO_BATCH[device]) if chosen == "auto" else chosen
-
-
 def estimate_lengths(longest_text: str, longest_label: str, config: RunConfig, device: DeviceName) -> Lengths:
     """Lengths guessed from characters, for a forecast before any tokenizer has been loaded."""
     micro_batch = micro_batch_for(config, device)
@@ -366,10 +235,3 @@ def estimate_lengths(longest_text: str, longest_label: str, config: RunConfig, d
     # Two more: the tokenizer's beginning token and the end token.
     tokens = min(config.prompt.max_length, math.ceil(characters / _CHARACTERS_PER_TOKEN) + 2)
     return Lengths(micro_batch, tokens, micro_batch * tokens, micro_batch * _GRADED_TOKENS)
-
-
-def verdict(needed: int, available: int) -> Verdict:
-    """Whether ``needed`` bytes go into ``available`` ones. Above 85 % is tight: a forecast is not that exact."""
-    if needed > available:
-        return "too big"
-    return "tight" if needed > available * _TIGHT_SHARE else "fits"

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from studio.core.batch_sizes import LENGTH_STEP, rounded_up
 from studio.data.prompts import Encoded
-
-_LENGTH_STEP = 8
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,8 @@ def cut_batch(examples: Sequence[Encoded], micro_batch: int) -> list[Sequence[En
 
 
 def padded_batch(examples: Sequence[Encoded], device: torch.device, longest: int) -> PaddedBatch:
-    """Messages padded to the longest of them, rounded up, but not above ``longest``, so that few lengths differ.
-
-    On a CPU torch compiles and keeps code for each new shape of a bf16 product, gigabytes of it over a few hundred steps.
-    """
-    length = min(longest, rounded_up(max(len(example.ids) for example in examples), _LENGTH_STEP))
+    """Messages padded to the longest of them, rounded up, but not above ``longest``."""
+    length = min(longest, rounded_up(max(len(example.ids) for example in examples), LENGTH_STEP))
     # Causal attention never looks right, so what stands in the padding cannot reach a graded position: any id will do.
     ids = torch.zeros(len(examples), length, dtype=torch.long)
     graded = torch.zeros(len(examples), length, dtype=torch.bool)
@@ -51,11 +47,6 @@ def padded_batch(examples: Sequence[Encoded], device: torch.device, longest: int
         graded[row, : size - 1] = torch.tensor(example.supervised[1:])
     targets = ids.roll(-1, dims=1)[graded]
     return PaddedBatch(ids.to(device), graded.to(device), targets.to(device))
-
-
-def rounded_up(number: int, step: int) -> int:
-    """The least multiple of ``step`` that is not below ``number``."""
-    return -(-number // step) * step
 
 
 def shuffled_batches(examples: Sequence[Encoded], batch_size: int, seed: int, done: int = 0) -> Iterator[list[Encoded]]:

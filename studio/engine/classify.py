@@ -17,13 +17,12 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from studio.core.batch_sizes import PREDICTED_MESSAGES, PREDICTED_SCORES
 from studio.core.errors import InterruptedByUserError, StudioError
 from studio.core.labels import LabelSet, TrieNode
 from studio.engine.label_search import LabelSearch, Query, Scored
 
 SUPPORTED = "Choose a transformer that writes text, such as Gemma, Llama, Qwen or GPT-2."
-_SCORES_AT_ONCE = 2**24
-"""Scores (positions x vocabulary) kept at once: 64 MiB in fp32."""
 _CACHE_AT_ONCE = 2**28
 """Bytes of the prompts' keys and values copied at once."""
 
@@ -52,7 +51,7 @@ def classify(
     queries: Sequence[Query],
     device: torch.device,
     *,
-    batch_size: int = 32,
+    batch_size: int = PREDICTED_MESSAGES,
     progress: Callable[[int], object] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Scored]:
@@ -106,7 +105,7 @@ def _run(model: torch.nn.Module, searches: list[LabelSearch], device: torch.devi
     outputs = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=last)
     cache = outputs.past_key_values
     check_cache(cache)
-    most_scores = max(1, _SCORES_AT_ONCE // outputs.logits.shape[-1])
+    most_scores = max(1, PREDICTED_SCORES // outputs.logits.shape[-1])
     most_rows = max(1, _CACHE_AT_ONCE // sum(layer.keys[0].nbytes + layer.values[0].nbytes for layer in cache.layers))
     _take(outputs.logits, [_Step(row, search, search.labels.root, [search.labels.root]) for row, search in enumerate(searches)])
 

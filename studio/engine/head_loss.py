@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from studio.core.batch_sizes import GRADED_SCORES
+from studio.core.machine import device_kind
 from studio.engine.token_tree import IGNORED
 
-_SCORES_AT_ONCE = {"cpu": 2**22}
-"""Scores whose fp32 copies exist together: few enough to stay in a CPU's cache."""
 _VOCABULARY_AT_ONCE = 2048
 
 
@@ -67,4 +67,4 @@ def _add_outer(weight: torch.nn.Parameter, scores: torch.Tensor, states: torch.T
 
 
 def _rows_at_once(scores: torch.Tensor) -> int:
-    return max(1, _SCORES_AT_ONCE.get(scores.device.type, 2**26) // scores.shape[1])
+    return max(1, GRADED_SCORES[device_kind(scores.device.type)] // scores.shape[1])

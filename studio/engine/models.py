@@ -17,7 +17,7 @@ from studio.core.bases import hub_id, is_gguf
 from studio.core.config import ModelConfig, PromptConfig
 from studio.core.errors import StudioError
 from studio.core.failures import is_out_of_memory
-from studio.core.memory import LinearShape, ModelDescription
+from studio.core.model_description import LinearShape, ModelDescription
 from studio.core.paths import as_typed
 from studio.core.runs import Home
 from studio.core.starter import STARTER, STARTER_LICENCE, base_name

@@ -7,8 +7,12 @@ from itertools import islice
 
 import torch
 
+from studio.core.batch_sizes import micro_batch_for
 from studio.core.config import MethodConfig, RunConfig
-from studio.core.memory import DeviceName, Fit, Lengths, MemoryForecast, ModelDescription, find_fit, forecast, micro_batch_for
+from studio.core.fit import Fit, find_fit
+from studio.core.machine import DeviceName
+from studio.core.memory import Lengths, MemoryForecast, forecast
+from studio.core.model_description import ModelDescription
 from studio.data.prompts import Encoded
 from studio.engine.batches import cut_batch, shuffled_batches
 from studio.engine.devices import Compute

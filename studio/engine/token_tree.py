@@ -18,13 +18,11 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from studio.core.batch_sizes import GRADED_STEP, LENGTH_STEP, NODES_STEP, SHORT_LENGTH, rounded_up
 from studio.data.prompts import Encoded
-from studio.engine.batches import rounded_up
 
 ATTENTION = "token_tree"
 IGNORED = -100
-_SHORT = 128
-_NODES_STEP, _GRADED_STEP, _LENGTH_STEP = 16, 16, 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class TokenTree:
     (n,) where else a node stands. ``graded`` (n,) nodes whose next token is supervised, one entry for every such token of
     a message, and ``targets`` (n,) those tokens, ``IGNORED`` where nothing is graded.
 
-    All sizes are rounded up, so that few differ: on a CPU torch compiles and keeps code for each new shape of a product.
+    All sizes are rounded up (studio/core/batch_sizes.py).
     """
 
     ids: torch.Tensor
@@ -59,7 +57,7 @@ class TokenTree:
         graded: list[tuple[int, int]] = []
         children: dict[tuple[int, int], int] = {}
         # The last token is only ever predicted.
-        length = rounded_up(max(len(example.ids) - 1 for example in examples), _LENGTH_STEP)
+        length = rounded_up(max(len(example.ids) - 1 for example in examples), LENGTH_STEP)
         paths = torch.zeros(len(examples), length, dtype=torch.long)
         for row, example in enumerate(examples):
             node = -1
@@ -75,8 +73,8 @@ class TokenTree:
                 paths[row, position] = node
                 if example.supervised[position + 1]:
                     graded.append((node, example.ids[position + 1]))
-        spare = rounded_up(len(ids), _NODES_STEP) - len(ids)
-        ungraded = rounded_up(len(graded), _GRADED_STEP) - len(graded)
+        spare = rounded_up(len(ids), NODES_STEP) - len(ids)
+        ungraded = rounded_up(len(graded), GRADED_STEP) - len(graded)
 
         def on_device(numbers: Sequence[int], fill: int = 0, times: int = 0) -> torch.Tensor:
             return torch.tensor([*numbers, *[fill] * times], dtype=torch.long).to(device)
@@ -153,7 +151,7 @@ def attend(
     distance = steps[:, None] - steps
     seen = (distance >= 0) & (distance < (sliding_window or length))
     query, key, value = tree.to_messages(query), tree.to_messages(key), tree.to_messages(value)
-    if query.dtype == torch.bfloat16 and query.device.type == "cpu" and length <= _SHORT:
+    if query.dtype == torch.bfloat16 and query.device.type == "cpu" and length <= SHORT_LENGTH:
         return tree.to_nodes(_attend_in_bf16(module, query, key, value, seen, **rest)), None
     window = seen[None, None] if sliding_window is not None and length > sliding_window else None
     states, _ = sdpa_attention_forward(module, query, key, value, window, **rest)

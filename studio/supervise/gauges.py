@@ -14,8 +14,7 @@ from PySide6.QtCore import QObject, QTimer, Signal, SignalInstance, Slot
 
 from studio.core.answers import ModelLoaded
 from studio.core.events import Crashed, Event, Heartbeat, RunStarted
-from studio.core.machine import device_kind
-from studio.core.memory import DeviceName
+from studio.core.machine import DeviceName, device_kind
 from studio.supervise.process import LAST_WORDS
 
 INTERVAL_MS = 1000

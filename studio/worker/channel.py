@@ -19,7 +19,7 @@ import psutil
 from studio.core.commands import Cancel, Checkpoint, Command, Pause, Stop
 from studio.core.errors import StudioError
 from studio.core.events import FINAL_EVENTS, Event, Heartbeat, LogLine, StageChanged
-from studio.core.memory import DeviceName
+from studio.core.machine import DeviceName
 from studio.core.wire import decode_command, encode
 
 HEARTBEAT_SECONDS = 2.0

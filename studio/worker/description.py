@@ -8,7 +8,7 @@ from studio.core.answers import Forecasted, MissingFiles, ModelDescribed
 from studio.core.commands import Command, DescribeModel, Forecast
 from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
-from studio.core.memory import ModelDescription
+from studio.core.model_description import ModelDescription
 from studio.core.runs import Home
 from studio.data.downloads import Downloads
 from studio.data.hub import missing_files

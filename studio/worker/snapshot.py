@@ -8,8 +8,8 @@ from importlib import metadata
 
 import torch
 
+from studio.core.batch_sizes import micro_batch_for
 from studio.core.config import RunConfig
-from studio.core.memory import micro_batch_for
 from studio.engine.devices import Compute
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors", "finetune-studio")

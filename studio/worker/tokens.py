@@ -12,10 +12,11 @@ from typing import Any, TypeVar, cast
 import torch
 
 from studio.core.answers import InspectedToken, TokensInspected, TokenTotals
+from studio.core.batch_sizes import micro_batch_for
 from studio.core.commands import Command, InspectTokens
 from studio.core.config import RunConfig
 from studio.core.data_problems import DataProblem
-from studio.core.memory import DeviceName, micro_batch_for
+from studio.core.machine import DeviceName
 from studio.core.runs import Home
 from studio.data.downloads import Downloads
 from studio.data.prompts import Encoded, PromptEncoder

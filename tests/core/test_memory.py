@@ -6,20 +6,11 @@ from typing import Any
 
 import pytest
 
+from studio.core.batch_sizes import micro_batch_for
 from studio.core.config import MethodConfig, RunConfig
-from studio.core.memory import (
-    FRAMEWORK_BYTES,
-    Lengths,
-    LinearShape,
-    MemoryForecast,
-    ModelDescription,
-    adapter_parameters,
-    estimate_lengths,
-    find_fit,
-    forecast,
-    micro_batch_for,
-    verdict,
-)
+from studio.core.fit import find_fit, verdict
+from studio.core.memory import FRAMEWORK_BYTES, Lengths, MemoryForecast, estimate_lengths, forecast
+from studio.core.model_description import LinearShape, ModelDescription, adapter_parameters
 from studio.core.run_file import validate_run_config
 
 MODEL = ModelDescription(

@@ -10,7 +10,7 @@ import torch
 
 from studio.core.config import DeviceConfig, MethodConfig, PromptConfig
 from studio.core.errors import StudioError
-from studio.core.memory import adapter_parameters
+from studio.core.model_description import adapter_parameters
 from studio.data.prompts import PromptEncoder
 from studio.engine.batches import cut_batch
 from studio.engine.classify import classify

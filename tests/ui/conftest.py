@@ -15,7 +15,7 @@ from studio.core.answers import ColumnGuess, DataInspected, ModelDescribed, Toke
 from studio.core.commands import Command, DescribeModel, InspectData, InspectTokens
 from studio.core.data_problems import DataProblem
 from studio.core.events import Event
-from studio.core.memory import LinearShape, ModelDescription
+from studio.core.model_description import LinearShape, ModelDescription
 from studio.core.runs import Home
 from studio.supervise.gauges import MemorySample
 from studio.supervise.threads import WorkerThread

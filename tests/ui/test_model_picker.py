@@ -13,7 +13,7 @@ from studio.core.answers import CachedModel, DownloadProgressed, MissingFiles, M
 from studio.core.commands import DescribeModel, DownloadModel, ListModels
 from studio.core.config import ModelConfig, RunConfig
 from studio.core.events import Failed
-from studio.core.memory import ModelDescription
+from studio.core.model_description import ModelDescription
 from studio.core.runs import Home
 from studio.supervise.threads import WorkerThread
 from studio.ui.pages.setup import SetupPage

@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from studio.core.commands import InspectData
 from studio.core.data_problems import DataProblem
 from studio.core.events import Failed, StageChanged
-from studio.core.memory import ModelDescription
+from studio.core.model_description import ModelDescription
 from studio.core.problem_rows import ProblemRow, write_problem_rows
 from studio.core.runs import Home
 from studio.core.words import size

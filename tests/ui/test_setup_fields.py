@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.commands import InspectData
 from studio.core.config import ModelConfig, RunConfig
-from studio.core.memory import LinearShape, ModelDescription, adapter_parameters
+from studio.core.model_description import LinearShape, ModelDescription, adapter_parameters
 from studio.core.presets import PRESETS, load_presets
 from studio.core.run_file import validate_run_config
 from studio.core.settings import declared as settings

@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QLineEdit
 from pytestqt.qtbot import QtBot
 
 from studio.core.config import RunConfig
-from studio.core.memory import ModelDescription
+from studio.core.model_description import ModelDescription
 from studio.core.settings import describe
 from studio.supervise.gauges import MemorySample
 from studio.ui.pages.setup import SetupPage

@@ -25,8 +25,7 @@ from studio.core.events import (
     StageChanged,
     StepsCompleted,
 )
-from studio.core.machine import device_kind
-from studio.core.memory import DeviceName
+from studio.core.machine import DeviceName, device_kind
 from studio.core.resuming import resumable_step, up_to
 from studio.core.runs import Outcome, RunFolder, RunState
 from studio.core.words import sentence

@@ -12,8 +12,10 @@ from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBo
 
 from studio.core.config import MethodConfig, MethodKind, ModelConfig, RunConfig
 from studio.core.errors import StudioError
-from studio.core.machine import cpu_has_bf16
-from studio.core.memory import DeviceName, MemoryForecast, check_layers, estimate_lengths, find_fit, forecast
+from studio.core.fit import find_fit
+from studio.core.machine import DeviceName, cpu_has_bf16
+from studio.core.memory import MemoryForecast, estimate_lengths, forecast
+from studio.core.model_description import check_layers
 from studio.core.run_file import load_run_config, sample_run_config, validate_run_config
 from studio.core.runs import Home
 from studio.core.settings import default_of

@@ -9,7 +9,8 @@ from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QButtonGroup, QFrame, QGridLayout, QHBoxLayout, QRadioButton, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.config import MethodKind
-from studio.core.memory import Fit, MemoryForecast, Verdict, verdict
+from studio.core.fit import Fit, Verdict, verdict
+from studio.core.memory import MemoryForecast
 from studio.core.words import METHOD_NAMES, UNKNOWN, percent, short_count, size
 from studio.ui.theme import GRID, restyle
 from studio.ui.widgets.basics import Badge, Card, Tone, named, text_label

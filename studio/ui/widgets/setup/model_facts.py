@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from studio.core.memory import ModelDescription
+from studio.core.model_description import ModelDescription
 from studio.core.starter import TERMS, TERMS_URL
 from studio.core.words import UNKNOWN, short_count, size
 from studio.ui import theme

@@ -10,7 +10,7 @@ from studio.core.commands import Command, DescribeModel, DownloadModel
 from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, StageChanged
-from studio.core.memory import ModelDescription
+from studio.core.model_description import ModelDescription
 from studio.core.runs import Home
 from studio.core.words import sentence, size
 from studio.supervise.jobs import Job, run_job

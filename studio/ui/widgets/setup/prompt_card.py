@@ -6,8 +6,11 @@ from PySide6.QtGui import QColor, QResizeEvent, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QPlainTextEdit, QTextEdit, QVBoxLayout
 
 from studio.core.answers import DataInspected, TokensInspected
+from studio.core.batch_sizes import micro_batch_for
 from studio.core.config import SLOT, RunConfig
-from studio.core.memory import DeviceName, Lengths, ModelDescription, micro_batch_for
+from studio.core.machine import DeviceName
+from studio.core.memory import Lengths
+from studio.core.model_description import ModelDescription
 from studio.core.runs import Home
 from studio.ui import theme
 from studio.ui.theme import GRID, code_font

@@ -6,7 +6,8 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from studio.core.config import MethodConfig
-from studio.core.memory import FP32, ModelDescription, adapter_parameters
+from studio.core.memory import FP32
+from studio.core.model_description import ModelDescription, adapter_parameters
 from studio.core.words import UNKNOWN, percent, short_count, size
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import named, text_label

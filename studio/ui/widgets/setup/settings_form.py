@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QGridLayout, QToolButton, QWidget
 
 from studio.core.config import DEFAULT_LEARNING_RATES, MethodKind, RunConfig
 from studio.core.errors import StudioError
-from studio.core.memory import ModelDescription
+from studio.core.model_description import ModelDescription
 from studio.core.presets import Preset
 from studio.core.words import METHOD_NAMES
 from studio.ui.theme import GRID

@@ -17,7 +17,7 @@ from studio.core.config import RunConfig
 from studio.core.data_problems import DataProblem
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Failed, StageChanged
-from studio.core.memory import DeviceName
+from studio.core.machine import DeviceName
 from studio.core.runs import Home
 from studio.core.words import counted, percent, sentence
 from studio.supervise.tokens import TokenSession

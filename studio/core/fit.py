@@ -1,0 +1,73 @@
+"""Whether a run goes into the memory that is there, and what would make it go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from studio.core.config import MethodConfig
+from studio.core.memory import MemoryForecast
+from studio.core.words import counted
+
+_TIGHT_SHARE = 0.85
+
+Verdict = Literal["fits", "tight", "too big"]
+
+
+class Fit(BaseModel):
+    """What would go into the memory that is there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    micro_batch: int | None
+    """The most messages that can be computed at once; None when not even one can."""
+    change: str = ""
+    """If none fits, the smallest change with which one does."""
+
+    @property
+    def sentence(self) -> str:
+        if self.micro_batch is not None:
+            return f"Up to {counted(self.micro_batch, 'message')} at once fit."
+        return f"Too large even for one message: {self.change}."
+
+
+def find_fit(
+    at: Callable[[MethodConfig, int, bool], MemoryForecast],
+    method: MethodConfig,
+    batch_size: int,
+    checkpointing: bool,
+    available: int,
+) -> Fit:
+    """The largest micro-batch up to ``batch_size`` that fits into ``available`` bytes, or the change that lets one fit.
+
+    ``at`` forecasts a method with so many messages at once, with activation checkpointing or without.
+    """
+
+    def fits(candidate: MethodConfig, messages: int, recomputed: bool) -> bool:
+        return at(candidate, messages, recomputed).total <= available
+
+    low, high = 0, batch_size
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(method, middle, checkpointing):
+            low = middle
+        else:
+            high = middle - 1
+    if low:
+        return Fit(micro_batch=low)
+    if not checkpointing and fits(method, 1, True):
+        return Fit(micro_batch=None, change="turn on activation checkpointing")
+    for kind, name in (("lora", "LoRA"), ("qlora", "QLoRA")):
+        other = method.model_copy(update={"kind": kind})
+        if kind != method.kind and method.kind != "qlora" and fits(other, 1, checkpointing):
+            return Fit(micro_batch=None, change=f"{name} would fit")
+    return Fit(micro_batch=None, change="choose a smaller model")
+
+
+def verdict(needed: int, available: int) -> Verdict:
+    """Whether ``needed`` bytes go into ``available`` ones. Above 85 % is tight: a forecast is not that exact."""
+    if needed > available:
+        return "too big"
+    return "tight" if needed > available * _TIGHT_SHARE else "fits"
