@@ -70,6 +70,9 @@ def test_a_run_from_start_to_results(display: str, messages: Path, tiny_model_fo
     # What the window remembers of last time: the person's file and model.
     (home.path / "window.ini").write_text(f"[General]\nsource={messages}\nbase={tiny_model_folder}\n", "utf-8")
     environment = os.environ | {"DISPLAY": display, "QT_QPA_PLATFORM": "xcb", "FINETUNE_STUDIO_HOME": str(home.path)}
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    environment["TMPDIR"] = str(scratch)
     log = tmp_path / "stderr.txt"
     with log.open("wb") as errors:
         window = subprocess.Popen([sys.executable, "-m", "studio"], cwd=tmp_path, env=environment, stderr=errors)
@@ -97,3 +100,4 @@ def test_a_run_from_start_to_results(display: str, messages: Path, tiny_model_fo
             window.wait()
     assert log.read_text("utf-8") == ""
     assert not (home.path / "app.log").exists()
+    assert list(scratch.iterdir()) == []
