@@ -12,6 +12,9 @@ from studio.core.memory import MemoryForecast
 from studio.core.words import counted
 
 _TIGHT_SHARE = 0.85
+_NAMES = {"lora": "LoRA", "qlora": "QLoRA"}
+# What a method can be exchanged for when memory is short.
+_SMALLER: dict[str, tuple[str, ...]] = {"full": ("lora", "qlora"), "lora": ("qlora",), "qlora": ()}
 
 Verdict = Literal["fits", "tight", "too big"]
 
@@ -48,7 +51,11 @@ def find_fit(
     def fits(candidate: MethodConfig, messages: int, recomputed: bool) -> bool:
         return at(candidate, messages, recomputed).total <= available
 
-    low, high = 0, batch_size
+    # A batch that is not cut can need less than one that is, because no gradients wait for its other parts. Below it, more
+    # messages need more.
+    if fits(method, batch_size, checkpointing):
+        return Fit(micro_batch=batch_size)
+    low, high = 0, batch_size - 1
     while low < high:
         middle = (low + high + 1) // 2
         if fits(method, middle, checkpointing):
@@ -57,12 +64,16 @@ def find_fit(
             high = middle - 1
     if low:
         return Fit(micro_batch=low)
-    if not checkpointing and fits(method, 1, True):
-        return Fit(micro_batch=None, change="turn on activation checkpointing")
-    for kind, name in (("lora", "LoRA"), ("qlora", "QLoRA")):
+
+    smaller = _SMALLER[method.kind]
+    changes = [(method.kind, True), *((kind, checkpointing) for kind in smaller), *((kind, True) for kind in smaller)]
+    for kind, recomputed in changes:
         other = method.model_copy(update={"kind": kind})
-        if kind != method.kind and method.kind != "qlora" and fits(other, 1, checkpointing):
-            return Fit(micro_batch=None, change=f"{name} would fit")
+        if any(fits(other, messages, recomputed) for messages in {1, batch_size}):
+            parts = [] if kind == method.kind else [f"choose {_NAMES[kind]}"]
+            if recomputed and not checkpointing:
+                parts.append("turn on activation checkpointing")
+            return Fit(micro_batch=None, change=" and ".join(parts))
     return Fit(micro_batch=None, change="choose a smaller model")
 
 

@@ -97,13 +97,19 @@ class Lengths(NamedTuple):
     """Tokens that are computed: what messages share counts once (studio/engine/token_tree.py)."""
     supervised: int
     """Supervised tokens of all messages."""
+    shared: int
+    """Tokens with which all messages of the run begin."""
+    most_supervised: int
+    """Supervised tokens of one message."""
 
     def of(self, micro_batch: int) -> Lengths:
-        """The same messages, so many at once; never less than they will be."""
-        nodes = self.tokens + math.ceil((self.nodes - self.tokens) * (micro_batch - 1) / max(1, self.micro_batch - 1))
-        if micro_batch > self.micro_batch:
-            nodes = math.ceil(self.nodes * micro_batch / self.micro_batch)
-        return Lengths(micro_batch, self.tokens, nodes, math.ceil(self.supervised * micro_batch / self.micro_batch))
+        """Bounds for so many messages at once: whichever they are, they are not larger."""
+        of_this = math.ceil(micro_batch / self.micro_batch)
+        return self._replace(
+            micro_batch=micro_batch,
+            nodes=min(self.shared + micro_batch * (self.tokens - self.shared), of_this * self.nodes),
+            supervised=min(micro_batch * self.most_supervised, of_this * self.supervised),
+        )
 
 
 class _Widths(NamedTuple):
@@ -234,4 +240,4 @@ def estimate_lengths(longest_text: str, longest_label: str, config: RunConfig, d
     characters = len(config.prompt.template.replace("{text}", "")) + len(longest_text) + len(longest_label)
     # Two more: the tokenizer's beginning token and the end token.
     tokens = min(config.prompt.max_length, math.ceil(characters / _CHARACTERS_PER_TOKEN) + 2)
-    return Lengths(micro_batch, tokens, micro_batch * tokens, micro_batch * _GRADED_TOKENS)
+    return Lengths(micro_batch, tokens, micro_batch * tokens, micro_batch * _GRADED_TOKENS, 0, _GRADED_TOKENS)

@@ -239,6 +239,12 @@ def _stream(
             partial.unlink()
             return
         hf_raise_for_status(response)
+        if response.status_code != 206:
+            have = 0
+        announced = response.headers.get("Content-Length")
+        # The page of a network that wants a login, for one: it must not take the place of what has come so far.
+        if announced is not None and int(announced) != file.size - have:
+            raise httpx2.RemoteProtocolError("another number of bytes than the hub announced")
         with partial.open("ab" if response.status_code == 206 else "wb") as out:
             report(file.name, out.tell())
             for block in response.iter_bytes():
@@ -248,7 +254,9 @@ def _stream(
                 if out.tell() > file.size:
                     raise httpx2.RemoteProtocolError("more bytes than the hub announced")
                 report(file.name, out.tell())
-            if out.tell() < file.size:  # the page of a network that wants a login, for one
+            if out.tell() < file.size:
+                if announced is None and response.status_code != 206:
+                    partial.unlink()  # nothing says that this was the file at all
                 raise httpx2.RemoteProtocolError("fewer bytes than the hub announced")
 
 

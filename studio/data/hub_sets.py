@@ -8,7 +8,7 @@ read by ``tables``, because that library turns the labels None, NA and 001 into 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,19 +173,25 @@ def _refuse_files_elsewhere(id: str, folder: Path, paths: Sequence[Path]) -> Non
 
 def _refuse_addresses(id: str, folder: Path) -> None:
     """Before the library asks the network for what the description calls its files."""
-    told: list[Any] = []
     for name, around in (("README.md", ""), (".huggingface.yaml", "---\n")):
         if (description := folder / name).is_file():
             content = f"{around}{description.read_text('utf-8')}\n{around}"
-            told.append(DatasetCard(content).data.get("configs"))
-    while told:
-        value = told.pop()
-        if isinstance(value, dict):
-            told += value.values()
-        elif isinstance(value, list):
-            told += value
-        elif isinstance(value, str) and "://" in value:
-            raise _foreign_file(id, value)
+            for value in _strings(DatasetCard(content).data.get("configs")):
+                if "://" in value:
+                    raise _foreign_file(id, value)
+
+
+def _strings(told: Any) -> Iterator[str]:
+    """All strings in what a YAML file says. Its aliases may stand within what they are names of."""
+    seen: set[int] = set()
+    values = [told]
+    while values:
+        value = values.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list) and id(value) not in seen:
+            seen.add(id(value))
+            values += value.values() if isinstance(value, dict) else value
 
 
 def _foreign_file(id: str, name: str) -> StudioError:

@@ -29,6 +29,10 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
     return math.ceil(rows / batch_size)
 
 
+def supervised_tokens(examples: Sequence[Encoded]) -> int:
+    return sum(sum(example.supervised) for example in examples)
+
+
 def cut_batch(examples: Sequence[Encoded], micro_batch: int) -> list[Sequence[Encoded]]:
     """One batch in groups of at most ``micro_batch`` messages of similar length, which changes nothing learnt."""
     by_length = sorted(examples, key=lambda example: len(example.ids))

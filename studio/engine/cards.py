@@ -140,7 +140,7 @@ def card_program(config: RunConfig, kind: ExportKind, base: Path, prompt: Sequen
         # Quoted: a folder may have a line break in its name, and what follows one would be code.
         there = f"the model in {base_title(config, base)!r}, as it was before training"
         if config.model.base == STARTER:
-            there = f"Finetune Studio's starter; on {STARTER_ORIGIN} expect slightly other numbers"
+            there = f"Finetune Studio's starter; where it is not at hand, {STARTER_ORIGIN}, with slightly other numbers"
         load.insert(0, f'base_folder = "BASE_FOLDER"  # {there}')
     lines = [
         *(["from peft import PeftModel"] if kind == "adapter" else []),

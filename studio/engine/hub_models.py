@@ -19,6 +19,7 @@ from studio.core.bases import COMMIT, HUB_PREFIX, hub_id
 from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
 from studio.data.hub import Repository, cached_snapshot, look_up, read_file
+from studio.engine.conversion import SOURCE
 
 CONFIG = "config.json"
 # The tokenizer's settings say whether there is a chat template.
@@ -107,10 +108,13 @@ def check_weights(folder: Path) -> None:
         try:
             with safe_open(path, framework="numpy"):
                 pass
-        except (SafetensorError, OSError) as error:
+        except OSError as error:
+            raise StudioError(f"{path} cannot be read: {error.strerror or error}.", "Check the file's permissions.") from error
+        except SafetensorError as error:
+            converted = (folder / SOURCE).exists()
             raise StudioError(
                 f"{path} is not whole: its download or copy has probably broken off.",
-                "Copy or download the model again.",
+                f"Delete {folder}: it is then converted anew." if converted else "Copy or download the model again.",
                 detail=str(error),
                 kind="bad_model",
             ) from error

@@ -16,7 +16,7 @@ from studio.core.config import TrainingConfig
 from studio.core.errors import StudioError
 from studio.core.events import StepsCompleted
 from studio.data.prompts import Encoded
-from studio.engine.batches import cut_batch, shuffled_batches, steps_per_epoch
+from studio.engine.batches import cut_batch, shuffled_batches, steps_per_epoch, supervised_tokens
 from studio.engine.devices import Compute, PeakMemory
 from studio.engine.objective import Objective
 from studio.engine.training_state import TrainingState
@@ -121,7 +121,7 @@ def backward(objective: Objective, groups: Sequence[Sequence[Encoded]], scaler: 
     batch is cut does not change the gradient (a mean of means would, whenever labels differ in length). A ``scaler``
     multiplies what is added, so that small gradients do not vanish in fp16; the loss that is returned is not scaled.
     """
-    supervised = sum(sum(example.supervised) for group in groups for example in group)
+    supervised = sum(map(supervised_tokens, groups))
     losses = []
     for group in groups:
         loss = objective(group) / supervised

@@ -22,10 +22,10 @@ Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, str, list[f
 
 
 @cache
-def multiply_with_onednn() -> bool:
-    """From now on this process multiplies fp32 matrices on the CPU with oneDNN, where that is faster; says whether it is."""
+def multiply_with_onednn() -> None:
+    """From now on this process multiplies fp32 matrices on the CPU with oneDNN, where that is faster."""
     if not _mkl_holds_back() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return False
+        return
     # What torch's own compiler calls for a linear layer: left times the transpose of right, plus a vector.
     linear: Product = torch.ops.mkldnn._linear_pointwise.default
 
@@ -43,7 +43,6 @@ def multiply_with_onednn() -> bool:
         warnings.filterwarnings("ignore", "Warning only once for all operators", UserWarning)
         _LIBRARY.impl("mm", mm, "CPU")
         _LIBRARY.impl("addmm", addmm, "CPU")
-    return True
 
 
 def _mkl_holds_back() -> bool:

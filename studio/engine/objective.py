@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from studio.core.failures import is_out_of_memory
 from studio.data.prompts import Encoded
-from studio.engine.batches import padded_batch
+from studio.engine.batches import padded_batch, supervised_tokens
 from studio.engine.classify import predicting
 from studio.engine.devices import Compute
 from studio.engine.exactness import in_fp32
@@ -24,6 +24,8 @@ _TRIED = 4
 """Messages on which the ways are compared."""
 _TOLERANCE, _HALF_TOLERANCE = 1e-3, 2e-2
 """Relative, of the loss; torch's own loss is off by 1e-5 where the vocabulary has 262,144 words."""
+_TOLERANCE_EACH, _HALF_TOLERANCE_EACH = 1e-4, 5e-2
+"""In nats, of each supervised token: what is left of messages that are known by heart is the rounding of their scores."""
 
 Objective = Callable[[Sequence[Encoded]], torch.Tensor]
 """Sum of -log p over the supervised tokens of all messages, in nats; () fp32, to be differentiated."""
@@ -100,8 +102,9 @@ def _difference(model: torch.nn.Module, compute: Compute, padded: PaddedObjectiv
             if is_out_of_memory(error):
                 raise
             return f"parts that cannot read messages as a tree ({type(error).__name__})"
-    tolerance = _TOLERANCE if compute.kind != "cuda" or compute.precision == "fp32" else _HALF_TOLERANCE
-    if math.isclose(found, expected, rel_tol=tolerance):
+    half = compute.kind == "cuda" and compute.precision != "fp32"
+    relative, each = (_HALF_TOLERANCE, _HALF_TOLERANCE_EACH) if half else (_TOLERANCE, _TOLERANCE_EACH)
+    if math.isclose(found, expected, rel_tol=relative, abs_tol=each * supervised_tokens(sample)):
         return None
     return f"parts that would not be exact on a tree (a loss of {found:.6g} for {expected:.6g})"
 

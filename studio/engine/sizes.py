@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, takewhile
 
 import torch
 
@@ -14,12 +14,13 @@ from studio.core.machine import DeviceName
 from studio.core.memory import Lengths, MemoryForecast, forecast
 from studio.core.model_description import ModelDescription
 from studio.data.prompts import Encoded
-from studio.engine.batches import cut_batch, shuffled_batches
+from studio.engine.batches import cut_batch, shuffled_batches, steps_per_epoch, supervised_tokens
 from studio.engine.devices import Compute
 from studio.engine.loop import total_steps
 from studio.engine.token_tree import TokenTree
 
 _MOST_BATCHES = 10_000
+_MEASURED_BATCHES = 64
 
 
 def measurable(forecast: MemoryForecast, compute: Compute) -> int:
@@ -40,43 +41,72 @@ def largest_micro_batch(config: RunConfig, device: DeviceName, encoded: Sequence
         for rows in islice(shuffled_batches(encoded, training.batch_size, training.seed), batches)
         for group in cut_batch(rows, micro_batch)
     ]
-    # A tree has at most as many nodes as its messages have tokens: most need not be made to know that they are smaller.
-    groups.sort(key=_most_nodes, reverse=True)
+    shared = _shared_beginning(encoded)
+
+    def most_nodes(group: Sequence[Encoded]) -> int:
+        return shared + sum(_computed(row) - shared for row in group)
+
+    # A tree has at most so many nodes: nearly all need not be made to know that they are smaller.
+    groups.sort(key=most_nodes, reverse=True)
     nodes = 0
     for group in groups:
-        if _most_nodes(group) <= nodes:
+        if most_nodes(group) <= nodes:
             break
-        nodes = max(nodes, TokenTree.of(group, torch.device("cpu")).nodes)
+        nodes = max(nodes, _nodes(group))
     return Lengths(
         micro_batch=max(map(len, groups)),
-        tokens=max(len(row.ids) for row in encoded) - 1,
+        tokens=max(map(_computed, encoded)),
         nodes=nodes,
-        supervised=max(sum(sum(row.supervised) for row in group) for group in groups),
+        supervised=max(map(supervised_tokens, groups)),
+        shared=shared,
+        most_supervised=max(sum(row.supervised) for row in encoded),
     )
 
 
-def _most_nodes(group: Sequence[Encoded]) -> int:
-    # The last token is only ever predicted.
-    return sum(len(row.ids) - 1 for row in group)
+def shared_tokens(config: RunConfig, device: DeviceName, encoded: Sequence[Encoded]) -> float:
+    """Share of all tokens that need not be computed because messages begin alike: of the batches that training takes first."""
+    training, micro_batch = config.training, micro_batch_for(config, device)
+    batches = min(_MEASURED_BATCHES, steps_per_epoch(len(encoded), training.batch_size))
+    computed = tokens = 0
+    for rows in islice(shuffled_batches(encoded, training.batch_size, training.seed), batches):
+        computed += sum(map(_nodes, cut_batch(rows, micro_batch)))
+        tokens += sum(map(_computed, rows))
+    return 1 - computed / tokens
+
+
+def _computed(row: Encoded) -> int:
+    """Tokens of a message that are computed: the last is only ever predicted."""
+    return len(row.ids) - 1
+
+
+def _nodes(group: Sequence[Encoded]) -> int:
+    return TokenTree.of(group, torch.device("cpu")).nodes
+
+
+def _shared_beginning(encoded: Sequence[Encoded]) -> int:
+    """Computed tokens with which all messages begin."""
+    first, last = min(row.ids for row in encoded), max(row.ids for row in encoded)
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    return min(alike, *map(_computed, encoded))
 
 
 def forecast_run(model: ModelDescription, config: RunConfig, compute: Compute, encoded: Sequence[Encoded]) -> MemoryForecast:
     """The forecast for the largest micro-batch of this run."""
-    return _forecast(model, config, compute, largest_micro_batch(config, compute.kind, encoded))
+    return forecast_lengths(model, config, compute, largest_micro_batch(config, compute.kind, encoded))
 
 
-def fit_run(model: ModelDescription, config: RunConfig, compute: Compute, encoded: Sequence[Encoded], available: int) -> Fit:
-    """What of this run would go into ``available`` bytes."""
-    lengths = largest_micro_batch(config, compute.kind, encoded)
+def fit_run(model: ModelDescription, config: RunConfig, compute: Compute, lengths: Lengths, available: int) -> Fit:
+    """What of a run whose largest micro-batch is ``lengths`` would go into ``available`` bytes."""
 
     def at(method: MethodConfig, messages: int, checkpointing: bool) -> MemoryForecast:
         changed = config.model_copy(update={"method": method}).with_training(activation_checkpointing=checkpointing)
-        return _forecast(model, changed, compute, lengths.of(messages))
+        return forecast_lengths(model, changed, compute, lengths.of(messages))
 
     return find_fit(at, config.method, config.training.batch_size, config.training.activation_checkpointing, available)
 
 
-def _forecast(model: ModelDescription, config: RunConfig, compute: Compute, lengths: Lengths) -> MemoryForecast:
+def forecast_lengths(model: ModelDescription, config: RunConfig, compute: Compute, lengths: Lengths) -> MemoryForecast:
+    """The forecast for a largest micro-batch."""
     return forecast(
         model,
         config.method,

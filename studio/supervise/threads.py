@@ -22,7 +22,7 @@ SHUT_DOWN_SECONDS = 20.0
 SLICE_SECONDS = 0.01
 """For so long events are handed over in one go; between two slices the window lives."""
 CROWDED = 5000
-"""With more events than this in the queue a worker is read slowly, until it waits for the window: memory stays bounded."""
+"""With more events than this in the queue a worker is read slowly, so that it waits for the window instead of filling memory."""
 _SLOWLY_SECONDS = 0.001
 
 

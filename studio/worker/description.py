@@ -17,7 +17,7 @@ from studio.data.splits import load_splits
 from studio.engine.devices import choose_compute
 from studio.engine.hub_models import check_settings, look_up_model, settings_alone
 from studio.engine.models import base_folder, describe, describe_base, load_tokenizer, within_context
-from studio.engine.sizes import fit_run, forecast_run
+from studio.engine.sizes import fit_run, forecast_lengths, largest_micro_batch
 from studio.worker.channel import Channel
 from studio.worker.downloading import bring_base
 from studio.worker.inspection import cut_messages, problems_found
@@ -62,8 +62,9 @@ def forecast(command: Command, channel: Channel) -> None:
     encoder.label_set(splits.labels)
     encoded = [encoder.encode(example) for example in splits.train]
     description = describe(folder, config.model.base)
-    result = forecast_run(description, config, compute, encoded)
+    lengths = largest_micro_batch(config, compute.kind, encoded)
+    result = forecast_lengths(description, config, compute, lengths)
     problems = problems_found(splits) + cut_messages(encoded, prompt.max_length)
     available = compute.available_bytes()
-    fit = fit_run(description, config, compute, encoded, available)
+    fit = fit_run(description, config, compute, lengths, available)
     channel.emit(Forecasted(forecast=result, fit=fit, device=compute.name, available_bytes=available, problems=problems))

@@ -166,9 +166,12 @@ def _in_clean_process(command: VerifyExport, channel: Channel) -> list[Predictio
     with subprocess.Popen(WORKER_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        with suppress(OSError):  # it has ended already: that it said nothing is told below
+        try:
             process.stdin.write(encode(command))
             process.stdin.flush()
+        except OSError:  # it has ended already: that it said nothing is told below
+            with suppress(OSError):  # what was not written is tried again
+                process.stdin.close()
         predictions = []
         for line in process.stdout:
             event = decode_event(line)

@@ -15,6 +15,7 @@ from studio.core.errors import StudioError
 from studio.core.events import Finished
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
+from studio.core.words import counted
 from studio.data.sources import Example, examples_of, read_messages
 from studio.data.splits import read_split
 from studio.data.tables import load_table
@@ -92,6 +93,8 @@ def _labelled(run: RunFolder, command: Evaluate, data: str, channel: Channel) ->
         name if name in source.table.column_names else None
         for name in (dataset.text_column, dataset.label_column, dataset.label_name_column)
     )
+    if names is not None and dataset.label_column is not None and label is None:
+        label, names = names, None  # without the numbers their names are the intents
     named = None if command.label_column else names
     examples, _, problems = examples_of(source, command.text_column or text, command.label_column or label, named)
     for problem in problems:
@@ -105,7 +108,7 @@ def _known(examples: list[Example], labels: list[str], channel: Channel) -> list
     unknown = sorted({example.label for example in examples}.difference(labels))
     if not known:
         raise StudioError(
-            f"None of the {len(examples)} rows has an intent that this run knows.",
+            f"None of {counted(len(examples), 'row')} has an intent that this run knows.",
             "Check the label column, or choose the data that belongs to this run.",
         )
     if unknown:

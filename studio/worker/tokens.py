@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Callable, Hashable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
-
-import torch
 
 from studio.core.answers import InspectedToken, TokensInspected, TokenTotals
 from studio.core.batch_sizes import micro_batch_for
@@ -22,15 +19,12 @@ from studio.data.downloads import Downloads
 from studio.data.prompts import Encoded, PromptEncoder
 from studio.data.sources import Example
 from studio.data.splits import Splits, load_splits
-from studio.engine.batches import cut_batch, shuffled_batches, steps_per_epoch
 from studio.engine.models import base_folder, load_tokenizer, within_context
-from studio.engine.sizes import largest_micro_batch
-from studio.engine.token_tree import TokenTree
+from studio.engine.sizes import largest_micro_batch, shared_tokens
 from studio.worker.channel import Channel
 from studio.worker.inspection import cut_messages
 
 _CUT_ROWS = 500
-_MEASURED_BATCHES = 64
 
 Made = TypeVar("Made")
 
@@ -144,17 +138,6 @@ def _totals(encoded: Sequence[Encoded], config: RunConfig, device: DeviceName, a
         cut=len(cut),
         cut_rows=cut[:_CUT_ROWS],
         largest=largest_micro_batch(config, device, encoded),
-        shared=_shared(encoded, config, device),
+        shared=shared_tokens(config, device, encoded),
         alike=alike,
     )
-
-
-def _shared(encoded: Sequence[Encoded], config: RunConfig, device: DeviceName) -> float:
-    """Of the batches that training would compute first, in its own order and cut as it cuts them."""
-    training, micro_batch = config.training, micro_batch_for(config, device)
-    batches = min(_MEASURED_BATCHES, steps_per_epoch(len(encoded), training.batch_size))
-    computed = tokens = 0
-    for rows in islice(shuffled_batches(encoded, training.batch_size, training.seed), batches):
-        computed += sum(TokenTree.of(group, torch.device("cpu")).nodes for group in cut_batch(rows, micro_batch))
-        tokens += sum(len(row.ids) - 1 for row in rows)  # the last is only ever predicted
-    return 1 - computed / tokens

@@ -29,7 +29,7 @@ MODEL = ModelDescription(
     context_length=64,
 )
 # Two messages of 24 tokens, of which they share none; 16 tokens are graded.
-LENGTHS = Lengths(micro_batch=2, tokens=24, nodes=48, supervised=16)
+LENGTHS = Lengths(micro_batch=2, tokens=24, nodes=48, supervised=16, shared=0, most_supervised=8)
 
 
 def predict(kind: str, **changes: Any) -> MemoryForecast:
@@ -161,7 +161,7 @@ def test_predicting_in_fp32_counts_where_training_needs_less() -> None:
     assert beyond("lora") - beyond("full") >= 4 * large.parameters - 100_000, "trained weights are in fp32 already"
     assert beyond("lora") > beyond("lora", precision="fp32")
     assert beyond("lora") > beyond("lora", "cuda"), "on CUDA predictions are in the type of training"
-    many = Lengths(micro_batch=2, tokens=24, nodes=10_000_000, supervised=16)
+    many = LENGTHS._replace(nodes=10_000_000)
     assert beyond("lora", lengths=many) == 0, "by then the activations of a training step are gone"
 
 
@@ -200,17 +200,32 @@ def test_gradients_of_every_weight_take_the_place_of_activations() -> None:
     assert cut.activations - whole.activations == 4_000 - 200 * 4 * 4
 
 
-def test_fewer_messages_at_once_have_fewer_tokens_but_never_less_than_the_longest() -> None:
-    of = Lengths(micro_batch=16, tokens=64, nodes=600, supervised=96).of
-    assert of(16).nodes == 600
-    assert of(1) == Lengths(1, 64, 64, 6)
-    assert [of(count).nodes for count in range(1, 33)] == sorted(of(count).nodes for count in range(1, 33))
+def test_other_micro_batches_are_bounded() -> None:
+    of = Lengths(micro_batch=16, tokens=64, nodes=600, supervised=50, shared=10, most_supervised=10).of
+    found = {count: (of(count).nodes, of(count).supervised) for count in (1, 2, 16, 17, 33)}
+    assert found == {1: (64, 10), 2: (118, 20), 16: (600, 50), 17: (10 + 17 * 54, 100), 33: (1792, 150)}
 
 
 class TestFit:
+    @pytest.mark.parametrize("kind", ["full", "lora"])
+    def test_it_is_what_trying_all_would_find(self, kind: str) -> None:
+        """Full fine-tuning of a whole batch may need less than of a part of it."""
+        lengths = Lengths(micro_batch=16, tokens=60, nodes=560, supervised=96, shared=5, most_supervised=8)
+
+        def at(method: MethodConfig, messages: int, recomputed: bool) -> MemoryForecast:
+            return forecast_of(
+                LLAMA_3_2_1B, method.kind, lengths.of(messages), activation_checkpointing=recomputed, cut=messages < 16
+            )
+
+        method = MethodConfig.model_validate({"kind": kind, "rank": 2})
+        needed = {messages: at(method, messages, False).total for messages in range(1, 17)}
+        for available in sorted({*needed.values(), *(total - 1 for total in needed.values())}):
+            fitting = [messages for messages, total in needed.items() if total <= available]
+            assert find_fit(at, method, 16, False, available).micro_batch == max(fitting, default=None)
+
     def test_the_largest_micro_batch_is_exact(self) -> None:
         method = MethodConfig(kind="lora")
-        lengths = Lengths(micro_batch=8, tokens=100, nodes=8_000, supervised=64)
+        lengths = Lengths(micro_batch=8, tokens=1_000, nodes=8_000, supervised=64, shared=0, most_supervised=8)
 
         def at(method: MethodConfig, messages: int, recomputed: bool) -> MemoryForecast:
             return forecast(
@@ -224,7 +239,7 @@ class TestFit:
         assert find_fit(at, method, 8, False, 10**15).sentence == "Up to 8 messages at once fit."
 
     def test_when_none_fits_the_smallest_change_that_would_is_named(self) -> None:
-        lengths = Lengths(micro_batch=8, tokens=20_000, nodes=160_000, supervised=64)
+        lengths = Lengths(micro_batch=8, tokens=20_000, nodes=160_000, supervised=64, shared=0, most_supervised=8)
 
         def at(method: MethodConfig, messages: int, recomputed: bool) -> MemoryForecast:
             return forecast(
@@ -240,7 +255,8 @@ class TestFit:
         method = MethodConfig(kind="lora")
         assert "activation checkpointing" in change("lora", at(method, 1, True).total)
         assert "QLoRA" in change("lora", at(method.model_copy(update={"kind": "qlora"}), 1, True).total, True)
-        assert change("full", at(method, 1, True).total, True).startswith("LoRA")
+        assert change("full", at(method, 1, True).total, True) == "choose LoRA"
+        assert change("full", at(method, 1, True).total) == "choose LoRA and turn on activation checkpointing"
         assert "smaller model" in change("full", 1)
 
 

@@ -146,6 +146,23 @@ def test_a_network_that_is_gone_for_good_is_told_and_what_came_is_kept(hub: HubS
     assert (whole(repository) / "model.safetensors").read_bytes() == WEIGHTS
 
 
+@pytest.mark.parametrize("page", [b"<html>Please log in.</html>", b"x" * 2 * len(WEIGHTS)], ids=["small", "large"])
+def test_a_page_that_answers_in_the_hub_s_place_does_not_replace_what_came(
+    hub: HubStandIn, files: Path, tmp_path: Path, page: bytes
+) -> None:
+    hub.add_model(ID, files)
+    repository = look_up(ID).choose(["model.safetensors"])
+    hub.cuts = [100_000] + [0] * 20
+    with pytest.raises(StudioError, match="cannot be reached"):
+        whole(repository)
+    hub.page = page
+    with pytest.raises(StudioError, match="cannot be reached"):
+        whole(repository)
+    assert partial_bytes(tmp_path) == 100_000
+    hub.page, hub.cuts = None, []
+    assert (whole(repository) / "model.safetensors").read_bytes() == WEIGHTS
+
+
 def test_what_arrives_damaged_is_thrown_away(hub: HubStandIn, files: Path, tmp_path: Path) -> None:
     hub.add_model(ID, files)
     repository = look_up(ID).choose(["model.safetensors"])

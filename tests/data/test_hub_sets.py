@@ -151,6 +151,13 @@ def test_a_description_leads_to_no_other_host(hub: HubStandIn, tmp_path: Path, n
     assert "/elsewhere.csv" not in {request.path for request in hub.requests}
 
 
+def test_a_description_that_contains_itself_is_read(hub: HubStandIn, tmp_path: Path) -> None:
+    folder = lines(tmp_path / "set")
+    (folder / "README.md").write_text("---\nconfigs: &all\n- path: https://example.org\n  more: *all\n---\n", "utf-8")
+    hub.add_dataset("mteb/banking77", folder)
+    assert "names a file as its own that is not in its repository: https://example.org" in refusal().message
+
+
 @pytest.mark.parametrize("name", ["{own}", "../../../../../own.csv"])
 def test_a_description_names_no_file_outside_its_repository(hub: HubStandIn, tmp_path: Path, name: str) -> None:
     (tmp_path / "own.csv").write_text("text,label\n" + "".join(f"private {n},{'ab'[n % 2]}\n" for n in range(30)), "utf-8")

@@ -91,7 +91,7 @@ def test_what_a_layer_keeps_is_known_to_the_byte_or_nearly(tmp_path: Any, family
     method = MethodConfig.model_validate({"kind": kind})
     examples = rows(8, 49)
     tree = TokenTree.of(examples, torch.device("cpu"))
-    lengths = Lengths(len(examples), 48, tree.nodes, 16)
+    lengths = Lengths(len(examples), 48, tree.nodes, 16, shared=16, most_supervised=2)
     measured, expected = [], []
     for layers in (2, 3):
         folder = tmp_path / str(layers)
@@ -111,4 +111,9 @@ def test_the_largest_micro_batch_is_that_of_the_runs_own_order(micro_batch: int)
     groups = [group for _ in range(steps) for group in cut_batch(next(order), micro_batch)]
     found = largest_micro_batch(config, "cpu", examples)
     assert found.nodes == max(TokenTree.of(group, torch.device("cpu")).nodes for group in groups)
-    assert (found.micro_batch, found.tokens, found.supervised) == (micro_batch, 58, 2 * micro_batch)
+    assert found._replace(nodes=0) == Lengths(micro_batch, 58, 0, 2 * micro_batch, shared=4, most_supervised=2)
+    for other in range(1, 9):
+        largest = largest_micro_batch(config.with_training(micro_batch=other), "cpu", examples)
+        bound = found.of(other)
+        assert (largest.nodes, largest.supervised) <= (bound.nodes, bound.supervised)
+        assert largest.supervised <= bound.supervised

@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import signal
+import sys
+import tempfile
 import weakref
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from studio.core.answers import Exported, LabelProbability, Predicted, Prediction
 from studio.core.commands import Export, VerifyExport
+from studio.core.config import DeviceConfig
 from studio.core.errors import StudioError
 from studio.core.events import Event, Failed, Finished, StageChanged
 from studio.core.predictions import read_predictions
@@ -32,8 +35,9 @@ from studio.engine.exports import _set_end_token
 from studio.engine.predictor import Predictor, load_run
 from studio.supervise.process import WorkerProcess
 from studio.worker import exporting
+from studio.worker.channel import Channel
 from tests.worker.conftest import CHAT_TEMPLATE
-from tests.worker.jobs import RUNS, WORDS, Trained, two_at_a_time, work, work_here
+from tests.worker.jobs import RUNS, WORDS, Trained, await_no_thread, two_at_a_time, work, work_here
 
 pytestmark = pytest.mark.timeout(300)  # the first test waits for all runs and exports
 every_run = pytest.mark.parametrize("name", RUNS)
@@ -329,6 +333,24 @@ def test_an_export_that_answers_otherwise_is_told_as_unverified(
     assert isinstance(exported, Exported), exported
     assert (exported.verified, exported.compared, exported.agreeing) == (False, 12, 0)
     assert json.loads((tmp_path / "out" / "verification.json").read_text("utf-8"))["verified"] is False
+
+
+def test_a_check_that_ends_at_once_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More is written to it than a pipe holds."""
+    monkeypatch.setattr(exporting, "WORKER_COMMAND", [sys.executable, "-c", ""])
+    device = DeviceConfig(kind="cpu")
+    command = VerifyExport(folder="f", base="b", device=device, precision="fp32", texts=["a message"] * 50_000)
+    commands, app = os.pipe()
+    with tempfile.TemporaryFile() as said:
+        channel = Channel(commands, said.fileno())
+        try:
+            with pytest.raises(StudioError, match="ended early"):
+                exporting._in_clean_process(command, channel)
+        finally:
+            channel.close()
+            os.close(app)
+            await_no_thread("commands")
+            os.close(commands)
 
 
 def test_an_export_that_cannot_be_reloaded_is_not_kept(

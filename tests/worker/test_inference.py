@@ -94,6 +94,17 @@ def test_columns_of_the_run_s_own_data_hold_where_another_file_has_them(own_run:
     assert own_run.predicted_files() == ["other"]
 
 
+def test_a_file_without_the_numbers_of_the_intents_is_read_by_their_names(
+    own_run: RunFolder, home_name: str, tmp_path: Path
+) -> None:
+    dataset = own_run.config().dataset.model_copy(update={"label_column": "label", "label_name_column": "intent_name"})
+    own_run.write_config(own_run.config().model_copy(update={"dataset": dataset}))
+    data = tmp_path / "other.csv"
+    data.write_text("id,text,intent_name\n1,i lost it,card_lost\n2,gone it is,card_lost\n", "utf-8")
+    work_here(Evaluate(run=str(own_run.path), home=home_name, data=str(data)))
+    assert [row.label for row in read_predictions(own_run.predictions_of("other")).predictions] == ["card_lost"] * 2
+
+
 def test_a_file_of_unknown_intents_is_refused(own_run: RunFolder, home_name: str, tmp_path: Path) -> None:
     data = tmp_path / "other.csv"
     data.write_text("text,label\nhello,greeting\nbye,farewell\n", "utf-8")
