@@ -22,7 +22,7 @@ from studio.core.events import Event, Finished
 from studio.core.exports import ExportKind, check_export_kind, export_kinds
 from studio.core.files import save_file
 from studio.core.paths import as_typed
-from studio.core.predictions import PredictionTable, read_predictions, write_confusion
+from studio.core.predictions import PredictionTable, name_for, read_predictions, write_confusion
 from studio.core.report import report_html
 from studio.core.resuming import resumable_step
 from studio.core.run_file import load_run_config, sample_run_config, validate_run_config
@@ -59,14 +59,15 @@ def _conclude(arguments: argparse.Namespace, output: Output, run: RunFolder, pro
 def evaluate(arguments: argparse.Namespace, output: Output) -> int:
     home = Home.locate(arguments.home)
     run = home.find_run(arguments.run)
-    predictions, matrix = run.predictions_path, run.path / "confusion.csv"
+    predictions, matrix, data = run.predictions_path, run.path / "confusion.csv", None
     if arguments.data:
-        predictions, matrix = run.predictions_of(arguments.data.stem), run.path / f"confusion-{arguments.data.stem}.csv"
-    data = str(arguments.data.resolve()) if arguments.data else None
+        data = arguments.data.resolve()
+        name = name_for(run, data)
+        predictions, matrix = run.predictions_of(name), run.path / f"confusion-{name}.csv"
     command = Evaluate(
         run=str(run.path),
         home=str(home.path),
-        data=data,
+        data=str(data) if data else None,
         text_column=arguments.text_column,
         label_column=arguments.label_column,
         out=str(predictions),

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, overload
 
@@ -20,6 +21,7 @@ from studio.core.arrow import pa, write_parquet
 from studio.core.errors import StudioError
 from studio.core.files import save_file
 from studio.core.metrics import confusion_counts
+from studio.core.runs import RunFolder
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("text", pa.string()),
@@ -33,7 +35,7 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("outside_mass", pa.float64()),
 ]
 _SCHEMA = pa.schema(_FIELDS)
-_LABELS_KEY = b"labels"
+_LABELS_KEY, _DATA_KEY = b"labels", b"data"
 _ALWAYS_THERE = ("text", "predicted", "probability", "top_labels", "top_probabilities", "left_set", "outside_mass")
 _BATCH = 4096
 
@@ -136,10 +138,25 @@ class PredictionTable:
         return np.asarray(found.to_numpy(), dtype=np.int64)
 
 
-def write_predictions(path: Path, labels: Sequence[str], predictions: Sequence[Prediction]) -> None:
-    """Write all rows at once; the file appears complete or not at all."""
+def write_predictions(path: Path, labels: Sequence[str], predictions: Sequence[Prediction], data: Path | None = None) -> None:
+    """Write all rows at once; the file appears complete or not at all. ``data`` is the labelled file whose rows they are."""
     table = PredictionTable.of(labels, predictions)
-    write_parquet(path, table.columns.replace_schema_metadata({_LABELS_KEY: json.dumps(table.labels).encode()}))
+    metadata = {_LABELS_KEY: json.dumps(table.labels).encode(), _DATA_KEY: str(data or "").encode()}
+    write_parquet(path, table.columns.replace_schema_metadata(metadata))
+
+
+def name_for(run: RunFolder, data: Path) -> str:
+    """What a labelled file's predictions are called among the run's: its own name, numbered where another file has it."""
+    names = (data.stem if number == 1 else f"{data.stem} {number}" for number in count(1))
+    return next(name for name in names if _data_of(run.predictions_of(name)) in (None, str(data)))
+
+
+def _data_of(path: Path) -> str | None:
+    """The labelled file that was predicted; None where there are no predictions, or none that can be read."""
+    try:
+        return bytes((pq.read_schema(path).metadata or {}).get(_DATA_KEY, b"")).decode()
+    except (OSError, ValueError, pa.ArrowException):
+        return None
 
 
 def write_messages(path: Path, table: PredictionTable) -> None:

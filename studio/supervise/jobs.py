@@ -21,10 +21,12 @@ Handler = Callable[[Event], None]
 class Job(QObject):
     """One command to one worker. The handlers run in the thread of the job's parent, none after ``cancel()``."""
 
-    def __init__(self, parent: QObject, command: Command, success: Handler, failure: Handler, progress: Handler | None) -> None:
+    def __init__(
+        self, parent: QObject, command: Command, success: Handler, failure: Handler, progress: Handler | None, saves: bool
+    ) -> None:
         super().__init__(parent)
         self._success, self._failure, self._progress = success, failure, progress
-        self._thread: WorkerThread | None = WorkerThread(start_job(command))
+        self._thread: WorkerThread | None = WorkerThread(start_job(command), saves)
         self._thread.listen(self, self._receive, self._end)
 
     @property
@@ -58,13 +60,21 @@ class Job(QObject):
         self.deleteLater()
 
 
-def run_job(parent: QObject, command: Command, on_success: Handler, on_failure: Handler, on_progress: Handler | None = None) -> Job:
-    """Run ``command`` in a worker of its own; it lives no longer than ``parent``.
+def run_job(
+    parent: QObject,
+    command: Command,
+    on_success: Handler,
+    on_failure: Handler,
+    on_progress: Handler | None = None,
+    *,
+    saves: bool = False,
+) -> Job:
+    """Run ``command`` in a worker of its own; it lives no longer than ``parent``, with ``saves`` not even when the program ends.
 
     ``on_progress`` gets every event, ``on_success`` the answer, ``on_failure`` a Failed or Crashed, each of these two
     once the process is gone. Raises StudioError when no worker can be started.
     """
-    return Job(parent, command, on_success, on_failure, on_progress)
+    return Job(parent, command, on_success, on_failure, on_progress, saves)
 
 
 class ChatSession(QObject):

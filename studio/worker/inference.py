@@ -13,7 +13,7 @@ from studio.core.arrow import pa
 from studio.core.commands import Command, Evaluate, Predict
 from studio.core.errors import StudioError
 from studio.core.events import Finished
-from studio.core.predictions import write_predictions
+from studio.core.predictions import name_for, write_predictions
 from studio.core.runs import Home, RunFolder
 from studio.core.words import counted
 from studio.data.sources import Example, examples_of, read_messages
@@ -39,10 +39,11 @@ def evaluate(command: Command, channel: Channel) -> None:
     else:
         examples = _known(_labelled(run, command, command.data, channel), run_labels(run), channel)
         if not command.out:
-            out = run.predictions_of(Path(command.data).stem)
+            out = run.predictions_of(name_for(run, Path(command.data)))
     predictor = _load(run, command.home, channel)
     scored = predictor.classify_examples(examples, channel.stage, "predicting", lambda: channel.stop.requested)
-    write_predictions(out, predictor.labels.names, [row.prediction for row in scored])
+    data = Path(command.data) if command.data is not None else None
+    write_predictions(out, predictor.labels.names, [row.prediction for row in scored], data)
     summary = Summary.of(scored, predictor.labels)
     finished = Finished(outcome="completed", output=str(out), seconds=channel.elapsed(), peak_bytes=0)
     channel.emit(summary.scores(finished))

@@ -71,6 +71,8 @@ class FakeJobs:
         on_success: Callable[[Event], None],
         on_failure: Callable[[Event], None],
         on_progress: Callable[[Event], None] | None = None,
+        *,
+        saves: bool = False,  # noqa: ARG002
     ) -> FakeJob:
         self.asked.append(FakeJob(command, on_success, on_failure, on_progress))
         return self.asked[-1]

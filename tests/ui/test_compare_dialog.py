@@ -168,6 +168,24 @@ def test_curves_are_those_of_the_runs_they_are_named_after(dialog: CompareDialog
     assert dialog._curves._runs == [(run.name, run) for run in runs[:2]]
 
 
+def test_the_run_in_front_is_named_and_what_cannot_be_opened_is_not(
+    dialog: CompareDialog, runs: list[RunFolder], qtbot: QtBot
+) -> None:
+    dialog._tabs.setCurrentWidget(dialog._curves)
+    qtbot.waitUntil(lambda: dialog._curves.plots is not None)
+    curves = dialog._curves
+    assert curves._front.text() == f"In front: {runs[0].name}"
+    (runs[2].path / "run.toml").write_text("no = [toml")
+    curves.show_runs([(run.name, run) for run in (runs[2], runs[0])])
+    assert curves._front.text() == f"In front: {runs[0].name}"
+    curves.show_runs([(runs[2].name, runs[2])])
+    assert curves._front.text() == ""
+    assert curves.plots is not None
+    assert not curves.plots.isVisible()
+    curves.show_runs([(run.name, run) for run in runs[:2]])
+    assert curves.plots.isVisible()
+
+
 def test_closing_ends_the_question(dialog: CompareDialog, jobs: FakeJobs, qtbot: QtBot) -> None:
     dialog._list.item(2).setCheckState(Qt.CheckState.Checked)
     qtbot.waitUntil(lambda: bool(jobs.open(CompareRuns)))

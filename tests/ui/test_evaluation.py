@@ -97,7 +97,8 @@ class TestAnotherFile:
         monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_arguments: ("/data/march.csv", ""))
         qtbot.mouseClick(button(page, "evaluateFile"), Qt.MouseButton.LeftButton)
         (job,) = jobs.open(Evaluate)
-        assert job.command == Evaluate(run=str(run.path), home=str(home.path), data="/data/march.csv")
+        out = str(run.path / "predictions-march.parquet")
+        assert job.command == Evaluate(run=str(run.path), home=str(home.path), data="/data/march.csv", out=out)
         assert page._views.matrix.isVisible(), "the test results stay meanwhile"
         assert button(page, "evaluateCancel").isVisible()
         assert not button(page, "evaluateFile").isEnabled()
@@ -118,6 +119,28 @@ class TestAnotherFile:
         assert self.shown(page) == ("the test split", "20 of 20 messages", "2.0 %")
         assert page._source.note.text() == ""
         assert page._figures["accuracy"]._shown_caption.text() == "Test accuracy"
+
+    def test_another_file_of_the_same_name_takes_nothing_away(self, page: ResultsPage, run: RunFolder, jobs: FakeJobs) -> None:
+        names = labels(4)
+        for folder, name in (("a", "march"), ("b", "march 2"), ("a", "march")):
+            page.evaluate_file(Path(f"/{folder}/march.csv"))
+            (job,) = jobs.open(Evaluate)
+            assert isinstance(job.command, Evaluate)
+            write_predictions(Path(job.command.out or ""), names, predictions(names[:3]), Path(job.command.data or ""))
+            job.answer(finished(rows=15, accuracy=0.8))
+            assert self.shown(page)[0] == name
+        assert run.predicted_files() == ["march", "march 2"]
+
+    def test_a_report_is_of_the_run_whichever_messages_are_shown(
+        self, page: ResultsPage, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.predict(run, "may")
+        page.show_messages_of("may")
+        asked: list[str] = []
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *arguments: (asked.append(Path(arguments[2]).name), ("", ""))[1])
+        for action in page._save._menu.actions():
+            action.trigger()
+        assert [name for name in asked if "may" not in name] == [f"{run.name}-report.html"]
 
     def test_what_was_evaluated_before_is_offered_and_another_run_begins_with_its_own(
         self, page: ResultsPage, home: Home, run: RunFolder

@@ -18,6 +18,8 @@ from studio.core.commands import WriteReport
 from studio.core.events import Failed
 from studio.core.predictions import read_predictions
 from studio.core.runs import Home
+from studio.core.words import UNKNOWN
+from studio.supervise.threads import WorkerThread
 from studio.ui.models.confusion_model import EVERYTHING, Scope
 from studio.ui.models.messages_model import PROBABILITY, TEXT
 from studio.ui.models.open_run import OpenRun
@@ -207,6 +209,11 @@ class TestSaving:
         assert page.run is not None
         assert page.run.name in path.read_text("utf-8")
 
+    def test_a_report_is_written_to_its_end_when_the_window_closes(self, begin: Callable[[str, str], Path], qtbot: QtBot) -> None:
+        path = begin("Report", "report.html")
+        WorkerThread.cancel_all()
+        qtbot.waitUntil(path.exists, timeout=20_000)
+
     def test_a_report_that_cannot_be_written_is_told(
         self, page: ResultsPage, begin: Callable[[str, str], Path], jobs: FakeJobs
     ) -> None:
@@ -287,6 +294,15 @@ def test_a_damaged_file_is_told_in_words(page: ResultsPage, home: Home) -> None:
     page.show_run(OpenRun(make_run(home, intents=FEW, final=finished())))
     assert not page._problem.isVisible()
     assert page._views.matrix.isVisible()
+
+
+def test_damaged_answers_of_the_base_hide_nothing_of_the_trained_model(page: ResultsPage, home: Home) -> None:
+    folder = make_run(home, [], intents=FEW, final=finished())
+    folder.base_predictions_path.write_bytes(b"no parquet")
+    page.show_run(OpenRun(folder))
+    assert page._views.matrix.isVisible()
+    assert not page._problem.isVisible()
+    assert page._figures["base"].value == UNKNOWN
 
 
 def test_a_failed_run_without_predictions_says_so(page: ResultsPage, home: Home) -> None:

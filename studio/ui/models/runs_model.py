@@ -9,21 +9,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt, QTimer
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QTimer
 
 from studio.core.errors import StudioError
 from studio.core.notes import ABOUT
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
 from studio.core.starter import base_name
 from studio.core.words import METHOD_NAMES, age, percent
+from studio.ui.models.table_model import NO_PARENT, Index, Role, WordsFilter
 from studio.ui.theme import OVERLAYS
 from studio.ui.words import plain_tooltip
 
-Index = QModelIndex | QPersistentModelIndex
-NO_PARENT = QModelIndex()
 AT_ONCE, SLICE = 40, 20
 """Runs that are read when the list is, and then in one go; between two the window lives."""
-Role = Qt.ItemDataRole
 SUMMARY_ROLE = int(Role.UserRole) + 1
 OVERLAY_ROLE = int(Role.UserRole) + 2
 """The colour in which a run is laid over the open one's plots, as one of the theme's ``OVERLAYS``; None when it is not."""
@@ -132,10 +130,9 @@ class RunsModel(QAbstractListModel):
         """All runs by the names a person gave them, newest first."""
         return [(row.notes.title or row.name, RunFolder(row.path)) for row in self._rows]
 
-    def matches(self, number: int, words: str) -> bool:
-        """Whether what is known of a run holds every one of the words, in any case and order."""
-        known = _words(self._rows[number]).casefold()
-        return all(word in known for word in words.casefold().split())
+    def words(self, number: int) -> str:
+        """What is known of a run."""
+        return _words(self._rows[number])
 
     def rowCount(self, parent: Index = NO_PARENT) -> int:  # noqa: N802
         return 0 if parent.isValid() else len(self._rows)
@@ -208,23 +205,13 @@ def _words(row: RunSummary) -> str:
     return "\n".join(part for part in parts if part)
 
 
-class RunsFilter(QSortFilterProxyModel):
+class RunsFilter(WordsFilter):
     """The runs that a search finds."""
 
     def __init__(self, runs: RunsModel, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(runs, runs.words, parent)
         self._runs = runs
-        self._search = ""
-        self.setSourceModel(runs)
-
-    def search(self, words: str) -> None:
-        """Show only runs with these words; all for none."""
-        self._search = words
-        self.invalidate()
 
     def row_of(self, path: Path) -> QModelIndex:
         """The index of a run, invalid when it is not shown."""
         return self.mapFromSource(self._runs.row_of(path))
-
-    def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:  # noqa: ARG002, N802
-        return self._runs.matches(source_row, self._search)

@@ -24,7 +24,7 @@ Value = str | int | float | None
 # On the left are names, on the right numbers.
 INTENT_COLUMNS = (
     Column("Intent", "The true intent", AT_LEFT),
-    Column("Messages", "Test messages of this intent", AT_RIGHT),
+    Column("Messages", "Messages of this intent", AT_RIGHT),
     Column("Recall", "Share of its messages that were predicted right, in percent", AT_RIGHT),
     Column("Precision", "Share of the predictions of this intent that are right, in percent", AT_RIGHT),
     Column("F1", "Harmonic mean of recall and precision, in percent", AT_RIGHT),
@@ -33,9 +33,9 @@ INTENT_COLUMNS = (
 PAIR_COLUMNS = (
     Column("True", "The intent that the data gives", AT_LEFT),
     Column("Predicted", "The intent that the model gives in its place", AT_LEFT),
-    Column("Messages", "Test messages confused this way", AT_RIGHT),
+    Column("Messages", "Messages confused this way", AT_RIGHT),
     Column("Share", "Of the true intent's messages, in percent", AT_RIGHT),
-    Column("Reverse", "Test messages confused the other way round", AT_RIGHT),
+    Column("Reverse", "Messages confused the other way round", AT_RIGHT),
 )
 
 

@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt
+from PySide6.QtCore import (
+    QAbstractItemModel,
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QSortFilterProxyModel,
+    Qt,
+)
 
 Index = QModelIndex | QPersistentModelIndex
 NO_PARENT = QModelIndex()
@@ -55,7 +63,7 @@ class TableModel(QAbstractTableModel):
 class WordsFilter(QSortFilterProxyModel):
     """The rows that hold every one of the words searched for, in any case and order."""
 
-    def __init__(self, rows: QAbstractTableModel, words_of: Callable[[int], str], parent: QObject | None = None) -> None:
+    def __init__(self, rows: QAbstractItemModel, words_of: Callable[[int], str], parent: QObject | None = None) -> None:
         """``words_of`` a row is what is searched in it."""
         super().__init__(parent)
         self._words_of = words_of

@@ -107,7 +107,7 @@ class ResultsPage(RunPage):
         Out of sight nothing is read.
         """
         if another:
-            self._file = ""
+            self._file, self._predictions = "", None
         self._problem.clear()
         self.evaluation.show_run(self.run.folder if self.run is not None else None)
         self._stale = not self.isVisible()
@@ -154,6 +154,7 @@ class ResultsPage(RunPage):
     def _show_table(self, run: OpenRun, table: PredictionTable) -> None:
         counts = table.confusion()
         if table is not self._predictions:  # else what was searched and chosen in it stays
+            self._save.run = run.name
             self._save.name = f"{run.name}-{self._file}" if self._file else run.name
             self._saved.hide()
             self._messages.show_table(table)
@@ -165,6 +166,7 @@ class ResultsPage(RunPage):
         low, high = wilson_interval(hits, rows)
         share = accuracy(counts)
         base_share = None if self._file else _base_accuracy(run)
+        no_base = "was not asked" if self._file else "" if run.predictions.reading else "was not predicted"
         left = float(table.left_set.mean()) if rows else None
         final = run.final if isinstance(run.final, Finished) else None
         peak, forecast = (final.peak_bytes, final.forecast_bytes) if final else (0, 0)
@@ -173,7 +175,7 @@ class ResultsPage(RunPage):
             "macro_f1": (percent(macro_f1(counts)), f"over {counted(occurring, 'intent')}"),
             "base": (
                 percent(base_share),
-                points(share - base_share) if base_share is not None else "was not asked" if self._file else "was not predicted",
+                points(share - base_share) if base_share is not None else no_base,
             ),
             "left": (percent(left), "by free greedy decoding"),
             "memory": (size(peak) if peak else UNKNOWN, f"forecast {size(forecast)}" if forecast else ""),
@@ -251,7 +253,7 @@ class ResultsPage(RunPage):
         for kind, tip in (("png", "a picture"), ("svg", "a drawing of any size")):
             writer = partial(self._picture_writer, kind)
             menu.add(f"Matrix ({kind.upper()})…", picture + tip, f"-confusion.{kind}", writer)
-        tip = "Figures, curves, matrix, scores, mistakes and settings as one page for any browser"
+        tip = "Figures, curves, matrix, scores, mistakes of the test split and settings as one page for any browser"
         menu.add_job("Report (HTML)…", tip, "-report.html", self._report)
         menu.failed.connect(self._problem_saving)
         menu.saving.connect(lambda path: self._show_saved(path, "Writing"))
@@ -297,8 +299,11 @@ def _base_accuracy(run: OpenRun) -> float | None:
     told = [event.accuracy for event in run.evaluated("test") if event.step == 0]
     if told:
         return told[-1]
-    table = run.predictions.of_base()
-    return accuracy(table.confusion()) if table is not None else None
+    try:
+        table = run.predictions.of_base()
+        return accuracy(table.confusion()) if table is not None else None
+    except (StudioError, KeyError):  # the trained model's results are whole without them
+        return None
 
 
 def _stranger(error: KeyError) -> StudioError:

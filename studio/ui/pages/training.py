@@ -98,6 +98,7 @@ class TrainingPage(RunPage):
         run = self.run
         self.show_state(0 if run is None else 1)
         if run is None:
+            self._problem_of = None
             return
         if another:
             self._name.show_text(run.name)
@@ -108,7 +109,7 @@ class TrainingPage(RunPage):
         self._show_stage(run)
         self._show_problem(run)
         self._log.catch_up()
-        if self.plots is not None and self.isVisible():
+        if self.plots is not None and self.isVisible() and self.plots.run is run:
             self.plots.draw()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802

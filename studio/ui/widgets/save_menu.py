@@ -35,36 +35,37 @@ class SaveMenu(QPushButton):
         named(self, "saveResults", "Save", "Save the messages, the matrix or a report of this run as a file")
         self.folder = Path.home()
         """Where the dialog begins."""
-        self.name = "run"
-        """What the file names begin with."""
+        self.name = self.run = "run"
+        """What the names of files begin with: those of what is shown, and those that are about the run as such."""
         self._menu = QMenu(self)
         self._menu.setToolTipsVisible(True)
         self.setMenu(self._menu)
 
     def add(self, text: str, tooltip: str, suffix: str, writer: Callable[[], Writer]) -> None:
         """An entry that writes a file with this suffix: ``writer`` is asked who writes it as things are now."""
-        self._add(text, tooltip, suffix, lambda path: self._write(writer(), path))
+        self._add(text, tooltip, lambda: f"{self.name}{suffix}", lambda path: self._write(writer(), path))
 
     def add_job(self, text: str, tooltip: str, suffix: str, command: Callable[[Path], Command]) -> None:
-        """An entry that has a worker write the file: ``command`` is called with its path. For what takes long."""
-        self._add(text, tooltip, suffix, lambda path: self._have_written(path, command(path)))
+        """An entry about the run that a worker writes: ``command`` is called with the path. For what takes long."""
+        self._add(text, tooltip, lambda: f"{self.run}{suffix}", lambda path: self._have_written(path, command(path)))
 
-    def _add(self, text: str, tooltip: str, suffix: str, act: Writer) -> None:
+    def _add(self, text: str, tooltip: str, name: Callable[[], str], act: Writer) -> None:
         action = self._menu.addAction(text)
         action.setToolTip(plain_tooltip(tooltip))
-        action.triggered.connect(partial(self._save, text, suffix, act))
+        action.triggered.connect(partial(self._save, text, name, act))
 
     def _write(self, write: Writer, path: Path) -> None:
         in_background(self, partial(write, path), lambda _none: self.saved.emit(str(path)), self.failed.emit)
         self.saving.emit(str(path))
 
     def _have_written(self, path: Path, command: Command) -> None:
-        run_job(self, command, lambda _answer: self.saved.emit(str(path)), self.failed.emit)
+        # It is brought to its end when the window closes meanwhile, as is what threads write.
+        run_job(self, command, lambda _answer: self.saved.emit(str(path)), self.failed.emit, saves=True)
         self.saving.emit(str(path))
 
-    def _save(self, title: str, suffix: str, act: Writer, _checked: bool = False) -> None:
-        kind = suffix.rpartition(".")[2]
-        start = str(self.folder / f"{self.name}{suffix}")
+    def _save(self, title: str, name: Callable[[], str], act: Writer, _checked: bool = False) -> None:
+        start = str(self.folder / name())
+        kind = start.rpartition(".")[2]
         chosen, _ = QFileDialog.getSaveFileName(self, title.replace("…", ""), start, f"{kind.upper()} (*.{kind})")
         if not chosen:
             return

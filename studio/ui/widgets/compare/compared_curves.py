@@ -48,7 +48,6 @@ class ComparedCurves(QWidget):
         self._problem.clear()
         if self.plots is None:
             with_plots(self, self._take_plots)
-        self._front.setText(f"In front: {self._runs[0][0]}" if runs else "")
         self._overlays.show_runs([folder.path for _name, folder in runs])
         self._redrawing.start()
         self._redraw(fit=True)
@@ -67,18 +66,23 @@ class ComparedCurves(QWidget):
             return
         self.plots = plots
         self.plots.changed.connect(self._redraw)
-        parts = split(Qt.Orientation.Horizontal, "curvesSplit", self.plots, framed(self.plots.details))
-        parts.setSizes([440, 370])
-        self._column.addWidget(parts, 1)
+        self._parts = split(Qt.Orientation.Horizontal, "curvesSplit", self.plots, framed(self.plots.details))
+        self._parts.setSizes([440, 370])
+        self._column.addWidget(self._parts, 1)
         self._redraw(fit=True)
 
     def _redraw(self, fit: bool = False) -> None:
-        if self.plots is None or not self._overlays.shown:
+        shown = self._overlays.shown
+        names = {folder.path: name for name, folder in self._runs}
+        self._front.setText(f"In front: {names[shown[0].run.folder.path]}" if shown else "")
+        if self.plots is None:
+            return
+        self._parts.setVisible(bool(shown))
+        if not shown:  # none could be read, which the panel above tells
             return
         if fit:
-            first, *others = self._overlays.shown
-            self.plots.show_run(first.run)
-            self.plots.show_compared(others)
+            self.plots.show_run(shown[0].run)
+            self.plots.show_compared(shown[1:])
         else:
             self.plots.draw()
             if not any(overlay.run.reading or overlay.run.active for overlay in self._overlays.shown):

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 from studio.core.commands import Evaluate
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, Finished, LogLine
+from studio.core.predictions import name_for
 from studio.core.runs import Home, RunFolder
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID
@@ -67,11 +68,13 @@ class Evaluation(QWidget):
         if self._run is None or self._job is not None:
             return
         self._problem.clear()
-        self._file = file.stem if file is not None else ""
+        run, home = str(self._run.path), str(self._home.path)
+        command, self._file = Evaluate(run=run, home=home), ""
+        if file is not None:
+            self._file = name_for(self._run, file)
+            command = Evaluate(run=run, home=home, data=str(file), out=str(self._run.predictions_of(self._file)))
         self.warnings.pop(self._file, None)
-        data = str(file) if file is not None else None
         try:
-            command = Evaluate(run=str(self._run.path), home=str(self._home.path), data=data)
             self._job = run_job(self, command, self._succeed, self._fail, self._hear)
         except StudioError as error:
             self._tell(error)

@@ -52,7 +52,7 @@ class TrainingPlots(QWidget):
 
     def __init__(self, loss: RunPlot, scores: RunPlot, memory: RunPlot) -> None:
         super().__init__()
-        self._run: OpenRun | None = None
+        self.run: OpenRun | None = None
         self._compared: list[Overlay] = []
         self._x: XAxis = "step"
         self.plots: dict[str, RunPlot] = {}
@@ -83,7 +83,7 @@ class TrainingPlots(QWidget):
 
     def show_run(self, run: OpenRun | None) -> None:
         """Draw another run, and all of it."""
-        self._run = run
+        self.run = run
         self.fit()
 
     def show_compared(self, runs: Sequence[Overlay]) -> None:
@@ -100,9 +100,9 @@ class TrainingPlots(QWidget):
 
     def draw(self) -> None:
         """Bring everything in sight up to date."""
-        if self._run is not None:
-            self._set_run("", self._run)
-            forecast = self._run.started.forecast_bytes if self._run.started is not None else 0
+        if self.run is not None:
+            self._set_run("", self.run)
+            forecast = self.run.started.forecast_bytes if self.run.started is not None else 0
             latest = max([run.steps.memory_elapsed.last for run in self._all_runs() if len(run.steps.memory_elapsed)], default=1.0)
             ends = [0.0, latest] if forecast else []
             self.plots["memory"].set_data("forecast", Series.of(ends), Series.of([forecast] * len(ends)))
@@ -133,7 +133,7 @@ class TrainingPlots(QWidget):
                 plot.add_curve(overlay.colour + curve, Curve(overlay.name, overlay.colour, look, like.write, like.unit, listed))
 
     def _all_runs(self) -> list[OpenRun]:
-        return [run for run in (self._run, *(overlay.run for overlay in self._compared)) if run is not None]
+        return [run for run in (self.run, *(overlay.run for overlay in self._compared)) if run is not None]
 
     def _set_run(self, prefix: str, run: OpenRun) -> None:
         steps = run.steps
@@ -173,9 +173,9 @@ class TrainingPlots(QWidget):
 
     def _convert(self, x: float, source: XAxis, target: XAxis) -> float:
         """A place of the open run on one x axis as its place on another."""
-        if self._run is None or not len(self._run.steps.step) or source == target:
+        if self.run is None or not len(self.run.steps.step) or source == target:
             return x
-        steps = self._run.steps
+        steps = self.run.steps
         axes = {"step": steps.step.values, "epoch": steps.epoch.values, "time": steps.elapsed.values}
         return float(np.interp(x, axes[source], axes[target]))
 
@@ -190,7 +190,7 @@ class TrainingPlots(QWidget):
 
     def _describe(self, x: float) -> str:
         """A step of the open run in words: its number, epoch, time and learning rate."""
-        run = self._run
+        run = self.run
         if run is None or not len(run.steps.step):
             return f"{x:.0f}"
         position = max(0, int(np.searchsorted(run.steps.step.values, self._convert(x, self._x, "step") + 0.5)) - 1)
