@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import shiboken6
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMessageBox
@@ -12,7 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.chat_history import CHAT, ChatAnswer, Exchange, append_exchange, read_history
 from studio.core.runs import Home
-from studio.supervise.background import finish_all
+from studio.supervise.background import _Background
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.chat import ChatPage
 from tests.ui.chat_staging import answers, chat_page, chat_stage, choose_free, rows, shown, wait_for, write
@@ -134,17 +135,62 @@ def test_what_is_asked_while_a_long_history_is_read_comes_after_it(
     wait_for(page, qtbot, 2)
 
 
+def test_a_long_history_is_there_when_the_run_is_opened_twice(
+    page: ChatPage, home: Home, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a double click in the list does: the second OpenRun takes the place of the first, which goes."""
+    folder = make_run(home, intents=3, final=finished())
+    append_exchange(folder.path, Exchange(id=1, text="before", answers=[ChatAnswer(text="answer", problem="x")]))
+    monkeypatch.setattr("studio.ui.pages.chat._LARGE_BYTES", 0)
+    first = OpenRun(folder)
+    page.show_run(first)
+    page.show_run(OpenRun(folder))
+    shiboken6.delete(first)
+    qtbot.waitUntil(lambda: [row.exchange.text for row in rows(page)] == ["before"])
+
+
 def test_a_long_history_that_is_another_runs_by_now_is_not_shown(
     page: ChatPage, home: Home, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_run(home, intents=3, final=finished())
     append_exchange(folder.path, Exchange(id=1, text="before", answers=[ChatAnswer(text="answer", problem="x")]))
     monkeypatch.setattr("studio.ui.pages.chat._LARGE_BYTES", 0)
-    page.show_run(OpenRun(folder))
+    first = OpenRun(folder)  # it lives on, so that what is read for it is not dropped with it
+    page.show_run(first)
+    assert _Background.running
     page.show_run(OpenRun(make_run(home, intents=3, final=finished())))
-    finish_all()
-    qtbot.wait(20)
+    qtbot.waitUntil(lambda: not _Background.running)
     assert not rows(page)
+
+
+def test_a_long_history_of_a_run_that_went_out_of_sight_is_not_put_into_the_next(
+    page: ChatPage, home: Home, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(home, intents=3, final=finished())
+    append_exchange(folder.path, Exchange(id=1, text="before", answers=[ChatAnswer(text="answer", problem="x")]))
+    monkeypatch.setattr("studio.ui.pages.chat._LARGE_BYTES", 0)
+    first = OpenRun(folder)
+    page.show_run(first)
+    page.hide()
+    page.show_run(OpenRun(make_run(home, intents=3, final=finished())))
+    qtbot.waitUntil(lambda: not _Background.running)
+    assert not page._conversation.exchanges
+
+
+def test_that_another_runs_long_history_cannot_be_read_is_not_told(
+    page: ChatPage, home: Home, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(home, intents=3, final=finished())
+    (folder.path / CHAT).mkdir()
+    monkeypatch.setattr("studio.ui.pages.chat._LARGE_BYTES", -1)
+    first = OpenRun(folder)
+    page.show_run(first)
+    page.show_run(OpenRun(make_run(home, intents=3, final=finished())))
+    qtbot.waitUntil(lambda: not _Background.running)
+    assert not page._problem.isVisible()
+    page.show_run(OpenRun(folder))
+    qtbot.waitUntil(page._problem.isVisible)
+    assert "cannot be read" in page._problem.message
 
 
 def test_a_thousand_messages_are_a_dozen_widgets(page: ChatPage, home: Home, qtbot: QtBot) -> None:

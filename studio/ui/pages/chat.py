@@ -71,6 +71,7 @@ class ChatPage(RunPage):
             self._give_up("Another run was opened before this was answered.")
             self._problem.clear()
             self._folder = None
+            self._history_job = object()  # a history that is being read is that of the run before
             if run is not None and ready and self.session.carries(run.config):
                 self.load()
             else:
@@ -219,7 +220,9 @@ class ChatPage(RunPage):
             self._conversation.show_history(history, _examples(run))
         else:
             self._conversation.show_history(History(), [])
-            in_background(run, partial(read_history, path), partial(self._take_history, job), self._problem.show_problem)
+            # The page's, not the run's: the same run may be opened once more, and the one before goes then.
+            take, tell = partial(self._take_history, job), partial(self._tell_unread, job)
+            in_background(self, partial(read_history, path), take, tell)
         self._show_history_actions()
 
     def _take_history(self, job: object, history: History) -> None:
@@ -229,6 +232,10 @@ class ChatPage(RunPage):
             history.exchanges += [exchange for exchange in self._conversation.exchanges if exchange.id not in known]
             self._conversation.show_history(history, [])
             self._show_history_actions()
+
+    def _tell_unread(self, job: object, error: StudioError) -> None:
+        if job is self._history_job:
+            self._problem.show_problem(error)
 
     def _keep(self, exchange: Exchange) -> None:
         self._show_history_actions()
