@@ -12,9 +12,11 @@ from PySide6.QtWidgets import QLineEdit, QTextBrowser, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core import help as pages
+from studio.core.runs import Home
 from studio.ui.main_window import TABS, MainWindow
+from studio.ui.widgets.chat.composer import MessageEdit
 from studio.ui.widgets.window.help_panel import HelpPanel
-from tests.ui.sample_runs import assert_usable
+from tests.ui.sample_runs import assert_usable, finished, make_run
 
 
 @pytest.fixture
@@ -127,6 +129,30 @@ def test_f1_explains_what_has_the_focus(window: MainWindow, qtbot: QtBot) -> Non
     search.setFocus()
     qtbot.keyClick(search, Qt.Key.Key_Escape)
     assert not panel.isVisible()
+
+
+def test_keys_pressed_elsewhere_are_not_the_helps(make_window: Callable[[], MainWindow], home: Home, qtbot: QtBot) -> None:
+    run = make_run(home, intents=3, final=finished())
+    window = make_window()
+    window.open_folder(run)
+    window._shell.show_help("chat")
+    window._shell.help.show_place("glossary#rank")
+    panel = window._shell.help
+    window.show_tab("Chat")
+    message = window.findChild(MessageEdit)
+    assert message is not None
+    message.setFocus()
+    with qtbot.waitSignal(message.stop_requested):
+        qtbot.keyClick(message, Qt.Key.Key_Escape)
+    qtbot.keyClick(message, Qt.Key.Key_Left, Qt.KeyboardModifier.AltModifier)
+    assert (panel.isVisible(), panel.place) == (True, "glossary#rank")
+    window.show_tab("Results")
+    search = window.findChild(QLineEdit, "messagesSearch")
+    assert search is not None
+    search.setFocus()
+    qtbot.keyClicks(search, "card")
+    qtbot.keyClick(search, Qt.Key.Key_Escape)
+    assert (search.text(), panel.isVisible()) == ("", True)
 
 
 def test_help_on_a_page_follows_the_tabs(window: MainWindow) -> None:

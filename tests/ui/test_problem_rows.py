@@ -97,6 +97,10 @@ class TestProblems:
         dialog.table.setFocus()
         qtbot.keySequence(dialog.table, QKeySequence(QKeySequence.StandardKey.Copy))
         assert QGuiApplication.clipboard().text() == "train\tdata.csv\t3\t<b>message</b> 2\tintent 2"
+        QGuiApplication.clipboard().clear()
+        dialog.copy_button.setFocus()
+        qtbot.keySequence(dialog.copy_button, QKeySequence(QKeySequence.StandardKey.Copy))
+        assert QGuiApplication.clipboard().text() == "", "only in the table"
 
     def test_a_hundred_thousand_rows_are_read_where_they_are_seen(
         self, ready: SetupPage, tmp_path: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QIcon
+from PySide6.QtGui import QGuiApplication, QIcon, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QDialogButtonBox,
     QFrame,
@@ -96,6 +96,20 @@ def search_field(object_name: str, accessible: str, tooltip: str, placeholder: s
     made.setPlaceholderText(placeholder)
     made.setClearButtonEnabled(True)
     return made
+
+
+def shortcut(
+    parent: QWidget,
+    keys: str | QKeySequence.StandardKey,
+    words: str,
+    act: Callable[[], object],
+    context: Qt.ShortcutContext = Qt.ShortcutContext.WindowShortcut,
+) -> None:
+    """Keys that do something while ``parent`` is in sight, as far around it as ``context`` says; ``words`` tell of them."""
+    made = QShortcut(QKeySequence(keys), parent)
+    made.setContext(context)  # as an argument of QShortcut beside a slot it is not heeded
+    made.activated.connect(act)
+    made.setWhatsThis(words)
 
 
 def primary_button(text: str, object_name: str, tooltip: str, clicked: Callable[[], object] | None = None) -> QPushButton:

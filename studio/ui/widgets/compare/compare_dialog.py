@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtGui import QCloseEvent, QKeySequence
 from PySide6.QtWidgets import (
     QCheckBox,
     QDialog,
@@ -29,7 +29,7 @@ from studio.core.runs import RunFolder
 from studio.core.words import counted, percent
 from studio.supervise.jobs import Job, run_job
 from studio.ui.theme import GRID, OVERLAYS
-from studio.ui.widgets.basics import ErrorPanel, allow, button, named, search_field, text_label
+from studio.ui.widgets.basics import ErrorPanel, allow, button, named, search_field, shortcut, text_label
 from studio.ui.widgets.compare.compared_curves import ComparedCurves
 from studio.ui.widgets.frames import split
 from studio.ui.widgets.grid_view import GridView
@@ -154,8 +154,7 @@ class CompareDialog(QDialog):
         self._search.textChanged.connect(self._searched)
         self._count = named(text_label("", "small"), "compareCount", "Messages shown")
         page = _column(self._verdict, self._search, self._count, self._messages)
-        find = QShortcut(QKeySequence(QKeySequence.StandardKey.Find), self)
-        find.activated.connect(self._find)
+        shortcut(self, QKeySequence.StandardKey.Find, "Compare: search the messages", self._find)
         return page
 
     def _find(self) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.predictions import PredictionTable
 from studio.ui.models.confusion_model import EVERYTHING, Scope
 from studio.ui.models.messages_model import MessageFilter, MessagesModel
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import button, named, search_field, text_label
+from studio.ui.widgets.basics import button, named, search_field, shortcut, text_label
 from studio.ui.widgets.frames import ElidedLabel, split
 from studio.ui.widgets.results.message_detail import MessageDetail
 from studio.ui.widgets.results.messages_table import MessagesTable
@@ -35,11 +35,8 @@ class MessagesPanel(QWidget):
         self._search = search_field(
             "messagesSearch", "Search the messages", "Show only messages with these words (Ctrl+F); Escape clears"
         )
-        escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self._search)
-        escape.setContext(Qt.ShortcutContext.WidgetShortcut)
-        escape.activated.connect(self._search.clear)
-        escape.setWhatsThis("Results: clear the search")
-        QShortcut(QKeySequence.StandardKey.Find, self, self.search).setWhatsThis("Results: search the messages")
+        shortcut(self._search, "Esc", "Results: clear the search", self._search.clear, Qt.ShortcutContext.WidgetShortcut)
+        shortcut(self, QKeySequence.StandardKey.Find, "Results: search the messages", self.search)
         self._search.textChanged.connect(self._apply)
         self._wrong_only = named(
             QCheckBox("Misclassified only"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtGui import QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QDialog, QHBoxLayout, QHeaderView, QTableView, QVBoxLayout, QWidget
 
 from studio.core.data_problems import DataProblem
@@ -13,7 +13,7 @@ from studio.core.problem_rows import ProblemRows
 from studio.core.words import counted
 from studio.ui.models.problem_rows_model import FILE, LABEL, ROW, SPLIT, TEXT, ProblemRowsModel
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import button, named, search_field, text_label
+from studio.ui.widgets.basics import button, named, search_field, shortcut, text_label
 from studio.ui.widgets.tables import as_list
 
 _WIDTHS = {SPLIT: 11 * GRID, FILE: 20 * GRID, ROW: 9 * GRID, LABEL: 26 * GRID}
@@ -41,8 +41,9 @@ class ProblemRowsDialog(QDialog):
         self._show_table()
         self.copy_button = button("Copy", "copyProblemRows", "Copy the chosen rows, or all of them, as a table", self._copy)
         close = button("Close", "closeProblemRows", "Close this list (Escape)", self.reject)
-        QShortcut(QKeySequence.StandardKey.Copy, self.table, self._copy, context=Qt.ShortcutContext.WidgetShortcut)
-        QShortcut(QKeySequence.StandardKey.Find, self, self.search.setFocus)
+        keys = QKeySequence.StandardKey
+        shortcut(self.table, keys.Copy, "Problems: copy the chosen rows", self._copy, Qt.ShortcutContext.WidgetShortcut)
+        shortcut(self, keys.Find, "Problems: search the rows", self.search.setFocus)
         top = QHBoxLayout()
         top.setSpacing(2 * GRID)
         top.addWidget(self.search, 1)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Literal
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QColor, QGuiApplication, QKeySequence, QShortcut, QTextCharFormat, QTextCursor
+from PySide6.QtGui import QAction, QColor, QGuiApplication, QKeySequence, QTextCharFormat, QTextCursor
 from PySide6.QtGui import QTextDocument as Document
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QMenu, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
@@ -18,7 +17,7 @@ from studio.ui.file_manager import show_folder
 from studio.ui.models.open_run import OpenRun
 from studio.ui.models.run_log import LOG_LINES, Level, LogEntry
 from studio.ui.theme import GRID
-from studio.ui.widgets.basics import button, guard_wheel, named, search_field, text_label
+from studio.ui.widgets.basics import button, guard_wheel, named, search_field, shortcut, text_label
 from studio.ui.words import plain_tooltip
 
 _SIGNS: dict[Level, str] = {"stage": "▸ ", "info": "", "warning": "Warning: ", "error": "Error: "}
@@ -136,13 +135,12 @@ class LogView(QWidget):
         self._search.textChanged.connect(self._searched)
         self._search.returnPressed.connect(lambda: self.go_to("next"))
         own, all_within = Qt.ShortcutContext.WidgetShortcut, Qt.ShortcutContext.WidgetWithChildrenShortcut
-        self._shortcut("previous line found", "Shift+Return", self._search, own, lambda: self.go_to("previous"))
-        self._shortcut("clear the search of the log", "Escape", self._search, own, self._search.clear)
-        self._shortcut("search the log", QKeySequence.StandardKey.Find, self, all_within, self.search)
-        self._shortcut("next line found", QKeySequence.StandardKey.FindNext, self, all_within, lambda: self.go_to("next"))
-        self._shortcut(
-            "previous line found", QKeySequence.StandardKey.FindPrevious, self, all_within, lambda: self.go_to("previous")
-        )
+        keys = QKeySequence.StandardKey
+        shortcut(self._search, "Shift+Return", "Training: previous line found", lambda: self.go_to("previous"), own)
+        shortcut(self._search, "Esc", "Training: clear the search of the log", self._search.clear, own)
+        shortcut(self, keys.Find, "Training: search the log", self.search, all_within)
+        shortcut(self, keys.FindNext, "Training: next line found", lambda: self.go_to("next"), all_within)
+        shortcut(self, keys.FindPrevious, "Training: previous line found", lambda: self.go_to("previous"), all_within)
         self._found = named(
             text_label("", "small"), "logFound", "Places found", "In how many places of the lines shown the words stand"
         )
@@ -167,19 +165,6 @@ class LogView(QWidget):
         column.addLayout(row)
         column.addWidget(self._held)
         column.addWidget(self._text, 1)
-
-    def _shortcut(
-        self,
-        words: str,
-        keys: str | QKeySequence.StandardKey,
-        parent: QWidget,
-        context: Qt.ShortcutContext,
-        act: Callable[[], object],
-    ) -> None:
-        shortcut = QShortcut(QKeySequence(keys), parent)
-        shortcut.setContext(context)  # as an argument beside a slot it is not heeded
-        shortcut.activated.connect(act)
-        shortcut.setWhatsThis(f"Training: {words}")
 
     def _build_menu(self, parent: QWidget) -> QMenu:
         menu = QMenu(parent)

@@ -6,8 +6,6 @@ from PySide6.QtCore import QEvent, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
     QDesktopServices,
     QFont,
-    QKeySequence,
-    QShortcut,
     QTextBlockFormat,
     QTextCursor,
     QTextDocument,
@@ -18,7 +16,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QTextBrowser, QVBoxLayout,
 from studio.core import help as pages
 from studio.ui import theme
 from studio.ui.theme import BASE_FONT, GRID
-from studio.ui.widgets.basics import allow, button, guard_wheel, named, search_field, text_label
+from studio.ui.widgets.basics import allow, button, guard_wheel, named, search_field, shortcut, text_label
 
 _HEADING_PIXELS = {1: 20, 2: 15}
 _MARKDOWN = QTextDocument.MarkdownFeature(
@@ -40,7 +38,7 @@ class HelpPanel(QWidget):
         """What is shown, as ``page#entry``; empty before anything was."""
         self._past: list[str] = []
         self._back = button("Back", "helpBack", "Back to what was shown before (Alt+Left)", self.go_back, "link")
-        close = button("Close", "helpClose", "Close the help (Escape or F1)", self.close_panel, "link")
+        close = button("Close", "helpClose", "Close the help (F1, or Escape in it)", self.close_panel, "link")
         self._page = guard_wheel(named(QComboBox(), "helpPage", "Page of the help", "Which page of the help is shown"))
         for page in pages.PAGES:
             self._page.addItem(pages.page_title(page), page)
@@ -58,8 +56,7 @@ class HelpPanel(QWidget):
         self._text.setFrameShape(QTextBrowser.Shape.NoFrame)
         self._build(close)
         for keys, act, words in (("Esc", self.close_panel, "Help: close it"), ("Alt+Left", self.go_back, "Help: back")):
-            shortcut = QShortcut(QKeySequence(keys), self, act, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.setWhatsThis(words)
+            shortcut(self, keys, words, act, Qt.ShortcutContext.WidgetWithChildrenShortcut)
         theme.notifier.changed.connect(self._dress)
         self.hide()
 

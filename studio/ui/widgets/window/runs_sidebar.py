@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFont, QKeySequence, QPainter, QPen, QShortcut
+from PySide6.QtGui import QFont, QPainter, QPen
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QVBoxLayout, QWidget
 
 from studio.core.runs import Home, RunFolder, RunState, RunSummary
@@ -17,7 +17,7 @@ from studio.core.words import METHOD_NAMES, age, percent
 from studio.ui import theme
 from studio.ui.models.runs_model import OVERLAY_ROLE, STATE_WORDS, SUMMARY_ROLE, RunsFilter, RunsModel, source_name
 from studio.ui.theme import GRID, SMALL_FONT
-from studio.ui.widgets.basics import button, search_field, text_label
+from studio.ui.widgets.basics import button, search_field, shortcut, text_label
 from studio.ui.widgets.window.run_list import RunList
 
 _ROW = 7 * GRID
@@ -135,10 +135,7 @@ class RunsSidebar(QWidget):
             "searchRuns", "Search runs", "Show only runs with these words in name, data or notes; Escape clears", "Search runs…"
         )
         self._search.textChanged.connect(self._find)
-        escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self._search)
-        escape.setContext(Qt.ShortcutContext.WidgetShortcut)
-        escape.setWhatsThis("Runs: clear the search")
-        escape.activated.connect(self._search.clear)
+        shortcut(self._search, "Esc", "Runs: clear the search", self._search.clear, Qt.ShortcutContext.WidgetShortcut)
         title = text_label("Runs", "section")
         title.setBuddy(self.view)
         self._empty = text_label("No runs yet. Press Train on the Setup page; every run is kept here.", "muted", wrap=True)
