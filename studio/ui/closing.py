@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QMainWindow
 
-from studio.core.events import Event, RunStarted, StepsCompleted
+from studio.core.events import Event, StepsCompleted
+from studio.core.resuming import resumable_checkpoints
 from studio.core.runs import RunFolder
 from studio.supervise.threads import SHUT_DOWN_SECONDS, TrainingSession
 from studio.ui.widgets.questions import Work, end_work, may_pause
@@ -26,7 +27,7 @@ class Closing(QObject):
         self.notice: Notice | None = None
         """Says so meanwhile."""
         self._learnt = False
-        """The run in training has taken a step, so there is something to go on from."""
+        """The run in training has taken a step, now or before it was resumed, so there is something to go on from."""
         session.run_started.connect(self._begin)
         session.event_received.connect(self._hear)
 
@@ -39,25 +40,24 @@ class Closing(QObject):
         """Whether nothing would be lost. While a run is paused for it, the window closes by itself later."""
         if not self._session.active:
             return self.end_work("close")
-        if not self.under_way and may_pause(self._window, learnt=self._learnt) and self.end_work("close"):
-            self._pause_first()
+        if self.under_way or not may_pause(self._window, learnt=self._learnt) or not self.end_work("close"):
+            return False
+        if not self._session.active:  # it ended while the question stood
+            return True
+        self._pause_first()
         return False
 
     def end_work(self, then: str) -> bool:
         """Whether nothing, or nothing any more, is being exported or evaluated; ``then`` is what is to follow."""
         return end_work(self._window, self._work(), then)
 
-    def _begin(self, _run: RunFolder) -> None:
-        self._learnt = False
+    def _begin(self, run: RunFolder) -> None:
+        self._learnt = bool(resumable_checkpoints(run))
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, StepsCompleted) or (isinstance(event, RunStarted) and event.resumed_after is not None):
-            self._learnt = True
+        self._learnt |= isinstance(event, StepsCompleted)
 
     def _pause_first(self) -> None:
-        if not self._session.active:  # it ended while the question was open
-            self._window.close()
-            return
         self.under_way = True
         self._window.setWindowTitle(f"Finetune Studio: {'saving what was learnt' if self._learnt else 'ending the run'}…")
         for part in (self._window.centralWidget(), self._window.menuBar()):
@@ -69,7 +69,7 @@ class Closing(QObject):
             if self._learnt:
                 self.notice.show_notice(
                     "Saving what was learnt…",
-                    "The run finishes its step and writes a checkpoint. Then the window closes by itself. "
+                    "The run ends as soon as it can, and a checkpoint keeps what it learnt. Then the window closes by itself. "
                     "Resume on the Training page goes on from there.",
                 )
             else:

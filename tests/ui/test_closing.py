@@ -16,7 +16,7 @@ from studio.ui.main_window import MainWindow
 from studio.ui.widgets.questions import may_cancel, may_pause
 from studio.ui.widgets.window.notice import Notice
 from tests.ui.conftest import FakeJobs
-from tests.ui.sample_runs import finished, make_run
+from tests.ui.sample_runs import finished, make_resumable, make_run
 from tests.ui.staging import TRAINS_UNTIL_STOPPED
 
 
@@ -64,6 +64,43 @@ def test_before_the_first_step_nothing_is_promised(
     notice = window.findChild(Notice, "closingNotice")
     assert notice is not None
     assert "Nothing has been learnt" in notice.words.text()
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=20_000)
+
+
+def test_a_run_that_ends_while_the_question_stands_lets_the_window_close(
+    window: MainWindow, the_worker_is: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
+) -> None:
+    the_worker_is(TRAINS_UNTIL_STOPPED)
+    window.train(RunConfig())
+    qtbot.waitUntil(lambda: window.bottom.step.text() == "step 1/10", timeout=20_000)
+
+    def agree_late(_parent: QWidget, **_learnt: bool) -> bool:
+        window.session.stop()
+        qtbot.waitUntil(lambda: not window.session.active, timeout=20_000)
+        return True
+
+    monkeypatch.setattr("studio.ui.closing.may_pause", agree_late)
+    assert window.close()
+    assert not window.isVisible()
+
+
+def test_of_a_resumed_run_it_is_known_at_once_that_it_can_go_on(
+    window: MainWindow,
+    home: Home,
+    the_worker_is: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    qtbot: QtBot,
+) -> None:
+    run = make_resumable(make_run(home, final=finished(outcome="paused", rows=0)), 7)
+    the_worker_is("sys.stdin.readline()\nsys.stdin.readline()\nsay('finished', outcome='paused')")
+    window.resume(run)
+    asked: list[bool] = []
+    monkeypatch.setattr("studio.ui.closing.may_pause", lambda _parent, learnt: asked.append(learnt) or True)
+    window.close()
+    assert asked == [True]
+    notice = window.findChild(Notice, "closingNotice")
+    assert notice is not None
+    assert "Resume on the Training page" in notice.words.text()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=20_000)
 
 

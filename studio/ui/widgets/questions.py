@@ -20,7 +20,7 @@ class Work(Protocol):
 
 
 def may_pause(parent: QWidget, *, learnt: bool) -> bool:
-    """Ask whether the run in progress may be paused so that the window can close; ``learnt``: it has taken a step."""
+    """Ask whether the run in progress may be paused for the window to close; ``learnt``: it has taken a step, now or before."""
     if not learnt:
         return _agrees(
             parent,
