@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtWidgets import QFileDialog, QLineEdit
 from pytestqt.qtbot import QtBot
 
 from studio.core.commands import Evaluate
 from studio.core.events import Failed, LogLine, StageChanged
 from studio.core.predictions import write_predictions
 from studio.core.runs import Home, RunFolder
+from studio.ui.main_window import MainWindow
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.results import ResultsPage
 from tests.ui.conftest import FakeJobs
@@ -50,6 +51,34 @@ def test_a_stopped_run_is_evaluated_and_shown(
     job.answer(finished(rows=20, accuracy=0.8, seconds=1.0))
     assert page._views.matrix.isVisible()
     assert (stopped.summary().state, stopped.summary().accuracy) == ("stopped", 0.8)
+
+
+def test_the_keyboard_goes_to_cancel_and_back(window: MainWindow, home: Home, jobs: FakeJobs, qtbot: QtBot) -> None:
+    """What is pressed goes out; what would get the keyboard from Qt leads elsewhere at the next press."""
+    window.open_folder(make_run(home, final=finished(outcome="stopped", rows=0, accuracy=math.nan)))
+    window.show_tab("Results")
+    now, cancel = button(window, "resultsEvaluateButton"), button(window, "evaluateCancel")
+    now.setFocus()
+    qtbot.waitUntil(now.hasFocus)
+    qtbot.keyClick(now, Qt.Key.Key_Space)
+    assert jobs.open(Evaluate)
+    taken = cancel.hasFocus()
+    qtbot.keyClick(cancel, Qt.Key.Key_Space)  # before anything fails: a window with work under way asks before it closes
+    assert not jobs.open(Evaluate)
+    assert (taken, now.hasFocus()) == (True, True)
+
+
+@pytest.mark.usefixtures("stopped")
+def test_who_is_elsewhere_stays_there_when_an_evaluation_begins(page: ResultsPage, jobs: FakeJobs, qtbot: QtBot) -> None:
+    page.activateWindow()
+    elsewhere = QLineEdit(page)
+    elsewhere.show()
+    elsewhere.setFocus()
+    qtbot.waitUntil(elsewhere.hasFocus)
+    page.evaluation.evaluate()
+    assert elsewhere.hasFocus()
+    jobs.open(Evaluate)[0].answer(Failed(kind="x", message="The base is gone.", remedy="r"), failed=True)
+    assert elsewhere.hasFocus()
 
 
 @pytest.mark.usefixtures("stopped")
@@ -141,6 +170,20 @@ class TestAnotherFile:
         for action in page._save._menu.actions():
             action.trigger()
         assert [name for name in asked if "may" not in name] == [f"{run.name}-report.html"]
+
+    def test_the_keyboard_goes_to_cancel_and_back(
+        self, page: ResultsPage, run: RunFolder, jobs: FakeJobs, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_arguments: ("/data/march.csv", ""))
+        page.activateWindow()
+        another = button(page, "evaluateFile")
+        another.setFocus()
+        qtbot.waitUntil(another.hasFocus)
+        qtbot.keyClick(another, Qt.Key.Key_Space)
+        assert button(page, "evaluateCancel").hasFocus()
+        self.predict(run, "march")
+        jobs.open(Evaluate)[0].answer(finished(rows=15, accuracy=0.8))
+        assert another.hasFocus()
 
     def test_what_was_evaluated_before_is_offered_and_another_run_begins_with_its_own(
         self, page: ResultsPage, home: Home, run: RunFolder

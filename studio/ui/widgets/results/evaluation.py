@@ -37,6 +37,8 @@ class Evaluation(QWidget):
         self._file = ""
         self.warnings: dict[str, str] = {}
         """What was told of each labelled file of this run, such as rows that were left out."""
+        self._pressed: QWidget | None = None
+        """The button whose keyboard Cancel has."""
         self._problem = ErrorPanel("evaluateError")
         self._problem.cleared.connect(self._look)
         self._progress = JobProgress("evaluate", "the evaluation", QBoxLayout.Direction.LeftToRight)
@@ -89,10 +91,26 @@ class Evaluation(QWidget):
             self._end()
 
     def _look(self) -> None:
+        """Show how it stands. The button that was pressed goes out meanwhile: Cancel gets its keyboard, and gives it back."""
+        # The window's, not the application's: a dialog that asked for a file may be about to go.
+        keyboard = self.window().focusWidget()
+        if self.working:
+            self._show_parts()
+            self.changed.emit()
+            if keyboard is not None and not keyboard.isEnabled():
+                self._pressed = keyboard
+                self._cancel.setFocus()
+            return
+        self.changed.emit()
+        if keyboard is self._cancel and self._pressed is not None and self._pressed.isVisible():
+            self._pressed.setFocus()
+        self._pressed = None
+        self._show_parts()
+
+    def _show_parts(self) -> None:
         self._progress.setVisible(self.working)
         self._cancel.setVisible(self.working)
         self.setVisible(self.working or not self._problem.isHidden())
-        self.changed.emit()
 
     def _tell(self, problem: StudioError | Failed | Crashed) -> None:
         self._problem.show_problem(problem)
