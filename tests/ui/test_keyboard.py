@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import pytest
 import shiboken6
 from PySide6.QtCore import Qt
@@ -12,11 +15,12 @@ from pytestqt.qtbot import QtBot
 from studio.core.data_problems import DataProblem
 from studio.core.runs import Home
 from studio.ui import theme
-from studio.ui.main_window import MainWindow
+from studio.ui.main_window import TABS, MainWindow
 from studio.ui.models.messages_model import PREDICTED
 from studio.ui.models.open_run import OpenRun
 from studio.ui.pages.results import ResultsPage
 from studio.ui.widgets.basics import primary_button
+from studio.ui.widgets.tab_order import tab_stops
 from studio.ui.widgets.window.shortcuts_dialog import ShortcutsDialog, shortcuts
 from tests.ui.sample_runs import finished, make_run
 
@@ -90,6 +94,27 @@ def test_the_focus_is_seen_in_both_themes(qapp: QApplication, qtbot: QtBot, mode
     made.setFocus(Qt.FocusReason.TabFocusReason)
     assert made.hasFocus()
     assert made.grab().toImage() != without
+
+
+def test_making_the_order_of_tab_leaves_families_as_they_are(window: MainWindow, answer_all: Callable[[], None]) -> None:
+    """What PySide holds for a parent is one in Qt too: two that are held to be each other's child would never go."""
+    answer_all()
+    assert window.pages is not None
+    for tab in TABS:
+        window._enter_tab(tab)
+    assert all(list(tab_stops(page)) for page in (window.setup, *window.pages.all))
+    # Neither findChildren nor parentWidget may be called before: they would set right what is wrong.
+    widgets = [widget for widget in QApplication.allWidgets() if window.isAncestorOf(widget)]
+    held = [re.search(r"^parent\.+ <.* at (0x\w+)>", shiboken6.dump(widget), re.MULTILINE) for widget in widgets]
+    assert len(widgets) > 100
+    strange = []
+    for widget, found in zip(widgets, held, strict=True):
+        above = [widget.parentWidget()]
+        while above[-1] is not None:
+            above.append(above[-1].parentWidget())
+        if found is not None and int(found[1], 16) not in map(id, above):
+            strange.append(widget.objectName() or type(widget).__name__)
+    assert strange == []
 
 
 def test_what_is_deleted_takes_no_menu_with_it(window: MainWindow, qtbot: QtBot) -> None:

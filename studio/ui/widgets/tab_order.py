@@ -2,6 +2,8 @@
 
 None of this asks Qt for the order as it is: PySide6 6.11 takes the widget that ``nextInFocusChain`` returns, the window in the
 end, for a child of the one it was called on. When that one is deleted, menus and layouts of the window count as deleted too.
+``focusProxy`` makes a spin box the child of its own line edit in the same way. ``focusWidget`` and ``findChildren`` do no harm:
+what they return lies within what they are called on.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QAbstractScrollArea, QAbstractSpinBox, QComboBox, QWidget
+
+_ONE_STOP = (QAbstractSpinBox, QComboBox, QAbstractScrollArea)
+"""Whose parts of Qt's own, a line edit or a viewport, take the keyboard for them."""
 
 
 def tab_through(parts: Sequence[QWidget]) -> None:
@@ -34,5 +39,5 @@ def tab_stops(part: QWidget) -> Iterator[QWidget]:
     for widget in (part, *part.findChildren(QWidget)):
         if widget.window() is not window:  # the list of a combo box, a menu
             continue
-        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.focusProxy() is None:
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and not isinstance(widget.parentWidget(), _ONE_STOP):
             yield widget
