@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QKeySequence
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.answers import DataInspected
 from studio.core.commands import InspectData
 from studio.core.data_problems import DataProblem
 from studio.core.problem_rows import ProblemRow, ProblemRows, write_problem_rows
-from studio.ui.pages.setup import SetupPage
+from studio.ui.pages.setup import TWO_COLUMNS_FROM, SetupPage
 from studio.ui.widgets.setup.problem_rows_dialog import ProblemRowsDialog
 from tests.ui.conftest import FakeJobs, Opened
-from tests.ui.staging import reread
+from tests.ui.staging import button, reread
 
 
 def problem_with(folder: Path, rows: int, kind: str = "train") -> DataProblem:
@@ -34,6 +34,27 @@ class TestProblems:
         qtbot.mouseClick(problems._more, Qt.MouseButton.LeftButton)
         assert all(row.isVisibleTo(ready) for row in problems._rows)
         assert problems._more.text() == "Show fewer"
+
+    def test_tab_goes_through_them_in_their_order_however_wide_the_window_is(
+        self, ready: SetupPage, opened: Opened, inspected: DataInspected, tmp_path: Path, qtbot: QtBot
+    ) -> None:
+        opened(inspected.model_copy(update={"problems": [problem_with(tmp_path, 2)] * 4}))
+        problems = ready.dataset.views.problems
+        problems._more.click()
+        names = [f"datasetProblemsRows{number}" for number in range(1, 5)] + ["datasetProblemsMore"]
+        ready.activateWindow()
+        for width in (1024, TWO_COLUMNS_FROM, 1024):
+            ready.resize(width, 700)
+            stop: QWidget | None = button(ready, names[0])
+            button(ready, names[0]).setFocus()
+            qtbot.waitUntil(button(ready, names[0]).hasFocus)
+            reached = []
+            for _ in names:
+                assert stop is not None
+                reached.append(stop.objectName())
+                qtbot.keyClick(stop, Qt.Key.Key_Tab)
+                stop = QApplication.focusWidget()
+            assert reached == names
 
     def test_a_problem_opens_its_rows(
         self, ready: SetupPage, opened: Opened, inspected: DataInspected, tmp_path: Path, qtbot: QtBot

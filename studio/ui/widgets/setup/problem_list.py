@@ -33,12 +33,15 @@ class ProblemList(QWidget):
             "Show all", f"{object_name}More", f"Show every problem found in {what}, or only the first ones", self._toggle, "link"
         )
         self._error = ErrorPanel(f"{object_name}Error")
-        self._column = QVBoxLayout()
+        # Tab follows the order in which widgets came to their parent, and rows come later than the button below them.
+        listed = QWidget()
+        self._column = QVBoxLayout(listed)
+        self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(GRID // 2)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID // 2)
-        column.addLayout(self._column)
+        column.addWidget(listed)
         column.addWidget(self._more, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self._error)
 
