@@ -14,32 +14,74 @@ from studio.engine.token_tree import IGNORED
 _VOCABULARY_AT_ONCE = 2048
 
 
-def head_loss(states: torch.Tensor, weight: torch.nn.Parameter, targets: torch.Tensor) -> torch.Tensor:
-    """Sum of -log p(target) in nats, p = softmax(states @ weight.T) over the vocabulary; () fp32.
+class HeadLoss:
+    """The loss under one head, ``weight`` (vocabulary, hidden).
 
-    ``states`` (n, hidden), ``weight`` (vocabulary, hidden), ``targets`` (n,) ids, ``IGNORED`` where nothing is graded.
     Products are in autocast's type, all else in fp32. The gradient of a weight that is trained is added to its ``grad``
-    straight away, piece by piece: the ordinary way holds it in the type of the product, then in fp32, then adds it.
+    straight away, piece by piece: the ordinary way holds it in the type of the product, then in fp32, then adds it. The room
+    for it, and for the weight in the type of the products, is kept from step to step: to get hundreds of megabytes anew takes
+    a CPU longer than to fill them.
     """
-    kind = states.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
-    loss: torch.Tensor = _HeadLoss.apply(states.to(dtype), weight, targets)  # type: ignore[no-untyped-call]
-    return loss
+
+    def __init__(self, weight: torch.nn.Parameter) -> None:
+        self.weight = weight
+        self._narrow: torch.Tensor | None = None
+        self._version = -1
+        self._gradient: torch.Tensor | None = None
+
+    def __call__(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Sum of -log p(target) in nats, p = softmax(states @ weight.T) over the vocabulary; () fp32.
+
+        ``states`` (n, hidden), ``targets`` (n,) ids, ``IGNORED`` where nothing is graded.
+        """
+        kind = states.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
+        loss: torch.Tensor = _HeadLoss.apply(states.to(dtype), self.weight, targets, self)  # type: ignore[no-untyped-call]
+        return loss
+
+    def in_type(self, dtype: torch.dtype) -> torch.Tensor:
+        """The weight as ``dtype``, as it is now."""
+        if self.weight.dtype == dtype:
+            return self.weight
+        if self._narrow is None or self._narrow.dtype != dtype:
+            self._narrow, self._version = torch.empty_like(self.weight, dtype=dtype), -1
+        if self._version != self.weight._version:
+            self._narrow.copy_(self.weight.detach())
+            self._version = self.weight._version
+        return self._narrow
+
+    def add_outer(self, scores: torch.Tensor, states: torch.Tensor) -> None:
+        """Add scores.T @ states to the weight's gradient."""
+        first = self.weight.grad is None
+        if self.weight.grad is None:
+            if self._gradient is None:
+                self._gradient = torch.empty_like(self.weight)
+            self.weight.grad = self._gradient
+        for start in range(0, len(self.weight), _VOCABULARY_AT_ONCE):
+            part = scores[:, start : start + _VOCABULARY_AT_ONCE].t() @ states
+            room = self.weight.grad[start : start + _VOCABULARY_AT_ONCE]
+            if first:
+                room.copy_(part)
+            else:
+                room.add_(part)
 
 
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, states: torch.Tensor, weight: torch.nn.Parameter, targets: torch.Tensor) -> torch.Tensor:
-        scores = states @ weight.to(states.dtype).t()
+    def forward(ctx: Any, states: torch.Tensor, weight: torch.nn.Parameter, targets: torch.Tensor, head: HeadLoss) -> torch.Tensor:
+        scores = states @ head.in_type(states.dtype).t()
         normaliser = torch.cat([part.float().logsumexp(-1) for part in scores.split(_rows_at_once(scores))])
+        ctx.head = head
+        # The weight is among them so that a change of it in place before the way back is refused.
         ctx.save_for_backward(states, weight, targets, scores, normaliser)
         chosen = scores.gather(1, targets.clamp(min=0)[:, None])[:, 0].float()
         return torch.where(targets == IGNORED, 0.0, normaliser - chosen).sum()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         states, weight, targets, scores, normaliser = ctx.saved_tensors
+        head: HeadLoss = ctx.head
         shares = torch.where(targets == IGNORED, 0.0, gradient)[:, None]
         rows = _rows_at_once(scores)
         for scored, target, whole, share in zip(*(each.split(rows) for each in (scores, targets, normaliser, shares)), strict=True):
@@ -48,22 +90,8 @@ class _HeadLoss(torch.autograd.Function):
             part.scatter_add_(1, target.clamp(min=0)[:, None], part.new_full((len(part), 1), -1))
             scored.copy_(part.mul_(share))
         if weight.requires_grad:
-            _add_outer(weight, scores, states)
-        return scores @ weight.to(scores.dtype), None, None
-
-
-def _add_outer(weight: torch.nn.Parameter, scores: torch.Tensor, states: torch.Tensor) -> None:
-    """Add scores.T @ states to the weight's gradient."""
-    first = weight.grad is None
-    if weight.grad is None:
-        weight.grad = torch.empty_like(weight)
-    for start in range(0, len(weight), _VOCABULARY_AT_ONCE):
-        part = scores[:, start : start + _VOCABULARY_AT_ONCE].t() @ states
-        room = weight.grad[start : start + _VOCABULARY_AT_ONCE]
-        if first:
-            room.copy_(part)
-        else:
-            room.add_(part)
+            head.add_outer(scores, states)
+        return scores @ head.in_type(scores.dtype), None, None, None
 
 
 def _rows_at_once(scores: torch.Tensor) -> int:

@@ -17,7 +17,7 @@ from studio.engine.batches import padded_batch, supervised_tokens
 from studio.engine.classify import predicting
 from studio.engine.devices import Compute
 from studio.engine.exactness import in_fp32
-from studio.engine.head_loss import head_loss
+from studio.engine.head_loss import HeadLoss
 from studio.engine.token_tree import ATTENTION, IGNORED, TokenTree
 
 _TRIED = 4
@@ -53,6 +53,7 @@ class TreeObjective:
         whole = _bare(model)
         whole.set_attn_implementation(ATTENTION)
         self._decoder, self._head = whole.get_decoder(), whole.get_output_embeddings()
+        self._head_loss = HeadLoss(self._head.weight) if _scores_without_copies(self._head) else None
         self._device = compute.device
         self._autocast = compute.accelerator.autocast if autocast else nullcontext
 
@@ -68,8 +69,8 @@ class TreeObjective:
                 tree=tree,
             ).last_hidden_state[0]
             graded = states.index_select(0, tree.graded)
-            if _scores_without_copies(self._head):
-                return head_loss(graded, self._head.weight, tree.targets)
+            if self._head_loss is not None:
+                return self._head_loss(graded, tree.targets)
             return cross_entropy(self._head(graded).float(), tree.targets, reduction="sum", ignore_index=IGNORED)
 
 
