@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPainterPath, QPaintEvent, QPen
-from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel
 
 from studio.core.memory import MemoryForecast
 from studio.core.words import MEMORY_PARTS, size
 from studio.ui import theme
-from studio.ui.words import plain_tooltip
+from studio.ui.widgets.stacked_bar import StackedBar
 
 
 def forecast_words(forecast: MemoryForecast, available: int) -> str:
@@ -19,58 +18,16 @@ def forecast_words(forecast: MemoryForecast, available: int) -> str:
     return "\n".join(lines)
 
 
-class MemoryBar(QWidget):
+class MemoryBar(StackedBar):
     """Bytes by part, side by side. Bars with one scale can be compared by eye; a line marks where the machine's memory ends."""
 
     def __init__(self, object_name: str) -> None:
-        super().__init__()
-        self.setObjectName(object_name)
-        self.setAccessibleName("Memory forecast")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._parts: dict[str, int] = {}
-        self._scale = 1
-        self._available = 0
-        theme.notifier.changed.connect(self.update)
+        super().__init__(object_name, "Memory forecast", "raised", 15 * theme.GRID, 8 * theme.GRID)
 
     def show_forecast(self, forecast: MemoryForecast, scale: int, available: int) -> None:
         """``scale`` is how many bytes the whole width stands for."""
-        self._parts, self._scale, self._available = forecast.parts, max(1, scale), available
-        words = forecast_words(forecast, available)
-        self.setToolTip(plain_tooltip(words))
-        self.setAccessibleDescription(words)
-        self.update()
-
-    def clear(self) -> None:
-        self._parts = {}
-        self.setToolTip("")
-        self.setAccessibleDescription("")
-        self.update()
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        return QSize(15 * theme.GRID, 2 * theme.GRID)
-
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
-        return QSize(8 * theme.GRID, 2 * theme.GRID)
-
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
-        colours = theme.current()
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        track = QRectF(0, 2, self.width(), self.height() - 4)
-        outline = QPainterPath()
-        outline.addRoundedRect(track, 3, 3)
-        painter.setClipPath(outline)
-        painter.fillRect(track, colours.color("raised"))
-        left = track.left()
-        for name, part in self._parts.items():
-            width = track.width() * part / self._scale
-            painter.fillRect(QRectF(left, track.top(), width, track.height()), colours.color(name))
-            left += width
-        painter.setClipping(False)
-        if self._parts and 0 < self._available < self._scale:
-            end = track.width() * self._available / self._scale
-            painter.setPen(QPen(colours.color("bad"), 2))
-            painter.drawLine(round(end), 0, round(end), self.height())
+        end = ("bad", available) if 0 < available < scale else None
+        self.show_parts(forecast.parts, scale, end, forecast_words(forecast, available))
 
 
 class MemoryLegend(QLabel):

@@ -37,8 +37,8 @@ DELIMITERS = {",": "Comma", ";": "Semicolon", "\t": "Tab", "|": "Pipe |", " ": "
 _WIDTH = 8
 
 
-class GuessedChoice(QComboBox):
-    """A choice whose first entry leaves it to the reader, and says what that came to."""
+class _Choice(QComboBox):
+    """A setting of a run file that can be left to a guess."""
 
     chosen = Signal()
 
@@ -48,9 +48,16 @@ class GuessedChoice(QComboBox):
         self.setMinimumContentsLength(_WIDTH)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self._words: Mapping[str, str] = {}
         self.given: str | None = None
         """What run.toml would say; None for left out."""
+
+
+class GuessedChoice(_Choice):
+    """A choice whose first entry leaves it to the reader, and says what that came to."""
+
+    def __init__(self, path: str, title: str) -> None:
+        super().__init__(path, title)
+        self._words: Mapping[str, str] = {}
         self.activated.connect(self._choose)
 
     def offer(self, words: Mapping[str, str], guess: str | None, none: str = "none") -> None:
@@ -103,18 +110,11 @@ class DelimiterChoice(GuessedChoice):
             self.chosen.emit()
 
 
-class ColumnChoice(QComboBox):
-    """One of the columns. Shows the guess; ``given`` is what a person chose, None for left to the guess."""
-
-    chosen = Signal()
+class ColumnChoice(_Choice):
+    """One of the columns. Shows the guess."""
 
     def __init__(self, path: str, title: str) -> None:
-        super().__init__()
-        guard_wheel(named(self, path.replace(".", "_"), title, describe(path)))
-        self.setMinimumContentsLength(_WIDTH)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.given: str | None = None
+        super().__init__(path, title)
         self.activated.connect(self._choose)
 
     def offer(self, columns: list[str], current: str) -> None:

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, QSize, Qt, QTimer
-from PySide6.QtGui import QPainter, QPainterPath, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from studio.core.events import Event, Finished
 from studio.core.words import duration, percent, sentence, size, size_of
 from studio.supervise.gauges import MemorySample
-from studio.ui import theme
 from studio.ui.models.open_run import OpenRun
 from studio.ui.theme import GRID
 from studio.ui.widgets.basics import text_label
-from studio.ui.words import plain_tooltip
+from studio.ui.widgets.stacked_bar import StackedBar
 
 _REDRAW_MS = 100
 
 
-class GaugeBar(QWidget):
+class GaugeBar(StackedBar):
     """Ours, other programs' and free memory side by side, with a mark where the forecast says the run will peak."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setObjectName("memoryGauge")
-        self.setAccessibleName("Memory in use")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        super().__init__("memoryGauge", "Memory in use", "free", 28 * GRID, 10 * GRID)
         self.setMaximumWidth(40 * GRID)
-        self._sample: MemorySample | None = None
-        self._forecast = 0
-        theme.notifier.changed.connect(self.update)
 
     def show_sample(self, sample: MemorySample, forecast: int) -> None:
         """``forecast`` is the expected peak of our worker in bytes, 0 for none."""
-        self._sample, self._forecast = sample, forecast
         words = [
             f"{sample.device}: {size(sample.total)}",
             f"this app and its workers: {size(sample.ours)}",
@@ -44,39 +35,8 @@ class GaugeBar(QWidget):
             words.append(f"line: forecast peak of the run, {size(forecast)}")
         if sample.device != "RAM":
             words.append(f"RAM: {size_of(sample.host_used, sample.host_total)} in use")
-        self.setToolTip(plain_tooltip("\n".join(words)))
-        self.setAccessibleDescription("\n".join(words))
-        self.update()
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        return QSize(28 * GRID, 2 * GRID)
-
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
-        return QSize(10 * GRID, 2 * GRID)
-
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002, N802
-        colours = theme.current()
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        track = QRectF(0, 3, self.width(), self.height() - 6)
-        outline = QPainterPath()
-        outline.addRoundedRect(track, 4, 4)
-        painter.setClipPath(outline)
-        painter.fillRect(track, colours.color("free"))
-        sample = self._sample
-        if sample is None or sample.total <= 0:
-            return
-        left = 0.0
-        for name, part in (("others", sample.others), ("ours", sample.ours)):
-            width = track.width() * part / sample.total
-            painter.fillRect(QRectF(left, track.top(), width, track.height()), colours.color(name))
-            left += width
-        painter.setClipping(False)
-        if self._forecast:
-            peak = min(1.0, (sample.others + self._forecast) / sample.total)
-            painter.setPen(QPen(colours.color("forecast"), 2))
-            at = round(peak * (self.width() - 2)) + 1
-            painter.drawLine(at, 0, at, self.height())
+        peak = ("forecast", sample.others + forecast) if forecast else None
+        self.show_parts({"others": sample.others, "ours": sample.ours}, sample.total, peak, "\n".join(words))
 
 
 class BottomBar(QWidget):
