@@ -116,7 +116,7 @@ class FakeTokens(QObject):
             "mean": 31.2,
             "supervised": 4.2,
             "most_supervised": 6,
-            "largest": (16, 56, 600, 70),
+            "largest": (16, 56, 600, 70, 5, 7),
         }
         totals |= {"cut": 0, "cut_rows": [], "shared": 0.12, "alike": []}
         totals |= {name: changes.pop(name) for name in list(changes) if name in totals}
