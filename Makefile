@@ -13,10 +13,10 @@ INSTALLED_FOR_TESTS := $(INSTALLED)-test
 
 export PYTHON
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-real bench bench-forecast bench-training soak lint tree licences pins desktop desktop-remove wheel clean
+.PHONY: help run setup test test-real bench bench-classification bench-forecast bench-training soak lint tree licences pins desktop desktop-remove wheel clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s%s\n", $$1, $$2 }' Makefile
 
 run: $(INSTALLED) ## start the app (the first start installs it into .venv)
 	@$(BIN)/python -m studio --install-libraries --demo-without-display
@@ -39,6 +39,9 @@ bench-forecast: $(INSTALLED_FOR_TESTS) ## measure the memory of twelve short tra
 
 bench-training: $(INSTALLED_FOR_TESTS) ## training steps against transformers' Trainer and TRL (hours); ARGS="--rounds 1", or --help for all
 	$(BIN)/python -m tests.benchmarks.training $(ARGS)
+
+bench-classification: $(INSTALLED_FOR_TESTS) ## classify against generate; RUN=folder DATA=messages.csv, and ARGS= as that file says
+	$(BIN)/python -m tests.benchmarks.classification $(RUN) $(DATA) $(ARGS)
 
 soak: $(INSTALLED_FOR_TESTS) ## random actions on the real window; MINUTES=60 SEED=1, and ARGS= as in tests/soak/run.py
 	$(BIN)/python -m tests.soak.run --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1) $(ARGS)

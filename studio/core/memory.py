@@ -20,6 +20,7 @@ from studio.core.batch_sizes import (
     NODES_STEP,
     PREDICTED_MESSAGES,
     PREDICTED_SCORES,
+    PREDICTED_TOKENS,
     SHORT_LENGTH,
     micro_batch_for,
     rounded_up,
@@ -214,7 +215,12 @@ def forecast(
     # Off CUDA, bf16 weights are held in fp32 while messages are predicted. By then the activations, scores and gradients of a
     # training step are gone, and only what exceeds them adds to the peak.
     predicting = 2 * FP32 * PREDICTED_SCORES
-    predicting += PREDICTED_MESSAGES * lengths.tokens * widths.key_value * model.layers * (compute if device == "cuda" else FP32)
+    predicting += (
+        min(PREDICTED_TOKENS, PREDICTED_MESSAGES * lengths.tokens)
+        * widths.key_value
+        * model.layers
+        * (compute if device == "cuda" else FP32)
+    )
     if device != "cuda":
         # On a CPU the narrow ones are the model's file, mapped: its pages go when the last weight has been widened, not before.
         predicting += narrow * (FP32 if device == "cpu" else FP32 - compute)

@@ -7,24 +7,29 @@ maximises. Here the prefixes that the search asks for are scored, many messages 
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from peft import PeftModel
 
-from studio.core.batch_sizes import PREDICTED_MESSAGES, PREDICTED_SCORES
-from studio.core.errors import InterruptedByUserError, StudioError
-from studio.core.labels import LabelSet, TrieNode
-from studio.engine.label_search import LabelSearch, Query, Scored
+from studio.core.batch_sizes import PREDICTED_MESSAGES, PREDICTED_TOKENS
+from studio.core.errors import InterruptedByUserError
+from studio.core.failures import is_out_of_memory
+from studio.core.labels import LabelSet
+from studio.engine.devices import Compute
+from studio.engine.label_search import LabelSearch, Query, Scored, Step
+from studio.engine.padded_scoring import PaddedScoring
+from studio.engine.token_tree import ATTENTION
+from studio.engine.tree_scoring import TreeScoring, most_kept
 
-SUPPORTED = "Choose a transformer that writes text, such as Gemma, Llama, Qwen or GPT-2."
-_CACHE_AT_ONCE = 2**28
-"""Bytes of the prompts' keys and values copied at once."""
+_TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.3
+"""In nats, of a label's log-probability."""
+_READS_TREES: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
+"""Whether a model gives as a tree what it gives padded."""
 
 
 @contextmanager
@@ -49,147 +54,109 @@ def classify(
     model: torch.nn.Module,
     labels: LabelSet,
     queries: Sequence[Query],
-    device: torch.device,
+    compute: Compute,
     *,
     batch_size: int = PREDICTED_MESSAGES,
     progress: Callable[[int], object] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Scored]:
-    """Classify every query; results come in the order of ``queries``. A stop raises ``InterruptedByUserError``."""
+    """Classify every query; results come in the order of ``queries``. A stop raises ``InterruptedByUserError``.
+
+    At most ``batch_size`` messages are computed together, fewer if they are long.
+    """
     results: dict[int, Scored] = {}
     by_length = sorted(range(len(queries)), key=lambda index: len(queries[index].prompt))
+    if not queries:
+        return []
     with predicting(model):
-        for start in range(0, len(by_length), batch_size):
+        scoring = _scoring(model, labels, queries[by_length[0]], compute)
+        kept = most_kept(labels.root)
+        for rows in _batches(by_length, [len(queries[index].prompt) + kept for index in by_length], batch_size):
             if should_stop():
                 raise InterruptedByUserError
-            rows = by_length[start : start + batch_size]
             searches = [LabelSearch(labels, queries[index]) for index in rows]
-            _run(model, searches, device)
+            _search(scoring, searches)
             results.update((index, search.result()) for index, search in zip(rows, searches, strict=True))
             if progress is not None:
                 progress(len(results))
     return [results[index] for index in range(len(queries))]
 
 
-@dataclass(frozen=True)
-class _Step:
-    """Follow ``start`` to the next branch or label: the prefixes on the way, all but a label's own end."""
-
-    row: int
-    search: LabelSearch
-    start: TrieNode
-    chain: list[TrieNode]
-
-    @classmethod
-    def make(cls, row: int, search: LabelSearch, start: TrieNode) -> _Step:
-        chain = [start]
-        while len(chain[-1].children) == 1:
-            (following,) = chain[-1].children.values()
-            if following.label is not None:
-                break
-            chain.append(following)
-        return cls(row, search, start, chain)
+def reads_trees(model: torch.nn.Module) -> bool | None:
+    """Whether a model is asked the fast way; None before it was tried."""
+    return _READS_TREES.get(_bare(model))
 
 
-def _run(model: torch.nn.Module, searches: list[LabelSearch], device: torch.device) -> None:
-    prompts = [search.query.prompt for search in searches]
-    longest = max(map(len, prompts))
-    # On the left, so that the distance between two tokens in the cache is their true one, which sliding windows need.
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-    ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    # A mask, not ``logits_to_keep=1``: that gives the head a strided (rows, 1, hidden) view, for which torch 2.13 on a CPU
-    # copies the whole head once for every row.
-    last = torch.zeros_like(mask, dtype=torch.bool)
-    last[:, -1] = True
-    outputs = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=last)
-    cache = outputs.past_key_values
-    check_cache(cache)
-    most_scores = max(1, PREDICTED_SCORES // outputs.logits.shape[-1])
-    most_rows = max(1, _CACHE_AT_ONCE // sum(layer.keys[0].nbytes + layer.values[0].nbytes for layer in cache.layers))
-    _take(outputs.logits, [_Step(row, search, search.labels.root, [search.labels.root]) for row, search in enumerate(searches)])
+class _Batch(Protocol):
+    """A batch of searches whose first scores have been entered."""
 
-    while steps := [_Step.make(row, search, node) for row, search in enumerate(searches) for node in search.wanted()]:
-        for group in _affordable(steps, most_scores, most_rows):
-            _follow(model, group, cache, mask, device)
+    def follow(self, steps: Sequence[Step]) -> None:
+        """Score the steps' prefixes and enter what was found."""
 
 
-def _follow(model: torch.nn.Module, steps: list[_Step], cache: Any, mask: torch.Tensor, device: torch.device) -> None:
-    """One forward over the label tokens of ``steps``, on the prompts' keys and values."""
-    rows = torch.tensor([step.row for step in steps], device=device)
-    paths = [step.chain[-1].path for step in steps]
-    longest = max(map(len, paths))
-    ids = torch.tensor([list(path) + [0] * (longest - len(path)) for path in paths], device=device)
-    graded = torch.zeros(ids.shape, dtype=torch.bool)
-    for index, step in enumerate(steps):
-        graded[index, step.start.depth - 1 : step.chain[-1].depth] = True
-    prompt_mask = mask[rows]
-    positions = prompt_mask.sum(1, keepdim=True) + torch.arange(longest, device=device)
-    outputs = model(
-        input_ids=ids,
-        attention_mask=torch.cat([prompt_mask, torch.ones_like(ids)], dim=1),
-        position_ids=positions,
-        past_key_values=_select(cache, rows),
-        use_cache=True,
-        logits_to_keep=graded.to(device),
-    )
-    _take(outputs.logits, steps)
+_Scoring = Callable[[Sequence[LabelSearch]], _Batch]
 
 
-def _take(scores: torch.Tensor, steps: list[_Step]) -> None:
-    """Enter the scores (prefixes of all steps in a row, vocabulary) into the searches."""
-    scores = scores.float()
-    wanted_row, wanted_token = [], []
-    prefixes = [(step, node) for step in steps for node in step.chain]
-    for row, (_, node) in enumerate(prefixes):
-        wanted_row += [row] * len(node.children)
-        wanted_token += list(node.children)
-    index = torch.tensor([wanted_row, wanted_token], device=scores.device)
-    log_probabilities = (scores[index[0], index[1]] - scores.logsumexp(-1)[index[0]]).tolist()
-    best = scores.argmax(-1).tolist()
-
-    values = iter(log_probabilities)
-    reached: dict[tuple[int, tuple[int, ...]], float] = {}
-    for (step, node), token in zip(prefixes, best, strict=True):
-        search = step.search
-        so_far = search.open.pop(node.path, 0.0) if node is step.start else reached[step.row, node.path]
-        search.greedy[node.path] = token
-        for child in node.children.values():
-            value = so_far + next(values)
-            if len(node.children) == 1 and child in step.chain:
-                reached[step.row, child.path] = value
-            else:
-                search.reach(child, value)
+def _search(scoring: _Scoring, searches: Sequence[LabelSearch]) -> None:
+    batch = scoring(searches)
+    while steps := [Step(row, search, chain) for row, search in enumerate(searches) for chain in search.wanted()]:
+        batch.follow(steps)
 
 
-def _affordable(steps: list[_Step], most_scores: int, most_rows: int) -> Iterator[list[_Step]]:
-    """The steps in groups of similar length whose scores and cached prompts fit into memory together."""
-    group: list[_Step] = []
-    held = 0
-    for step in sorted(steps, key=lambda step: step.chain[-1].depth):
-        if group and (held + len(step.chain) > most_scores or len(group) == most_rows):
-            yield group
-            group, held = [], 0
-        group.append(step)
-        held += len(step.chain)
-    if group:
-        yield group
+def _batches(rows: Sequence[int], lengths: Sequence[int], most: int) -> Iterator[Sequence[int]]:
+    """``rows``, which are sorted by their ``lengths``, in batches."""
+    start = 0
+    while start < len(rows):
+        end = start + 1
+        while end < len(rows) and end - start < most and (end + 1 - start) * lengths[end] <= PREDICTED_TOKENS:
+            end += 1
+        yield rows[start:end]
+        start = end
 
 
-def _select(cache: DynamicCache, rows: torch.Tensor) -> DynamicCache:
-    """A cache of the given rows that can be added to: its layers are copied, and selecting makes new tensors."""
-    selected = copy.copy(cache)
-    selected.layers = [copy.copy(layer) for layer in cache.layers]
-    selected.batch_select_indices(rows)
-    return selected
+def _scoring(model: torch.nn.Module, labels: LabelSet, query: Query, compute: Compute) -> _Scoring:
+    """As a tree, where that gives for this very model what padding gives; tried once for each model, on ``query``."""
+    whole = _bare(model)
+
+    def padded(searches: Sequence[LabelSearch]) -> _Batch:
+        return PaddedScoring(model, searches, compute.device)
+
+    def tree(searches: Sequence[LabelSearch]) -> _Batch:
+        return TreeScoring(whole, searches, compute)
+
+    if whole not in _READS_TREES:
+        _READS_TREES[whole] = _reads_trees(whole, padded, tree, labels, query, compute)
+    return tree if _READS_TREES[whole] else padded
 
 
-def check_cache(cache: Any) -> None:
-    """Raises StudioError for a cache whose rows cannot be copied."""
-    layers = getattr(cache, "layers", None)
-    if not layers or any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
-        raise StudioError(
-            "This model keeps no plain cache of keys and values, which classification needs.",
-            SUPPORTED,
-            kind="unsupported_model",
-        )
+def _reads_trees(whole: Any, padded: _Scoring, tree: _Scoring, labels: LabelSet, query: Query, compute: Compute) -> bool:
+    before = getattr(getattr(whole, "config", None), "_attn_implementation", None)
+    if before not in ("sdpa", ATTENTION):
+        return False
+    expected, found = LabelSearch(labels, query), LabelSearch(labels, query)
+    _search(padded, [expected])
+    try:
+        whole.set_attn_implementation(ATTENTION)
+        head = whole.get_output_embeddings()
+        fits = type(head) is torch.nn.Linear and head.bias is None
+        if fits:
+            _search(tree, [found])
+    except Exception as error:
+        # A model's own code may raise anything when it is called in a way that it does not know.
+        if is_out_of_memory(error):
+            raise
+        fits = False
+    tolerance = _TOLERANCE if compute.kind != "cuda" or compute.precision == "fp32" else _HALF_TOLERANCE
+    common = expected.found.keys() & found.found.keys()
+    if (
+        fits
+        and common
+        and all(math.isclose(expected.found[label], found.found[label], abs_tol=tolerance, rel_tol=1e-5) for label in common)
+    ):
+        return True
+    whole.set_attn_implementation(before)
+    return False
+
+
+def _bare(model: torch.nn.Module) -> Any:
+    return model.get_base_model() if isinstance(model, PeftModel) else model

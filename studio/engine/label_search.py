@@ -6,9 +6,8 @@ scores the prefixes is not known here.
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from studio.core.answers import LabelProbability, Prediction
@@ -18,7 +17,6 @@ from studio.core.labels import LabelSet, TrieNode
 UNEXPLORED = 1e-5
 """The search ends when what is unexplored is less than this share of the label mass found."""
 TOP = 5
-_EXPANDED_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,15 @@ class Scored:
     nats: float | None
 
 
+@dataclass(frozen=True)
+class Step:
+    """Prefixes of one search, the ``row``-th of its batch, that are scored together: ``chain`` goes down from an open one."""
+
+    row: int
+    search: LabelSearch
+    chain: list[TrieNode]
+
+
 @dataclass
 class LabelSearch:
     """Best-first search for one message. All probabilities are natural logarithms."""
@@ -46,30 +53,39 @@ class LabelSearch:
     query: Query
     found: dict[int, float] = field(default_factory=dict)
     """Log-probability of each label that was scored to its end."""
-    open: dict[tuple[int, ...], float] = field(default_factory=dict)
+    open: dict[TrieNode, float] = field(default_factory=dict)
     """Log-probability of each prefix that was reached but not followed."""
-    greedy: dict[tuple[int, ...], int] = field(default_factory=dict)
+    greedy: dict[TrieNode, int] = field(default_factory=dict)
     """The vocabulary's most probable token after each prefix that was followed."""
 
-    def reach(self, node: TrieNode, log_probability: float) -> None:
-        if node.label is not None:
-            self.found[node.label] = log_probability
-        else:
-            self.open[node.path] = log_probability
+    def enter(self, chain: Sequence[TrieNode], scores: Iterable[Mapping[int, float]], best: Iterator[int]) -> None:
+        """What was found after each prefix of ``chain``: its children's log-probabilities, and the vocabulary's best token."""
+        so_far = self.open.pop(chain[0], 0.0)
+        for node, following, log_probabilities in zip(chain, [*chain[1:], None], scores, strict=True):
+            self.greedy[node] = next(best)
+            for child in node.children.values():
+                value = so_far + log_probabilities[child.path[-1]]
+                if child.label is not None:
+                    self.found[child.label] = value
+                elif child is not following:
+                    self.open[child] = value
+            if following is not None:
+                so_far += log_probabilities[following.path[-1]]
 
-    def wanted(self) -> list[TrieNode]:
-        """The prefixes to follow next; none when the search is done."""
-        wanted = {node.path: node for node in (self._greedy_end(), self._towards_true_label()) if node is not None}
+    def wanted(self) -> list[list[TrieNode]]:
+        """The prefixes to follow next, as chains from an open one downwards; none when the search is done."""
+        true, greedy = self._towards_true_label(), self._greedy_end()
+        chains = {chain[0]: chain for chain in (_forced(greedy) if greedy else None, true) if chain}
         # Relative to the largest, because the probabilities themselves may be too small for a float.
         largest = max((*self.found.values(), *self.open.values()))
         found, unexplored = _sum(self.found.values(), largest), _sum(self.open.values(), largest)
         if self.open and unexplored >= UNEXPLORED * found:
-            best = heapq.nlargest(_EXPANDED_AT_ONCE, self.open.items(), key=lambda entry: entry[1])
-            # Followed together: those that each hold a fair share of what is still open.
-            for path, log_probability in best:
-                if path == best[0][0] or math.exp(log_probability - largest) > 0.05 * unexplored:
-                    wanted[path] = self._node(path)
-        return list(wanted.values())
+            mass = {node: math.exp(value - largest) for node, value in self.open.items()}
+            # The search cannot end before these are followed, because what is found never exceeds what is known now.
+            needed = [node for node, share in mass.items() if share >= UNEXPLORED * (found + unexplored)]
+            for node in needed or _until_the_rest_is_small(mass, UNEXPLORED * found):
+                chains.setdefault(node, _forced(node))
+        return list(chains.values())
 
     def result(self) -> Scored:
         if not self.found or not all(map(math.isfinite, self.found.values())):
@@ -100,8 +116,8 @@ class LabelSearch:
     def _greedy_end(self) -> TrieNode | None:
         """The first prefix on the greedy path that was not followed yet; None once it left the set or closed a label."""
         node = self.labels.root
-        while node.path in self.greedy:
-            following = node.children.get(self.greedy[node.path])
+        while node in self.greedy:
+            following = node.children.get(self.greedy[node])
             if following is None:
                 return None
             node = following
@@ -110,23 +126,46 @@ class LabelSearch:
     def _greedy_left_set(self) -> bool:
         node = self.labels.root
         while node.label is None:
-            following = node.children.get(self.greedy[node.path])
+            following = node.children.get(self.greedy[node])
             if following is None:
                 return True
             node = following
         return False
 
-    def _towards_true_label(self) -> TrieNode | None:
+    def _towards_true_label(self) -> list[TrieNode] | None:
+        """All that is still to be scored of the true label."""
         if self.query.label is None or self.query.label in self.found:
             return None
-        ids = self.labels.token_ids[self.query.label]
-        return next(self._node(ids[:depth]) for depth in range(len(ids)) if ids[:depth] in self.open)
-
-    def _node(self, path: tuple[int, ...]) -> TrieNode:
+        chain: list[TrieNode] = []
         node = self.labels.root
-        for token in path:
+        for token in self.labels.token_ids[self.query.label]:
+            if chain or node in self.open:
+                chain.append(node)
             node = node.children[token]
-        return node
+        return chain
+
+
+def _forced(start: TrieNode) -> list[TrieNode]:
+    """From ``start`` to the next branch or label, without the label's own end."""
+    chain = [start]
+    while len(chain[-1].children) == 1:
+        (following,) = chain[-1].children.values()
+        if following.label is not None:
+            break
+        chain.append(following)
+    return chain
+
+
+def _until_the_rest_is_small(mass: Mapping[TrieNode, float], small: float) -> list[TrieNode]:
+    """The largest, so many that the others together are below ``small``."""
+    rest = math.fsum(mass.values())
+    chosen: list[TrieNode] = []
+    for node in sorted(mass, key=lambda node: -mass[node]):
+        if chosen and rest < small:
+            break
+        chosen.append(node)
+        rest -= mass[node]
+    return chosen
 
 
 def _sum(log_probabilities: Iterable[float], largest: float = 0.0) -> float:

@@ -23,10 +23,11 @@ from studio.core.runs import Home
 from studio.core.starter import STARTER, STARTER_LICENCE, base_name
 from studio.core.words import listed
 from studio.data.progress import Progress
-from studio.engine.classify import SUPPORTED, check_cache, predicting
+from studio.engine.classify import predicting
 from studio.engine.devices import Compute
 from studio.engine.gguf_models import gguf_folder
 from studio.engine.hub_models import cached_base, check_names, check_settings, check_weights, missing_shards, resolved
+from studio.engine.padded_scoring import SUPPORTED, check_cache
 from studio.engine.starter import starter_folder
 
 

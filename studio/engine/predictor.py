@@ -52,7 +52,7 @@ class Predictor:
         true = [None] * len(texts) if labels is None else [self.labels.index(name) for name in labels]
         queries = [Query(text, self.encoder.prompt_ids(text), label) for text, label in zip(texts, true, strict=True)]
         with in_fp32(self.model, self.compute):
-            return classify(self.model, self.labels, queries, self.compute.device, progress=progress, should_stop=should_stop)
+            return classify(self.model, self.labels, queries, self.compute, progress=progress, should_stop=should_stop)
 
     def classify_examples(
         self, examples: Sequence[Example], progress: Progress, stage: str, stop: Callable[[], bool]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -23,6 +23,18 @@ from studio.data.prompts import Encoded
 
 ATTENTION = "token_tree"
 IGNORED = -100
+
+Memory = dict[torch.nn.Module, tuple[torch.Tensor, torch.Tensor]]
+"""Keys and values by attention layer, each (messages, heads, length, size)."""
+
+
+class Tree(Protocol):
+    """Nodes in one row that know what each of them sees."""
+
+    def attend(
+        self, module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **rest: Any
+    ) -> torch.Tensor:
+        """Attention of (1, heads, nodes, size), as (1, nodes, heads, size)."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +59,11 @@ class TokenTree:
     targets: torch.Tensor
     nodes: int
     """How many there are. ``ids`` has a few more, which stand in no message."""
+    memory: Memory | None = None
+    """Where each layer leaves its keys and values, if they are wanted later."""
 
     @classmethod
-    def of(cls, examples: Sequence[Encoded], device: torch.device) -> TokenTree:
+    def of(cls, examples: Sequence[Encoded], device: torch.device, memory: Memory | None = None) -> TokenTree:
         ids: list[int] = []
         positions: list[int] = []
         places: list[int] = []
@@ -89,6 +103,7 @@ class TokenTree:
             graded=on_device([node for node, _ in graded], 0, ungraded),
             targets=on_device([token for _, token in graded], IGNORED, ungraded),
             nodes=len(ids),
+            memory=memory,
         )
 
     def to_messages(self, states: torch.Tensor) -> torch.Tensor:
@@ -100,6 +115,28 @@ class TokenTree:
         """(messages, length, heads, size) as (1, nodes, heads, size)."""
         nodes: torch.Tensor = _ToNodes.apply(states.flatten(0, 1), self)  # type: ignore[no-untyped-call]
         return nodes[None]
+
+    def attend(
+        self,
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        sliding_window: int | None = None,
+        **rest: Any,
+    ) -> torch.Tensor:
+        length = self.paths.shape[1]
+        steps = torch.arange(length, device=query.device)
+        distance = steps[:, None] - steps
+        seen = (distance >= 0) & (distance < (sliding_window or length))
+        query, key, value = self.to_messages(query), self.to_messages(key), self.to_messages(value)
+        if self.memory is not None:
+            self.memory[module] = key, value
+        if query.dtype == torch.bfloat16 and query.device.type == "cpu" and length <= SHORT_LENGTH:
+            return self.to_nodes(_attend_in_bf16(module, query, key, value, seen, **rest))
+        window = seen[None, None] if sliding_window is not None and length > sliding_window else None
+        states, _ = sdpa_attention_forward(module, query, key, value, window, **rest)
+        return self.to_nodes(states)
 
 
 class _ToMessages(torch.autograd.Function):
@@ -139,23 +176,13 @@ def attend(
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
-    tree: TokenTree | None = None,
-    sliding_window: int | None = None,
+    tree: Tree | None = None,
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention, called with ``tree`` for a batch that is one; (1, nodes, heads, size)."""
     if tree is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **rest)
-    length = tree.paths.shape[1]
-    steps = torch.arange(length, device=query.device)
-    distance = steps[:, None] - steps
-    seen = (distance >= 0) & (distance < (sliding_window or length))
-    query, key, value = tree.to_messages(query), tree.to_messages(key), tree.to_messages(value)
-    if query.dtype == torch.bfloat16 and query.device.type == "cpu" and length <= SHORT_LENGTH:
-        return tree.to_nodes(_attend_in_bf16(module, query, key, value, seen, **rest)), None
-    window = seen[None, None] if sliding_window is not None and length > sliding_window else None
-    states, _ = sdpa_attention_forward(module, query, key, value, window, **rest)
-    return tree.to_nodes(states), None
+    return tree.attend(module, query, key, value, **rest), None
 
 
 def _attend_in_bf16(

@@ -11,7 +11,7 @@ from typing import TextIO
 from studio.core.answers import Predicted, Prediction
 from studio.core.arrow import pa
 from studio.core.commands import Command, Evaluate, Predict
-from studio.core.errors import StudioError
+from studio.core.errors import InterruptedByUserError, StudioError
 from studio.core.events import Finished
 from studio.core.predictions import name_for, write_predictions
 from studio.core.runs import Home, RunFolder
@@ -70,7 +70,15 @@ def predict(command: Command, channel: Channel) -> None:
     scratch = out.with_name(f".{out.name}.partial")
     try:
         with scratch.open("w", encoding="utf-8", newline="") as file:
-            _write_csv(file, table, _in_chunks(predictor, texts, channel))
+            written = _write_csv(file, table, _in_chunks(predictor, texts, channel))
+        if written < len(texts):
+            partial = out.with_name(f"{out.stem}.partial{out.suffix}")
+            scratch.replace(partial)
+            raise StudioError(
+                f"The job was stopped after {written:,} of {len(texts):,} messages; their answers are in {partial}.",
+                "Start it again to predict all of them.",
+                kind="stopped",
+            )
         scratch.replace(out)
     except OSError as error:
         raise StudioError(f"{out} cannot be written: {error.strerror or error}.", "Choose another file with --out.") from error
@@ -119,28 +127,36 @@ def _known(examples: list[Example], labels: list[str], channel: Channel) -> list
 
 
 def _in_chunks(predictor: Predictor, texts: list[str], channel: Channel) -> Iterator[Prediction]:
+    channel.stage("predicting", 0, len(texts))
     for start in range(0, len(texts), _ROWS_AT_ONCE):
+
+        def progress(done: int, start: int = start) -> None:
+            channel.stage("predicting", start + done, len(texts))
+
         chunk = texts[start : start + _ROWS_AT_ONCE]
-        channel.stage("predicting", start, len(texts))
-        scored = predictor.classify(chunk, should_stop=lambda: channel.stop.requested)
+        scored = predictor.classify(chunk, progress=progress, should_stop=lambda: channel.stop.requested)
         yield from (row.prediction for row in scored)
 
 
-def _write_csv(file: TextIO, table: pa.Table, predictions: Iterator[Prediction]) -> None:
-    """Each row as it was, and behind it what was predicted of it."""
+def _write_csv(file: TextIO, table: pa.Table, predictions: Iterator[Prediction]) -> int:
+    """Each row as it was, and behind it what was predicted of it; returns how many rows, which are fewer after a stop."""
     writer = csv.writer(file)
     writer.writerow([*table.column_names, *_free_names(table.column_names)])
     rows = (row for batch in table.to_batches(_ROWS_AT_ONCE) for row in zip(*batch.to_pydict().values(), strict=True))
-    for cells, row in zip(rows, predictions, strict=True):
-        second = row.top[1] if len(row.top) > 1 else None
-        told = [
-            row.predicted,
-            f"{row.probability:.6f}",
-            second.label if second else "",
-            f"{second.probability:.6f}" if second else "",
-            str(row.left_set).lower(),
-        ]
-        writer.writerow([*(cell or "" for cell in cells), *told])
+    written = 0
+    with contextlib.suppress(InterruptedByUserError):
+        for cells, row in zip(rows, predictions, strict=True):
+            second = row.top[1] if len(row.top) > 1 else None
+            told = [
+                row.predicted,
+                f"{row.probability:.6f}",
+                second.label if second else "",
+                f"{second.probability:.6f}" if second else "",
+                str(row.left_set).lower(),
+            ]
+            writer.writerow([*(cell or "" for cell in cells), *told])
+            written += 1
+    return written
 
 
 def _free_names(taken: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ import csv
 import itertools
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,10 @@ from studio.core.events import Event, Failed, Finished, LogLine, StageChanged
 from studio.core.predictions import read_predictions
 from studio.core.runs import Home, RunFolder
 from studio.data.splits import read_split
+from studio.engine.predictor import Predictor
 from studio.supervise.process import WorkerProcess
 from studio.supervise.starting import start_job
+from studio.worker import inference
 from tests.worker.jobs import WORDS, Trained, config_for, work, work_here
 
 pytestmark = pytest.mark.timeout(300)  # the first test waits for all the runs
@@ -272,6 +275,35 @@ def test_a_stopped_evaluation_says_so_and_writes_nothing(own_run: RunFolder, hom
     assert found.kind == "stopped"
     assert own_run.predictions_path.read_bytes() == before
     assert len(read_split(own_run, "test")) == 12
+
+
+def test_a_stopped_file_keeps_what_was_written(
+    own_run: RunFolder, home_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    data.write_text("text\n" + "".join(f"i lost it {number}\n" for number in range(10)), "utf-8")
+    out.write_text("of before", "utf-8")
+    classify = Predictor.classify
+    asked: list[int] = []
+
+    def stopped_in_the_third(self: Predictor, texts: list[str], **options: Any) -> Any:
+        asked.append(len(texts))
+        return classify(self, texts, **options | {"should_stop": lambda: len(asked) == 3})
+
+    monkeypatch.setattr(inference, "_ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(Predictor, "classify", stopped_in_the_third)
+    events = work_here(Predict(run=str(own_run.path), home=home_name, data=str(data), out=str(out)))
+    found = failed(events)
+    partial = tmp_path / "out.partial.csv"
+    assert found.kind == "stopped"
+    assert "8 of 10 messages" in found.message
+    assert str(partial) in found.message
+    with partial.open(encoding="utf-8", newline="") as file:
+        assert [row["text"] for row in csv.DictReader(file)] == [f"i lost it {number}" for number in range(8)]
+    assert out.read_text("utf-8") == "of before"
+    assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out.csv", "out.partial.csv"]
+    told = [event.done for event in events if isinstance(event, StageChanged) and event.stage == "predicting"]
+    assert told[-1] == 8
 
 
 def test_a_run_of_a_device_that_is_not_here_can_be_asked(own_run: RunFolder, home_name: str) -> None:

@@ -1,0 +1,111 @@
+"""Prefixes of labels scored the way that is right for every causal model: padded prompts, and copies of their cache."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from studio.core.batch_sizes import PREDICTED_SCORES
+from studio.core.errors import StudioError
+from studio.engine.label_search import LabelSearch, Step
+
+SUPPORTED = "Choose a transformer that writes text, such as Gemma, Llama, Qwen or GPT-2."
+_CACHE_AT_ONCE = 2**28
+"""Bytes of the prompts' keys and values copied at once."""
+
+
+class PaddedScoring:
+    """One batch of searches whose prefixes are scored by the model's own ``forward``."""
+
+    def __init__(self, model: torch.nn.Module, searches: Sequence[LabelSearch], device: torch.device) -> None:
+        self._model, self._device = model, device
+        prompts = [search.query.prompt for search in searches]
+        longest = max(map(len, prompts))
+        # On the left, so that the distance between two tokens in the cache is their true one, which sliding windows need.
+        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+        ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        # A mask, not ``logits_to_keep=1``: that gives the head a strided (rows, 1, hidden) view, for which torch 2.13 on a CPU
+        # copies the whole head once for every row.
+        last = torch.zeros_like(mask, dtype=torch.bool)
+        last[:, -1] = True
+        outputs = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=last)
+        check_cache(outputs.past_key_values)
+        self._mask, self._cache = mask, outputs.past_key_values
+        self._most_scores = max(1, PREDICTED_SCORES // outputs.logits.shape[-1])
+        row_bytes = sum(layer.keys[0].nbytes + layer.values[0].nbytes for layer in self._cache.layers)
+        self._most_rows = max(1, _CACHE_AT_ONCE // row_bytes)
+        _enter(outputs.logits, [Step(row, search, [search.labels.root]) for row, search in enumerate(searches)])
+
+    def follow(self, steps: Sequence[Step]) -> None:
+        for group in self._affordable(steps):
+            self._score(group)
+
+    def _score(self, steps: list[Step]) -> None:
+        """One forward over the label tokens of ``steps``, on the prompts' keys and values."""
+        rows = torch.tensor([step.row for step in steps], device=self._device)
+        paths = [step.chain[-1].path for step in steps]
+        longest = max(map(len, paths))
+        ids = torch.tensor([list(path) + [0] * (longest - len(path)) for path in paths], device=self._device)
+        graded = torch.zeros(ids.shape, dtype=torch.bool)
+        for index, step in enumerate(steps):
+            graded[index, step.chain[0].depth - 1 : step.chain[-1].depth] = True
+        prompt_mask = self._mask[rows]
+        outputs: Any = self._model(
+            input_ids=ids,
+            attention_mask=torch.cat([prompt_mask, torch.ones_like(ids)], dim=1),
+            position_ids=prompt_mask.sum(1, keepdim=True) + torch.arange(longest, device=self._device),
+            past_key_values=_select(self._cache, rows),
+            use_cache=True,
+            logits_to_keep=graded.to(self._device),
+        )
+        _enter(outputs.logits, steps)
+
+    def _affordable(self, steps: Sequence[Step]) -> Iterator[list[Step]]:
+        """The steps in groups of similar length whose scores and cached prompts fit into memory together."""
+        group: list[Step] = []
+        held = 0
+        for step in sorted(steps, key=lambda step: step.chain[-1].depth):
+            if group and (held + len(step.chain) > self._most_scores or len(group) == self._most_rows):
+                yield group
+                group, held = [], 0
+            group.append(step)
+            held += len(step.chain)
+        if group:
+            yield group
+
+
+def _enter(scores: torch.Tensor, steps: Sequence[Step]) -> None:
+    """Enter the scores (prefixes of all steps in a row, vocabulary) into the searches."""
+    scores = scores.float()
+    prefixes = [node for step in steps for node in step.chain]
+    rows = [row for row, node in enumerate(prefixes) for _ in node.children]
+    tokens = [token for node in prefixes for token in node.children]
+    values = iter((scores[rows, tokens] - scores.logsumexp(-1)[rows]).tolist())
+    best = iter(scores.argmax(-1).tolist())
+    for step in steps:
+        step.search.enter(step.chain, [{token: next(values) for token in node.children} for node in step.chain], best)
+
+
+def _select(cache: DynamicCache, rows: torch.Tensor) -> DynamicCache:
+    """A cache of the given rows that can be added to: its layers are copied, and selecting makes new tensors."""
+    selected = copy.copy(cache)
+    selected.layers = [copy.copy(layer) for layer in cache.layers]
+    selected.batch_select_indices(rows)
+    return selected
+
+
+def check_cache(cache: Any) -> None:
+    """Raises StudioError for a cache whose rows cannot be copied."""
+    layers = getattr(cache, "layers", None)
+    if not layers or any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
+        raise StudioError(
+            "This model keeps no plain cache of keys and values, which classification needs.",
+            SUPPORTED,
+            kind="unsupported_model",
+        )
