@@ -8,7 +8,7 @@ maximises. Here the prefixes that the search asks for are scored, many messages 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -24,8 +24,10 @@ from studio.engine.devices import Compute
 from studio.engine.label_search import LabelSearch, Query, Scored, Step
 from studio.engine.padded_scoring import PaddedScoring
 from studio.engine.token_tree import ATTENTION
-from studio.engine.tree_scoring import TreeScoring, most_kept
+from studio.engine.tree_scoring import TreeScoring
 
+_FEW, _SURE = 8, 0.03
+"""Searches that are few, and the share of all labels' probability with which a prefix is followed further than it must be."""
 _TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.3
 """In nats, of a label's log-probability."""
 _READS_TREES: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
@@ -70,15 +72,14 @@ def classify(
         return []
     with predicting(model):
         scoring = _scoring(model, labels, queries[by_length[0]], compute)
-        kept = most_kept(labels.root)
-        for rows in _batches(by_length, [len(queries[index].prompt) + kept for index in by_length], batch_size):
-            if should_stop():
-                raise InterruptedByUserError
+        for rows in _batches(by_length, [len(queries[index].prompt) for index in by_length], batch_size):
             searches = [LabelSearch(labels, queries[index]) for index in rows]
-            _search(scoring, searches)
+            for done in _rounds(scoring, searches):
+                if should_stop():
+                    raise InterruptedByUserError
+                if progress is not None:
+                    progress(len(results) + done)
             results.update((index, search.result()) for index, search in zip(rows, searches, strict=True))
-            if progress is not None:
-                progress(len(results))
     return [results[index] for index in range(len(queries))]
 
 
@@ -90,17 +91,38 @@ def reads_trees(model: torch.nn.Module) -> bool | None:
 class _Batch(Protocol):
     """A batch of searches whose first scores have been entered."""
 
-    def follow(self, steps: Sequence[Step]) -> None:
-        """Score the steps' prefixes and enter what was found."""
+    def follow(self, steps: Sequence[Step], left: Set[int]) -> None:
+        """Score the steps' prefixes and enter what was found; ``left`` are the rows of searches that are not done."""
 
 
 _Scoring = Callable[[Sequence[LabelSearch]], _Batch]
 
 
-def _search(scoring: _Scoring, searches: Sequence[LabelSearch]) -> None:
+def _rounds(scoring: _Scoring, searches: Sequence[LabelSearch]) -> Iterator[int]:
+    """Search to the end; yields after every forward how many searches are done."""
     batch = scoring(searches)
-    while steps := [Step(row, search, chain) for row, search in enumerate(searches) for chain in search.wanted()]:
-        batch.follow(steps)
+    left = list(enumerate(searches))
+    while True:
+        # Few tokens take as long as one, because the weights are read: then a guess at what will be wanted costs nothing.
+        sure = 0.0 if len(left) <= _FEW else _SURE
+        wanted = [(row, search, search.wanted(sure)) for row, search in left]
+        left = [(row, search) for row, search, chains in wanted if chains]
+        yield len(searches) - len(left)
+        if not left:
+            return
+        steps: list[Step] = []
+        held = 0
+        for row, search, chains in wanted:
+            held += len(search.greedy) + sum(map(len, chains)) if chains else 0
+            if steps and held > PREDICTED_TOKENS:
+                break  # the others wait until these are done, and what is kept of them is gone
+            steps += [Step(row, search, chain) for chain in chains]
+        batch.follow(steps, {row for row, _search in left})
+
+
+def _search(scoring: _Scoring, search: LabelSearch) -> None:
+    for _ in _rounds(scoring, [search]):
+        pass
 
 
 def _batches(rows: Sequence[int], lengths: Sequence[int], most: int) -> Iterator[Sequence[int]]:
@@ -134,13 +156,13 @@ def _reads_trees(whole: Any, padded: _Scoring, tree: _Scoring, labels: LabelSet,
     if before not in ("sdpa", ATTENTION):
         return False
     expected, found = LabelSearch(labels, query), LabelSearch(labels, query)
-    _search(padded, [expected])
+    _search(padded, expected)
     try:
         whole.set_attn_implementation(ATTENTION)
         head = whole.get_output_embeddings()
         fits = type(head) is torch.nn.Linear and head.bias is None
         if fits:
-            _search(tree, [found])
+            _search(tree, found)
     except Exception as error:
         # A model's own code may raise anything when it is called in a way that it does not know.
         if is_out_of_memory(error):

@@ -1,4 +1,4 @@
-"""What predicting needs of the head: some tokens' scores, the best token and one exact normaliser, without a table of scores.
+"""What predicting needs of the head: some tokens' scores, the highest and one exact normaliser, without a table of scores.
 
 A vocabulary of 262,144 words has a megabyte of scores for each position. Taken a piece of the vocabulary at a time they
 stay in a CPU's cache, and the head's weights are read once for all positions.
@@ -12,19 +12,17 @@ _WORDS_AT_ONCE = {"cpu": 8192}
 
 
 def head_scores(states: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities of ``tokens`` (n, tokens) and the vocabulary's most probable token (n,), after each of n positions.
+    """Log-probabilities of ``tokens`` (n, tokens) and of the vocabulary's most probable token (n,), after each of n positions.
 
     ``states`` (n, hidden), ``weight`` (vocabulary, hidden), ``tokens`` (tokens,) ids. Sums are in fp32.
     """
     words = _WORDS_AT_ONCE.get(states.device.type, 65536)
     largest = torch.full(states.shape[:1], -torch.inf, device=states.device)
     whole = torch.zeros_like(largest)
-    best = torch.zeros_like(largest, dtype=torch.long)
     for start in range(0, len(weight), words):
         scores = (states @ weight[start : start + words].to(states.dtype).t()).float()
-        peak, place = scores.max(-1)
-        best = torch.where(peak > largest, place + start, best)
-        before, largest = largest, torch.maximum(largest, peak)
+        before, largest = largest, torch.maximum(largest, scores.amax(-1))
         whole = whole * (before - largest).exp() + scores.sub_(largest[:, None]).exp_().sum(-1)
     chosen = (states @ weight[tokens].to(states.dtype).t()).float()
-    return chosen - (largest + whole.log())[:, None], best
+    normaliser = largest + whole.log()
+    return chosen - normaliser[:, None], largest - normaliser

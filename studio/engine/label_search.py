@@ -14,9 +14,10 @@ from studio.core.answers import LabelProbability, Prediction
 from studio.core.errors import StudioError
 from studio.core.labels import LabelSet, TrieNode
 
-UNEXPLORED = 1e-5
+UNEXPLORED = 5e-5
 """The search ends when what is unexplored is less than this share of the label mass found."""
 TOP = 5
+_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,16 @@ class LabelSearch:
     """Log-probability of each label that was scored to its end."""
     open: dict[TrieNode, float] = field(default_factory=dict)
     """Log-probability of each prefix that was reached but not followed."""
-    greedy: dict[TrieNode, int] = field(default_factory=dict)
-    """The vocabulary's most probable token after each prefix that was followed."""
+    greedy: dict[TrieNode, TrieNode | None] = field(default_factory=dict)
+    """What free greedy decoding writes after each prefix that was followed; None where that leaves the labels."""
 
-    def enter(self, chain: Sequence[TrieNode], scores: Iterable[Mapping[int, float]], best: Iterator[int]) -> None:
-        """What was found after each prefix of ``chain``: its children's log-probabilities, and the vocabulary's best token."""
+    def enter(self, chain: Sequence[TrieNode], scores: Iterable[Mapping[int, float]], highest: Iterator[float]) -> None:
+        """What was found after each prefix of ``chain``: its children's log-probabilities, and the vocabulary's ``highest``."""
         so_far = self.open.pop(chain[0], 0.0)
         for node, following, log_probabilities in zip(chain, [*chain[1:], None], scores, strict=True):
-            self.greedy[node] = next(best)
+            token = max(log_probabilities, key=log_probabilities.__getitem__)
+            # The two were computed in products of other shapes.
+            self.greedy[node] = node.children[token] if log_probabilities[token] >= next(highest) - _ROUNDING else None
             for child in node.children.values():
                 value = so_far + log_probabilities[child.path[-1]]
                 if child.label is not None:
@@ -72,8 +75,11 @@ class LabelSearch:
             if following is not None:
                 so_far += log_probabilities[following.path[-1]]
 
-    def wanted(self) -> list[list[TrieNode]]:
-        """The prefixes to follow next, as chains from an open one downwards; none when the search is done."""
+    def wanted(self, sure: float = 0.0) -> list[list[TrieNode]]:
+        """The prefixes to follow next, as chains from an open one downwards; none when the search is done.
+
+        Those with at least the share ``sure`` of what labels can still have are followed to the next branch at once.
+        """
         true, greedy = self._towards_true_label(), self._greedy_end()
         chains = {chain[0]: chain for chain in (_forced(greedy) if greedy else None, true) if chain}
         # Relative to the largest, because the probabilities themselves may be too small for a float.
@@ -84,7 +90,7 @@ class LabelSearch:
             # The search cannot end before these are followed, because what is found never exceeds what is known now.
             needed = [node for node, share in mass.items() if share >= UNEXPLORED * (found + unexplored)]
             for node in needed or _until_the_rest_is_small(mass, UNEXPLORED * found):
-                chains.setdefault(node, _forced(node))
+                chains.setdefault(node, _forced(node) if mass[node] >= sure * (found + unexplored) else [node])
         return list(chains.values())
 
     def result(self) -> Scored:
@@ -115,22 +121,16 @@ class LabelSearch:
 
     def _greedy_end(self) -> TrieNode | None:
         """The first prefix on the greedy path that was not followed yet; None once it left the set or closed a label."""
-        node = self.labels.root
+        node: TrieNode | None = self.labels.root
         while node in self.greedy:
-            following = node.children.get(self.greedy[node])
-            if following is None:
-                return None
-            node = following
-        return node if node.label is None else None
+            node = self.greedy[node]
+        return None if node is None or node.label is not None else node
 
     def _greedy_left_set(self) -> bool:
-        node = self.labels.root
-        while node.label is None:
-            following = node.children.get(self.greedy[node])
-            if following is None:
-                return True
-            node = following
-        return False
+        node: TrieNode | None = self.labels.root
+        while node is not None and node.label is None:
+            node = self.greedy[node]
+        return node is None
 
     def _towards_true_label(self) -> list[TrieNode] | None:
         """All that is still to be scored of the true label."""

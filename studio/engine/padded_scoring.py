@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import torch
@@ -42,7 +42,8 @@ class PaddedScoring:
         self._most_rows = max(1, _CACHE_AT_ONCE // row_bytes)
         _enter(outputs.logits, [Step(row, search, [search.labels.root]) for row, search in enumerate(searches)])
 
-    def follow(self, steps: Sequence[Step]) -> None:
+    def follow(self, steps: Sequence[Step], left: Set[int]) -> None:  # noqa: ARG002
+        """See ``classify``."""
         for group in self._affordable(steps):
             self._score(group)
 
@@ -86,10 +87,11 @@ def _enter(scores: torch.Tensor, steps: Sequence[Step]) -> None:
     prefixes = [node for step in steps for node in step.chain]
     rows = [row for row, node in enumerate(prefixes) for _ in node.children]
     tokens = [token for node in prefixes for token in node.children]
-    values = iter((scores[rows, tokens] - scores.logsumexp(-1)[rows]).tolist())
-    best = iter(scores.argmax(-1).tolist())
+    normaliser = scores.logsumexp(-1)
+    values = iter((scores[rows, tokens] - normaliser[rows]).tolist())
+    highest = iter((scores.amax(-1) - normaliser).tolist())
     for step in steps:
-        step.search.enter(step.chain, [{token: next(values) for token in node.children} for node in step.chain], best)
+        step.search.enter(step.chain, [{token: next(values) for token in node.children} for node in step.chain], highest)
 
 
 def _select(cache: DynamicCache, rows: torch.Tensor) -> DynamicCache:

@@ -6,7 +6,7 @@ searches ask for next stand in one row, whichever message they belong to; only a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import nullcontext
 from typing import Any
 
@@ -43,7 +43,9 @@ class TreeScoring:
         steps = [Step(row, search, [search.labels.root]) for row, search in enumerate(searches)]
         self._score(tree, tree.ids, tree.positions, tree.graded, steps)
 
-    def follow(self, steps: Sequence[Step]) -> None:
+    def follow(self, steps: Sequence[Step], left: Set[int]) -> None:
+        """See ``classify``."""
+        self._forget(left)
         group: list[Step] = []
         for step in steps:
             if group and sum(len(other.chain) for other in group) + len(step.chain) > _NODES_AT_ONCE:
@@ -52,6 +54,21 @@ class TreeScoring:
             group.append(step)
         if group:
             self._grow(group)
+
+    def _forget(self, left: Set[int]) -> None:
+        """Let go the label tokens of messages that are done, once they are most of those kept."""
+        if 2 * sum(len(self._kept[row]) for row in left) > sum(map(len, self._kept)):
+            return
+        stay: list[int] = []
+        for row, known in enumerate(self._kept):
+            if row not in left:
+                known.clear()
+            for node, place in known.items():
+                known[node] = len(stay)
+                stay.append(place)
+        index = torch.tensor(stay, dtype=torch.long, device=self._compute.device)
+        for module, (keys, values) in self._labels.items():
+            self._labels[module] = keys[index], values[index]
 
     def _grow(self, steps: Sequence[Step]) -> None:
         """One forward over the last tokens of all prefixes in ``steps``."""
@@ -79,10 +96,10 @@ class TreeScoring:
                 use_cache=False,
                 tree=tree,
             ).last_hidden_state[0]
-            scores, best = head_scores(states.index_select(0, graded), self._head.weight, torch.tensor(tokens, device=device))
+            scores, highest = head_scores(states.index_select(0, graded), self._head.weight, torch.tensor(tokens, device=device))
         rows = [row for row, node in enumerate(prefixes) for _ in node.children]
         columns = [column[token] for node in prefixes for token in node.children]
-        values, most = iter(scores[rows, columns].tolist()), iter(best.tolist())
+        values, most = iter(scores[rows, columns].tolist()), iter(highest.tolist())
         for step in steps:
             step.search.enter(step.chain, [{token: next(values) for token in node.children} for node in step.chain], most)
 
@@ -113,7 +130,7 @@ class _Growth:
             message, known = place[step.row], kept[step.row]
             above = _above(step.search.labels.root, step.chain[0])
             path = [known[node] for node in above]
-            last_branch = max((index for index, node in enumerate(step.chain) if _may_be_followed(node)), default=-1)
+            last_branch = _last_branch(step.chain)
             for index, node in enumerate(step.chain):
                 path.append(before + new)
                 for ancestor, depth in zip(path, range(1, len(path) + 1), strict=True):
@@ -187,15 +204,17 @@ class _Growth:
         return states.index_select(0, self._places)[None]
 
 
-def _may_be_followed(node: TrieNode) -> bool:
-    """Whether its children may be followed apart from it."""
-    return len(node.children) > 1 and any(child.label is None for child in node.children.values())
-
-
-def most_kept(root: TrieNode) -> int:
-    """Label tokens of one message whose keys and values are kept when every prefix is followed."""
-    below = sum(most_kept(child) for child in root.children.values())
-    return below + (bool(root.path) and (below > 0 or _may_be_followed(root)))
+def _last_branch(chain: Sequence[TrieNode]) -> int:
+    """Where in a chain the last node is from which another token than the chain's next may be followed; -1 for nowhere."""
+    following = [*chain[1:], None]
+    return max(
+        (
+            index
+            for index, node in enumerate(chain)
+            if any(child.label is None and child is not following[index] for child in node.children.values())
+        ),
+        default=-1,
+    )
 
 
 def _above(root: TrieNode, node: TrieNode) -> list[TrieNode]:
