@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.classification RUN MESSAGES.csv [--model FOLDER] [--messages 500] [--truth 500] [--json FILE]
 
-All ways have the same model in memory, in fp32, and take turns on the same blocks of messages, so that whatever else the
-machine does falls on all of them alike. What counts is the CPU time of a single thread. The answers are compared with brute
-force: every label of some messages scored by a forward of its own over the whole sequence, normalised in float64.
+Each way runs in fresh processes, which take turns on the same blocks of messages, so that whatever else the machine does
+falls on all of them alike; the others' have torch's own products of matrices. All have the same weights, in fp32. With one
+thread its CPU time counts, else time as it passes. The answers are compared with brute force: every label of some messages
+scored by a forward of its own over the whole sequence, normalised in float64.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import json
 import os
 import random
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +29,7 @@ from studio.core.runs import RunFolder
 from studio.data.prompts import PromptEncoder
 from studio.data.sources import examples_of
 from studio.data.tables import load_table
+from studio.engine import devices
 from studio.engine.classify import predicting
 from studio.engine.devices import choose_compute
 from studio.engine.exactness import prepare_for_prediction
@@ -34,6 +38,9 @@ from studio.engine.models import load_tokenizer
 from studio.engine.predictor import Predictor, kept_checkpoint
 
 OURS = "this program"
+WAYS = [OURS, "generate, one message", "generate, a batch", "generate, a batch, prefix_allowed_tokens_fn"]
+_ONE_BY_ONE = 8
+"""Messages of a block that are enough where each is computed by itself."""
 Way = Callable[[Sequence[str]], object]
 
 
@@ -77,34 +84,27 @@ def ways(predictor: Predictor) -> dict[str, Way]:
 
         written(texts, prefix_allowed_tokens_fn=allowed)
 
-    return {
-        OURS: predictor.classify,
-        "generate, one message": one_by_one,
-        "generate, a batch": written,
-        "generate, a batch, prefix_allowed_tokens_fn": within_the_labels,
-    }
+    return dict(zip(WAYS, (predictor.classify, one_by_one, written, within_the_labels), strict=True))
 
 
-def measure(contenders: dict[str, Way], texts: Sequence[str], block: int) -> list[dict[str, Any]]:
-    """Median CPU milliseconds a message, and how many times as long as ours, the median over blocks of ``block`` messages."""
-    names = list(contenders)
-    for name in names:  # what is made on first use does not count
-        contenders[name](texts[:1])
-    spent: dict[str, list[float]] = {name: [] for name in names}
-    for number, start in enumerate(range(0, len(texts), block)):
-        part = texts[start : start + block]
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            began = time.thread_time()
-            contenders[name](part)
-            spent[name].append((time.thread_time() - began) / len(part))
+def seconds_of(way: Way, texts: Sequence[str]) -> float:
+    """Seconds a message: the CPU time of a single thread, or time as it passes of several."""
+    way(texts[:1])  # what is made on first use does not count
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    began = clock()
+    way(texts)
+    return (clock() - began) / len(texts)
+
+
+def table_of(spent: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """``spent`` has seconds a message of each way and block: their median in ms, and that of how many times ours they are."""
     return [
         {
             "way": name,
-            "ms": 1000 * statistics.median(spent[name]),
-            "times": statistics.median(theirs / ours for theirs, ours in zip(spent[name], spent[OURS], strict=True)),
+            "ms": 1000 * statistics.median(seconds),
+            "times": statistics.median(theirs / ours for theirs, ours in zip(seconds, spent[OURS], strict=True)),
         }
-        for name in names
+        for name, seconds in spent.items()
     ]
 
 
@@ -137,48 +137,81 @@ def differences(predictor: Predictor, texts: Sequence[str]) -> dict[str, Any]:
     return {"messages": len(texts), "other_answers": others, "largest_difference": largest}
 
 
+def load(arguments: argparse.Namespace, trained: bool = True) -> tuple[Predictor, list[str]]:
+    """The model of a run, or its untrained base, over all labels of the data; and the messages, shuffled."""
+    torch.set_num_threads(arguments.threads)
+    run = RunFolder(arguments.run)
+    config = run.config()
+    folder = arguments.model or Path(config.model.base)
+    examples, _, _ = examples_of(load_table(arguments.data))
+    names = sorted({example.label for example in examples})
+    random.Random(0).shuffle(examples)
+    compute = choose_compute(DeviceConfig(kind="cpu"), "fp32", arguments.threads)
+    encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
+    weights = trained_model(folder, kept_checkpoint(run), config.method, compute) if trained else None
+    model = prepare_for_prediction(weights or load_method_base(folder, config.method, compute), compute)
+    return Predictor(model, encoder, encoder.label_set(names), compute), [example.text for example in examples]
+
+
+def run_way(arguments: argparse.Namespace) -> None:
+    """In a process of its own: print the seconds a message of one way on one block."""
+    if arguments.way != OURS:
+        devices.multiply_with_onednn = lambda: None  # ours alone, which other programs do not have
+    predictor, texts = load(arguments)
+    size = min(arguments.block, _ONE_BY_ONE) if arguments.way == "generate, one message" else arguments.block
+    print(json.dumps(seconds_of(ways(predictor)[arguments.way], texts[arguments.start : arguments.start + size])))
+
+
+def compare(arguments: argparse.Namespace) -> dict[str, list[float]]:
+    """Seconds a message of each way on each block."""
+    spent: dict[str, list[float]] = {name: [] for name in WAYS}
+    for number in range(arguments.rounds):
+        turn = number % len(WAYS)
+        for name in WAYS[turn:] + WAYS[:turn]:
+            asked = ["--way", name, "--start", str(number * arguments.block)]
+            command = [sys.executable, "-m", "tests.benchmarks.classification", *sys.argv[1:], *asked]
+            said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            spent[name].append(float(json.loads(said.splitlines()[-1])))
+    return spent
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="a run's folder")
     parser.add_argument("data", type=Path, help="labelled messages; all their labels are told apart")
     parser.add_argument("--model", type=Path, help="the folder of the run's base, where the run names none")
-    parser.add_argument("--messages", type=int, default=32)
-    parser.add_argument("--truth", type=int, default=4, help="messages that are compared with brute force")
-    parser.add_argument("--block", type=int, default=32, help="messages computed together")
+    parser.add_argument("--rounds", type=int, default=3, help="blocks of messages (3)")
+    parser.add_argument("--block", type=int, default=64, help="messages computed together (64)")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--truth", type=int, default=20, help="messages that are compared with brute force, at both models (20)")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--start", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.way:
+        run_way(arguments)
+        return
 
-    torch.set_num_threads(1)
-    run = RunFolder(arguments.run)
-    config = run.config()
-    folder = arguments.model or Path(config.model.base)
-    examples, _, _ = examples_of(load_table(arguments.data), None, None, None)
-    names = sorted({example.label for example in examples})
-    random.Random(0).shuffle(examples)
-    texts = [example.text for example in examples]
-    compute = choose_compute(DeviceConfig(kind="cpu"), "fp32", 1)
-    encoder = PromptEncoder(load_tokenizer(folder), config.prompt)
-    labels = encoder.label_set(names)
-    tuned = prepare_for_prediction(trained_model(folder, kept_checkpoint(run), config.method, compute), compute)
-    predictor = Predictor(tuned, encoder, labels, compute)
-    load = os.getloadavg()[0]
-    table = measure(ways(predictor), texts[: arguments.messages], arguments.block)
-    print(f"{len(names)} labels, {arguments.messages} messages in blocks of {arguments.block}, one thread, load {load:.1f}\n")
-    print(f"{'way':<46}{'CPU ms a message':>18}{'times ours':>12}")
+    before = os.getloadavg()[0]
+    table = table_of(compare(arguments))
+    print(f"{arguments.rounds} blocks of {arguments.block}, {arguments.threads} threads, load {before:.1f} at the start\n")
+    print(f"{'way':<46}{'ms a message':>14}{'times ours':>12}")
     for row in table:
-        print(f"{row['way']:<46}{row['ms']:>18.1f}{row['times']:>12.2f}", flush=True)
-    truth = {"tuned": differences(predictor, texts[: arguments.truth])}
-    del predictor, tuned
-    base = prepare_for_prediction(load_method_base(folder, config.method, compute), compute)
-    truth["untrained"] = differences(Predictor(base, encoder, labels, compute), texts[: arguments.truth])
-    for name, found in truth.items():
+        print(f"{row['way']:<46}{row['ms']:>14.1f}{row['times']:>12.2f}", flush=True)
+    truth = {}
+    for name, trained in (("tuned", True), ("untrained", False)):
+        predictor, texts = load(arguments, trained)
+        truth[name] = found = differences(predictor, texts[: arguments.truth])
         print(
             f"{name}: {found['other_answers']} of {found['messages']} answers are not brute force's; "
-            f"largest difference of a probability {found['largest_difference']:.1e}"
+            f"largest difference of a probability {found['largest_difference']:.1e}",
+            flush=True,
         )
     if arguments.json:
-        figures = {"labels": len(names), "messages": arguments.messages, "block": arguments.block, "load": load}
-        arguments.json.write_text(json.dumps({**figures, "ways": table, "truth": truth}, indent=1), "utf-8")
+        settings = {name: str(value) for name, value in vars(arguments).items()}
+        arguments.json.write_text(
+            json.dumps({"settings": settings, "load": before, "ways": table, "truth": truth}, indent=1), "utf-8"
+        )
 
 
 if __name__ == "__main__":
