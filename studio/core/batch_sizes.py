@@ -15,7 +15,7 @@ SHORT_LENGTH = 128
 # Scores (positions x vocabulary) of a training step whose fp32 copies exist together: on a CPU few enough to stay in its cache.
 GRADED_SCORES: dict[DeviceName, int] = {"cpu": 2**22, "mps": 2**26, "cuda": 2**26}
 # The same of a classification; the messages that it takes at once, and the tokens of them whose keys and values it keeps.
-PREDICTED_SCORES, PREDICTED_MESSAGES, PREDICTED_TOKENS = 2**24, 256, 8192
+PREDICTED_SCORES, PREDICTED_MESSAGES, PREDICTED_TOKENS = 2**24, 256, 4096
 
 
 def micro_batch_for(config: RunConfig, device: DeviceName) -> int:

@@ -14,8 +14,8 @@ from studio.core.answers import LabelProbability, Prediction
 from studio.core.errors import StudioError
 from studio.core.labels import LabelSet, TrieNode
 
-UNEXPLORED = 5e-5
-"""The search ends when what is unexplored is less than this share of the label mass found."""
+TOLERANCE = 8e-5
+"""A search ends when no probability can be further than this from the one that following every prefix would give."""
 TOP = 5
 _ROUNDING = 1e-4
 
@@ -85,11 +85,14 @@ class LabelSearch:
         # Relative to the largest, because the probabilities themselves may be too small for a float.
         largest = max((*self.found.values(), *self.open.values()))
         found, unexplored = _sum(self.found.values(), largest), _sum(self.open.values(), largest)
-        if self.open and unexplored >= UNEXPLORED * found:
-            mass = {node: math.exp(value - largest) for node, value in self.open.items()}
-            # The search cannot end before these are followed, because what is found never exceeds what is known now.
-            needed = [node for node, share in mass.items() if share >= UNEXPLORED * (found + unexplored)]
-            for node in needed or _until_the_rest_is_small(mass, UNEXPLORED * found):
+        mass = {node: math.exp(value - largest) for node, value in self.open.items()}
+        # The search cannot end before these are followed, because what is found never exceeds what is known now.
+        needed = [node for node, share in mass.items() if share >= 2 * TOLERANCE * (found + unexplored)]
+        # Half of what is unexplored is taken to belong to labels, all or nothing of it may: see ``result``.
+        best = max(self.found.values(), default=-math.inf)
+        small = 2 * TOLERANCE * found**2 / math.exp(best - largest) if found else 0.0
+        if needed or unexplored > small:
+            for node in needed or _until_the_rest_is_small(mass, small):
                 chains.setdefault(node, _forced(node) if mass[node] >= sure * (found + unexplored) else [node])
         return list(chains.values())
 
@@ -104,7 +107,8 @@ class LabelSearch:
         names = self.labels.names
         true = self.query.label
         share = {label: math.exp(value - ranked[0][1]) for label, value in ranked}
-        whole = sum(share.values())
+        # A probability lies between those with all and with nothing of the unexplored in the sum.
+        whole = sum(share.values()) + _sum(self.open.values(), ranked[0][1]) / 2
         return Scored(
             Prediction(
                 text=self.query.text,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,8 +21,10 @@ from studio.engine.head_scores import head_scores
 from studio.engine.label_search import LabelSearch, Step
 from studio.engine.token_tree import Memory, TokenTree, Tree
 
-_NODES_AT_ONCE = 2048
+_NODES_AT_ONCE = 1024
 """Label tokens in one forward."""
+_MESSAGES_AT_ONCE = 32
+"""Messages whose attention is computed together."""
 
 
 class TreeScoring:
@@ -119,50 +122,34 @@ class _Growth:
         """``kept`` is told where the tokens that others may follow are from now on."""
         self._prompts, self._labels = prompts, labels
         before = sum(map(len, kept))
-        rows = sorted({step.row for step in steps})
-        place = {row: index for index, row in enumerate(rows)}
-        queries: list[list[tuple[int, int]]] = [[] for _ in rows]  # node, position
-        slots: list[dict[int, tuple[int, int]]] = [{} for _ in rows]  # among the kept and the new: index, position
-        seen: list[tuple[int, int, int]] = []  # message, query, slot
+        messages = {step.row: _Message(step.row, lengths[step.row]) for step in steps}
         keep: list[int] = []
         new = 0
         for step in steps:
-            message, known = place[step.row], kept[step.row]
-            above = _above(step.search.labels.root, step.chain[0])
-            path = [known[node] for node in above]
+            message, known = messages[step.row], kept[step.row]
+            path = [known[node] for node in _above(step.search.labels.root, step.chain[0])]
             last_branch = _last_branch(step.chain)
             for index, node in enumerate(step.chain):
                 path.append(before + new)
-                for ancestor, depth in zip(path, range(1, len(path) + 1), strict=True):
-                    slot = slots[message].setdefault(ancestor, (len(slots[message]), lengths[step.row] + depth - 1))[0]
-                    seen.append((message, len(queries[message]), slot))
-                queries[message].append((new, lengths[step.row] + node.depth - 1))
+                message.add(new, path)
                 if index <= last_branch:
                     known[node] = before + len(keep)
                     keep.append(new)
                 new += 1
-        most_queries, most_slots = max(map(len, queries)), max(map(len, slots))
-        longest = max(lengths[row] for row in rows)
-        self._rows = None if len(rows) == len(lengths) else torch.tensor(rows, device=device)
-        self._shape = (len(rows), most_queries)
         self._keep = torch.tensor(keep, dtype=torch.long, device=device)
-        self._longest = longest
-        self._queries = _table([[node for node, _ in row] for row in queries], most_queries, device)
-        self._slots = _table([list(row) for row in slots], most_slots, device)
-        where = {node: (message, query) for message, row in enumerate(queries) for query, (node, _) in enumerate(row)}
-        spare = rounded_up(new, NODES_STEP) - new
-        self._places = torch.tensor(
-            [*(where[node][0] * most_queries + where[node][1] for node in range(new)), *[0] * spare], device=device
-        )
-        slot_positions = _table([[position for _, position in row.values()] for row in slots], most_slots, device)
-        query_positions = _table([[position for _, position in row] for row in queries], most_queries, device)
-        among_labels = torch.zeros(len(rows), most_queries, most_slots, dtype=torch.bool)
-        among_labels[tuple(torch.tensor(seen).t())] = True
-        prompt = torch.arange(longest, device=device)
-        in_prompt = prompt < torch.tensor([lengths[row] for row in rows], device=device)[:, None]
-        self._seen = torch.cat([in_prompt[:, None].expand(-1, most_queries, -1), among_labels.to(device)], 2)
-        key_positions = torch.cat([prompt.expand(len(rows), -1), slot_positions], 1)
-        self._distance = query_positions[:, :, None] - key_positions[:, None]
+        # Those with similarly many tokens go together, because attention pads them.
+        by_size = sorted(messages.values(), key=lambda message: (len(message.queries), len(message.slots)))
+        groups = [by_size[start : start + _MESSAGES_AT_ONCE] for start in range(0, len(by_size), _MESSAGES_AT_ONCE)]
+        self._groups = [_Group(group, device) for group in groups]
+        places = [0] * rounded_up(new, NODES_STEP)
+        start = 0
+        for group in groups:
+            width = max(len(message.queries) for message in group)
+            for row, message in enumerate(group):
+                for index, query in enumerate(message.queries):
+                    places[query] = start + row * width + index
+            start += len(group) * width
+        self._places = torch.tensor(places, device=device)
 
     def attend(
         self,
@@ -174,34 +161,93 @@ class _Growth:
         sliding_window: int | None = None,
         **_rest: Any,
     ) -> torch.Tensor:
-        """In so many words, because prompts and label tokens need not be copied into one tensor that way."""
-        rows, queries = self._shape
-        heads, size = key.shape[1], query.shape[-1]
-        groups = query.shape[1] // heads
-        key, value = key[0].transpose(0, 1), value[0].transpose(0, 1)
+        query, key, value = (each[0].transpose(0, 1) for each in (query, key, value))  # tokens, heads, size
+        keys, values, kept = key, value, (key[self._keep], value[self._keep])
         if module in self._labels:
-            keys, values = (torch.cat(pair) for pair in zip(self._labels[module], (key, value), strict=True))
-            kept = [torch.cat(pair) for pair in zip(self._labels[module], (key[self._keep], value[self._keep]), strict=True)]
-        else:
-            keys, values, kept = key, value, [key[self._keep], value[self._keep]]
-        self._labels[module] = kept[0], kept[1]
-        prompt_keys, prompt_values = (
-            (each if self._rows is None else each.index_select(0, self._rows))[:, :, : self._longest]
-            for each in self._prompts[module]
-        )
+            known = self._labels[module]
+            keys, values = (torch.cat(pair) for pair in zip(known, (key, value), strict=True))
+            kept = torch.cat([known[0], kept[0]]), torch.cat([known[1], kept[1]])
+        self._labels[module] = kept
+        scaling = scaling or query.shape[-1] ** -0.5
+        states = [
+            group.attend(query, keys, values, self._prompts[module], scaling, sliding_window).flatten(0, 1)
+            for group in self._groups
+        ]
+        return torch.cat(states).index_select(0, self._places)[None]
+
+
+@dataclass
+class _Message:
+    """Which label tokens of one message are computed, and which of all that are known they see."""
+
+    row: int
+    length: int
+    """Of its prompt."""
+    queries: list[int] = field(default_factory=list)
+    depths: list[int] = field(default_factory=list)
+    """Of the queries: how many label tokens each sees, itself included."""
+    slots: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """The place among the kept and the new of each token that is seen: its index here, and its depth."""
+    seen: list[tuple[int, int]] = field(default_factory=list)
+    """Pairs of a query and the index of a slot."""
+
+    def add(self, query: int, path: Sequence[int]) -> None:
+        """``query`` sees all places of ``path``, of which the last is its own."""
+        for depth, place in enumerate(path, start=1):
+            slot, _depth = self.slots.setdefault(place, (len(self.slots), depth))
+            self.seen.append((len(self.queries), slot))
+        self.queries.append(query)
+        self.depths.append(len(path))
+
+
+class _Group:
+    """Messages whose attention is computed together, padded to the largest."""
+
+    def __init__(self, messages: Sequence[_Message], device: torch.device) -> None:
+        most_queries = max(len(message.queries) for message in messages)
+        most_slots = max(len(message.slots) for message in messages)
+        self._longest = max(message.length for message in messages)
+        self._rows = torch.tensor([message.row for message in messages], device=device)
+        self._queries = _table([message.queries for message in messages], most_queries, device)
+        self._slots = _table([list(message.slots) for message in messages], most_slots, device)
+        among_labels = torch.zeros(len(messages), most_queries, most_slots, dtype=torch.bool)
+        pairs = [(row, query, slot) for row, message in enumerate(messages) for query, slot in message.seen]
+        among_labels[tuple(torch.tensor(pairs).t())] = True
+        prompt = torch.arange(self._longest, device=device)
+        lengths = torch.tensor([[message.length] for message in messages], device=device)
+        in_prompt = (prompt < lengths)[:, None].expand(-1, most_queries, -1)
+        self._seen = torch.cat([in_prompt, among_labels.to(device)], 2)
+        slot_depths = _table([[depth for _, depth in message.slots.values()] for message in messages], most_slots, device)
+        key_positions = torch.cat([prompt.expand(len(messages), -1), lengths + slot_depths - 1], 1)
+        query_positions = lengths + _table([message.depths for message in messages], most_queries, device) - 1
+        self._distance = query_positions[:, :, None] - key_positions[:, None]
+
+    def attend(
+        self,
+        query: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        prompt: tuple[torch.Tensor, torch.Tensor],
+        scaling: float,
+        sliding_window: int | None,
+    ) -> torch.Tensor:
+        """What each query sees (messages, queries, heads, size).
+
+        In so many words, because prompts and label tokens need not be copied into one tensor that way.
+        """
+        (rows, queries), (heads, size) = self._queries.shape, keys.shape[1:]
+        groups = query.shape[1] // heads
+        prompt_keys, prompt_values = (each.index_select(0, self._rows)[:, :, : self._longest] for each in prompt)
         label_keys, label_values = (each[self._slots].transpose(1, 2) for each in (keys, values))
-        asked = query[0].transpose(0, 1)[self._queries]  # messages, queries, heads, size
+        asked = query[self._queries] * scaling
         asked = asked.view(rows, queries, heads, groups, size).permute(0, 2, 3, 1, 4).reshape(rows, heads, groups * queries, size)
         scores = torch.cat([asked @ prompt_keys.transpose(2, 3), asked @ label_keys.transpose(2, 3)], 3)
         seen = self._seen if sliding_window is None else self._seen & (self._distance < sliding_window)
-        scores = (scores * (scaling or size**-0.5)).view(rows, heads, groups, queries, -1)
-        weights = (
-            scores.masked_fill(~seen[:, None, None], -torch.inf).softmax(-1, dtype=torch.float32).to(value.dtype).flatten(2, 3)
-        )
+        scores = scores.view(rows, heads, groups, queries, -1).masked_fill_(~seen[:, None, None], -torch.inf)
+        weights = scores.softmax(-1, dtype=torch.float32).to(values.dtype).flatten(2, 3)
         prompt_weights, label_weights = weights.split([self._longest, weights.shape[-1] - self._longest], 3)
         states: torch.Tensor = prompt_weights @ prompt_values + label_weights @ label_values
-        states = states.view(rows, heads, groups, queries, -1).permute(0, 3, 1, 2, 4).reshape(rows * queries, heads * groups, -1)
-        return states.index_select(0, self._places)[None]
+        return states.view(rows, heads, groups, queries, -1).permute(0, 3, 1, 2, 4).flatten(2, 3)
 
 
 def _last_branch(chain: Sequence[TrieNode]) -> int:

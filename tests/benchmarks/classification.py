@@ -39,8 +39,10 @@ from studio.engine.predictor import Predictor, kept_checkpoint
 
 OURS = "this program"
 WAYS = [OURS, "generate, one message", "generate, a batch", "generate, a batch, prefix_allowed_tokens_fn"]
-_ONE_BY_ONE = 8
-"""Messages of a block that are enough where each is computed by itself."""
+_ENOUGH = {"generate, one message": 8, "generate, a batch": 64, "generate, a batch, prefix_allowed_tokens_fn": 64}
+"""Messages of a block that are enough of the slow ways."""
+_BATCH = 32
+"""Messages in a batch of ``generate``, which takes more time for each of 128."""
 Way = Callable[[Sequence[str]], object]
 
 
@@ -71,7 +73,14 @@ def ways(predictor: Predictor) -> dict[str, Way]:
         for text in texts:
             written([text])
 
+    def in_batches(texts: Sequence[str], write: Way = written) -> None:
+        for start in range(0, len(texts), _BATCH):
+            write(texts[start : start + _BATCH])
+
     def within_the_labels(texts: Sequence[str]) -> None:
+        in_batches(texts, allowed_only)
+
+    def allowed_only(texts: Sequence[str]) -> None:
         width = max(len(encoder.prompt_ids(text)) for text in texts)
 
         def allowed(_row: int, ids: torch.Tensor) -> list[int]:
@@ -84,7 +93,7 @@ def ways(predictor: Predictor) -> dict[str, Way]:
 
         written(texts, prefix_allowed_tokens_fn=allowed)
 
-    return dict(zip(WAYS, (predictor.classify, one_by_one, written, within_the_labels), strict=True))
+    return dict(zip(WAYS, (predictor.classify, one_by_one, in_batches, within_the_labels), strict=True))
 
 
 def seconds_of(way: Way, texts: Sequence[str]) -> float:
@@ -158,7 +167,7 @@ def run_way(arguments: argparse.Namespace) -> None:
     if arguments.way != OURS:
         devices.multiply_with_onednn = lambda: None  # ours alone, which other programs do not have
     predictor, texts = load(arguments)
-    size = min(arguments.block, _ONE_BY_ONE) if arguments.way == "generate, one message" else arguments.block
+    size = min(arguments.block, _ENOUGH.get(arguments.way, arguments.block))
     print(json.dumps(seconds_of(ways(predictor)[arguments.way], texts[arguments.start : arguments.start + size])))
 
 
@@ -181,8 +190,8 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="labelled messages; all their labels are told apart")
     parser.add_argument("--model", type=Path, help="the folder of the run's base, where the run names none")
     parser.add_argument("--rounds", type=int, default=3, help="blocks of messages (3)")
-    parser.add_argument("--block", type=int, default=64, help="messages computed together (64)")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--block", type=int, default=256, help="messages in a block (256)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--truth", type=int, default=20, help="messages that are compared with brute force, at both models (20)")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)

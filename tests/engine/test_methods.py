@@ -86,7 +86,7 @@ def test_qlora_gradients_are_the_same_before_and_after_an_evaluation(tiny_model_
     backward(objective, batch)
     before = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
     model.zero_grad()
-    classify(model, labels, [Query(row.text, encoder.prompt_ids(row.text)) for row in EXAMPLES], compute.device)
+    classify(model, labels, [Query(row.text, encoder.prompt_ids(row.text)) for row in EXAMPLES], compute)
     model.train()
     backward(objective, batch)
     after = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
