@@ -13,9 +13,10 @@ LENGTH_STEP, NODES_STEP, GRADED_STEP = 8, 16, 16
 # Up to this length attention in bf16 on a CPU is computed product by product.
 SHORT_LENGTH = 128
 # Scores (positions x vocabulary) of a training step whose fp32 copies exist together: on a CPU few enough to stay in its cache.
-GRADED_SCORES: dict[DeviceName, int] = {"cpu": 2**22, "mps": 2**26, "cuda": 2**26}
-# The same of a classification; the messages that it takes at once, and the tokens of them whose keys and values it keeps.
-PREDICTED_SCORES, PREDICTED_MESSAGES, PREDICTED_TOKENS = 2**24, 256, 4096
+GRADED_SCORES: dict[DeviceName, int] = {"cpu": 2**20, "mps": 2**26, "cuda": 2**26}
+# The same of a classification; the messages that it takes at once, and how many tokens of prompts, and of labels, it keeps.
+PREDICTED_SCORES: dict[DeviceName, int] = {"cpu": 2**20, "mps": 2**26, "cuda": 2**26}
+PREDICTED_MESSAGES, PREDICTED_TOKENS = 256, 4096
 
 
 def micro_batch_for(config: RunConfig, device: DeviceName) -> int:

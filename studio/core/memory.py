@@ -214,13 +214,11 @@ def forecast(
     widths = _widths(model)
     # Off CUDA, bf16 weights are held in fp32 while messages are predicted. By then the activations, scores and gradients of a
     # training step are gone, and only what exceeds them adds to the peak.
-    predicting = 2 * FP32 * PREDICTED_SCORES
-    predicting += (
-        min(PREDICTED_TOKENS, PREDICTED_MESSAGES * lengths.tokens)
-        * widths.key_value
-        * model.layers
-        * (compute if device == "cuda" else FP32)
-    )
+    predicting = 2 * FP32 * PREDICTED_SCORES[device]
+    predicted = min(PREDICTED_TOKENS, PREDICTED_MESSAGES * rounded_up(lengths.tokens, LENGTH_STEP))
+    # Keys and values of prompts and of labels, and what one layer makes of all prompts.
+    read = 2 * widths.key_value * model.layers + (_MLP_STATES + 1) * model.intermediate
+    predicting += round(predicted * read * (compute if device == "cuda" else FP32) * (1 + _GAPS[device]))
     if device != "cuda":
         # On a CPU the narrow ones are the model's file, mapped: its pages go when the last weight has been widened, not before.
         predicting += narrow * (FP32 if device == "cpu" else FP32 - compute)

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 from peft import PeftModel
 
-from studio.core.batch_sizes import PREDICTED_MESSAGES, PREDICTED_TOKENS
+from studio.core.batch_sizes import LENGTH_STEP, PREDICTED_MESSAGES, PREDICTED_TOKENS, rounded_up
 from studio.core.errors import InterruptedByUserError
 from studio.core.failures import is_out_of_memory
 from studio.core.labels import LabelSet
@@ -130,7 +130,9 @@ def _batches(rows: Sequence[int], lengths: Sequence[int], most: int) -> Iterator
     start = 0
     while start < len(rows):
         end = start + 1
-        while end < len(rows) and end - start < most and (end + 1 - start) * lengths[end] <= PREDICTED_TOKENS:
+        while (
+            end < len(rows) and end - start < most and (end + 1 - start) * rounded_up(lengths[end], LENGTH_STEP) <= PREDICTED_TOKENS
+        ):
             end += 1
         yield rows[start:end]
         start = end

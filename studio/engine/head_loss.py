@@ -70,28 +70,33 @@ class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: torch.Tensor, weight: torch.nn.Parameter, targets: torch.Tensor, head: HeadLoss) -> torch.Tensor:
         scores = states @ head.in_type(states.dtype).t()
-        normaliser = torch.cat([part.float().logsumexp(-1) for part in scores.split(_rows_at_once(scores))])
+        graded = (targets != IGNORED)[:, None]
+        rows = _rows_at_once(scores)
+        losses = []
+        for scored, target, counts in zip(*(each.split(rows) for each in (scores, targets, graded)), strict=True):
+            chosen = target.clamp(min=0)[:, None]
+            part = scored.float()
+            largest = part.amax(-1, keepdim=True)
+            of_chosen = part.gather(1, chosen) - largest
+            whole = part.sub_(largest).exp_().sum(-1, keepdim=True)
+            losses.append((whole.log() - of_chosen) * counts)
+            # The scores are needed no more: their gradient, softmax less the target, takes their place.
+            part.mul_(counts / whole).scatter_add_(1, chosen, -counts.to(part.dtype))
+            scored.copy_(part)
         ctx.head = head
         # The weight is among them so that a change of it in place before the way back is refused.
-        ctx.save_for_backward(states, weight, targets, scores, normaliser)
-        chosen = scores.gather(1, targets.clamp(min=0)[:, None])[:, 0].float()
-        return torch.where(targets == IGNORED, 0.0, normaliser - chosen).sum()
+        ctx.save_for_backward(states, weight, scores)
+        return torch.cat(losses).sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
-        states, weight, targets, scores, normaliser = ctx.saved_tensors
+        states, weight, scores = ctx.saved_tensors
         head: HeadLoss = ctx.head
-        shares = torch.where(targets == IGNORED, 0.0, gradient)[:, None]
-        rows = _rows_at_once(scores)
-        for scored, target, whole, share in zip(*(each.split(rows) for each in (scores, targets, normaliser, shares)), strict=True):
-            # The scores are needed no more: their gradient, softmax less the target, takes their place.
-            part = scored.float().sub_(whole[:, None]).exp_()
-            part.scatter_add_(1, target.clamp(min=0)[:, None], part.new_full((len(part), 1), -1))
-            scored.copy_(part.mul_(share))
+        share = gradient.to(states.dtype)
         if weight.requires_grad:
-            head.add_outer(scores, states)
-        return scores @ head.in_type(scores.dtype), None, None, None
+            head.add_outer(scores, states * share)
+        return (scores @ head.in_type(scores.dtype)) * share, None, None, None
 
 
 def _rows_at_once(scores: torch.Tensor) -> int:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import torch
 
-_SCORES_AT_ONCE = {"cpu": 2**20}
+from studio.core.batch_sizes import PREDICTED_SCORES
+from studio.core.machine import device_kind
+
 _FEWEST_WORDS = 512
 
 
@@ -17,7 +19,7 @@ def head_scores(states: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor
 
     ``states`` (n, hidden), ``weight`` (vocabulary, hidden), ``tokens`` (tokens,) ids. Sums are in fp32.
     """
-    words = max(_FEWEST_WORDS, _SCORES_AT_ONCE.get(states.device.type, 2**26) // max(1, len(states)))
+    words = max(_FEWEST_WORDS, PREDICTED_SCORES[device_kind(states.device.type)] // max(1, len(states)))
     largest = torch.full(states.shape[:1], -torch.inf, device=states.device)
     whole = torch.zeros_like(largest)
     for start in range(0, len(weight), words):

@@ -10,13 +10,12 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from studio.core.batch_sizes import PREDICTED_SCORES
 from studio.core.errors import StudioError
 from studio.engine.label_search import LabelSearch, Step
 
 SUPPORTED = "Choose a transformer that writes text, such as Gemma, Llama, Qwen or GPT-2."
-_CACHE_AT_ONCE = 2**28
-"""Bytes of the prompts' keys and values copied at once."""
+_CACHE_AT_ONCE, _SCORES_AT_ONCE = 2**28, 2**24
+"""Bytes of the prompts' keys and values copied at once; positions times vocabulary scored at once."""
 
 
 class PaddedScoring:
@@ -37,7 +36,7 @@ class PaddedScoring:
         outputs = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=last)
         check_cache(outputs.past_key_values)
         self._mask, self._cache = mask, outputs.past_key_values
-        self._most_scores = max(1, PREDICTED_SCORES // outputs.logits.shape[-1])
+        self._most_scores = max(1, _SCORES_AT_ONCE // outputs.logits.shape[-1])
         row_bytes = sum(layer.keys[0].nbytes + layer.values[0].nbytes for layer in self._cache.layers)
         self._most_rows = max(1, _CACHE_AT_ONCE // row_bytes)
         _enter(outputs.logits, [Step(row, search, [search.labels.root]) for row, search in enumerate(searches)])

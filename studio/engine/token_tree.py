@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from studio.core.batch_sizes import GRADED_STEP, LENGTH_STEP, NODES_STEP, SHORT_LENGTH, rounded_up
@@ -133,7 +133,7 @@ class TokenTree:
         if self.memory is not None:
             self.memory[module] = key, value
         if query.dtype == torch.bfloat16 and query.device.type == "cpu" and length <= SHORT_LENGTH:
-            return self.to_nodes(_attend_in_bf16(module, query, key, value, seen, **rest))
+            return self.to_nodes(_attend_in_bf16(query, key, value, seen, **rest))
         window = seen[None, None] if sliding_window is not None and length > sliding_window else None
         states, _ = sdpa_attention_forward(module, query, key, value, window, **rest)
         return self.to_nodes(states)
@@ -186,7 +186,6 @@ def attend(
 
 
 def _attend_in_bf16(
-    module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -196,10 +195,13 @@ def _attend_in_bf16(
     **_rest: Any,
 ) -> torch.Tensor:
     """The same in so many words: for short messages on a CPU torch 2.13's own takes two to three times as long in bf16."""
-    groups = getattr(module, "num_key_value_groups", 1)
-    scores = query @ repeat_kv(key, groups).transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
-    weights = scores.masked_fill(~seen, -math.inf).softmax(-1, dtype=torch.float32).to(value.dtype)
-    return (torch.nn.functional.dropout(weights, dropout) @ repeat_kv(value, groups)).transpose(1, 2)
+    messages, heads, length, size = query.shape
+    # The heads that share keys stand below each other, so that these need not be repeated.
+    together = (messages, key.shape[1], heads // key.shape[1] * length)
+    scores = query.reshape(*together, size) @ key.transpose(2, 3) * (scaling or size**-0.5)
+    scores = scores.view(messages, heads, length, length).masked_fill(~seen, -math.inf)
+    weights = torch.nn.functional.dropout(scores.softmax(-1, dtype=torch.float32).to(value.dtype), dropout)
+    return (weights.view(*together, length) @ value).view(messages, heads, length, -1).transpose(1, 2)
 
 
 AttentionInterface.register(ATTENTION, attend)
