@@ -26,6 +26,14 @@ _PREDICTED = """the CSV file has every column of the file as it is, and behind t
 A file that has one of these columns already gets the answers as predicted_2, probability_2 and so on."""
 
 
+def _messages(text: str) -> int:
+    """A number of messages, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return number
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line as a namespace; ``command`` None asks for the window. Exits with 2 on wrong usage."""
     parser = argparse.ArgumentParser(
@@ -63,6 +71,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     train.add_argument("config", metavar="RUN.toml", help=_RUN_FILE)
     resume = add("resume", "go on with a paused, stopped or interrupted run from its newest checkpoint")
     resume.add_argument("run", metavar="RUN", help=_RUN)
+    smaller = "messages computed at once from now on, where memory ran out; what is learnt stays the same"
+    resume.add_argument("--micro-batch", metavar="N", type=_messages, help=smaller)
     evaluate = add("evaluate", "predict a run's test split again, or a labelled file")
     evaluate.add_argument("run", metavar="RUN", help=_RUN)
     evaluate.add_argument("--data", metavar="FILE", type=Path, help="a labelled CSV, TSV, JSON, JSONL or Parquet file")

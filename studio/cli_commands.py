@@ -41,7 +41,7 @@ def train(arguments: argparse.Namespace, output: Output) -> int:
 def resume(arguments: argparse.Namespace, output: Output) -> int:
     home = Home.locate(arguments.home)
     run = home.find_run(arguments.run)
-    return _conclude(arguments, output, run, resume_training(home, run))
+    return _conclude(arguments, output, run, resume_training(home, run, arguments.micro_batch))
 
 
 def _conclude(arguments: argparse.Namespace, output: Output, run: RunFolder, process: WorkerProcess) -> int:

@@ -25,6 +25,12 @@ def micro_batch_for(config: RunConfig, device: DeviceName) -> int:
     return min(config.training.batch_size, AUTO_MICRO_BATCH[device]) if chosen == "auto" else chosen
 
 
+def with_half_the_micro_batch(config: RunConfig) -> RunConfig | None:
+    """What is learnt stays the same; None where a message is computed by itself already, or the size is still open."""
+    chosen = config.training.micro_batch
+    return None if chosen == "auto" or chosen < 2 else config.with_training(micro_batch=chosen // 2)
+
+
 def rounded_up(number: int, step: int) -> int:
     """The least multiple of ``step`` that is not below ``number``."""
     return -(-number // step) * step

@@ -171,6 +171,8 @@ class Crashed(EventBase):
     log_tail: str
     likely_cause: str
     remedy: str
+    out_of_memory: bool = False
+    """Whether memory is what most likely ran out."""
 
 
 Event = Annotated[

@@ -7,9 +7,10 @@ import sys
 import traceback
 
 from studio.core.errors import StudioError
-from studio.core.events import Failed
+from studio.core.events import Crashed, Event, Failed
 from studio.core.words import REPORT
 
+OUT_OF_MEMORY = "out_of_memory"
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
 # CPU torch and MPS report exhausted memory as a plain RuntimeError; only its words tell.
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
@@ -32,7 +33,7 @@ def explain(error: Exception) -> Failed:
         return Failed(kind=error.kind, message=error.message, remedy=error.remedy, detail=error.detail)
     if is_out_of_memory(error):
         return Failed(
-            kind="out_of_memory",
+            kind=OUT_OF_MEMORY,
             message="The job needed more memory than there was" + (f": {_first_line(error)}" if str(error).strip() else "."),
             remedy="Close other programs, or choose LoRA or QLoRA, a smaller micro-batch or a smaller maximum length.",
             detail=detail,
@@ -57,6 +58,11 @@ def explain(error: Exception) -> Failed:
         remedy=REPORT,
         detail=detail,
     )
+
+
+def ended_for_memory(final: Event | None) -> bool:
+    """Whether a job's last word says that memory ran out."""
+    return (isinstance(final, Failed) and final.kind == OUT_OF_MEMORY) or (isinstance(final, Crashed) and final.out_of_memory)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

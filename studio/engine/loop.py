@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ from studio.core.events import StepsCompleted
 from studio.data.prompts import Encoded
 from studio.engine.batches import cut_batch, shuffled_batches, steps_per_epoch, supervised_tokens
 from studio.engine.devices import Compute, PeakMemory
+from studio.engine.dry_run import try_largest_batch
 from studio.engine.objective import Objective
 from studio.engine.training_state import TrainingState
 
@@ -25,6 +27,8 @@ Wish = Literal["go on", "checkpoint", "pause", "stop"]
 Verdict = Literal["go on", "better", "enough", "cut short"]
 # fp16 halves the scale of the loss whenever a gradient overflows; below 1 it is not the scale that is wrong.
 _LEAST_SCALE = 1.0
+_MOST_TRIED = 10_000
+"""Batches of which the largest is tried before the first step."""
 
 
 @dataclass
@@ -39,6 +43,8 @@ class TrainingHooks:
     """Write a checkpoint after this step."""
     wish: Callable[[], Wish] = field(default=lambda: "go on")
     """What the person wants now; "checkpoint" is answered once."""
+    tried: Callable[[], object] = field(default=lambda: None)
+    """The largest batch was tried."""
 
 
 def total_steps(rows: int, training: TrainingConfig) -> int:
@@ -84,6 +90,10 @@ def train(
             return done
 
     model.train()
+    if done < steps:
+        first = islice(shuffled_batches(examples, training.batch_size, training.seed, done), min(_MOST_TRIED, steps - done))
+        try_largest_batch(optimizer, first, micro_batch, partial(backward, objective))
+        hooks.tried()
     pending = _Pending(scaled=scaler.is_enabled())
     order = shuffled_batches(examples, training.batch_size, training.seed, done)
     for step in range(done + 1, steps + 1):
@@ -180,7 +190,7 @@ class _Pending:
         norms = torch.stack(self.norms).tolist()
         # Only now have the steps ended: on a GPU they are queued long before they run. So they share the time evenly.
         seconds = (time.monotonic() - self.since) / len(losses)
-        for offset, (loss, norm) in enumerate(itertools.zip_longest(losses, norms)):
+        for offset, (loss, norm) in enumerate(zip_longest(losses, norms)):
             overflowed = self.scaled and scale >= _LEAST_SCALE
             if not (math.isfinite(loss) and (math.isfinite(norm) or overflowed)):
                 raise StudioError(

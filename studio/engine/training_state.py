@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,16 @@ def is_training_file(name: str) -> bool:
     return name in (_TENSORS, TRAINING_FACTS)
 
 
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Whatever draws torch's random numbers in between, those that follow are the same as without it."""
+    before = _random_tensors()
+    try:
+        yield
+    finally:
+        _restore_torch(before)
+
+
 def _random_tensors() -> dict[str, torch.Tensor]:
     tensors = {f"{_RANDOM}/cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
@@ -96,6 +108,10 @@ def _restore_random(facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> 
     version, words, gauss = facts["python"]
     random.setstate((version, tuple(words), gauss))
     np.random.set_state(facts["numpy"])
+    _restore_torch(tensors)
+
+
+def _restore_torch(tensors: dict[str, torch.Tensor]) -> None:
     torch.set_rng_state(tensors[f"{_RANDOM}/cpu"])
     if torch.cuda.is_available() and f"{_RANDOM}/cuda" in tensors:
         torch.cuda.set_rng_state(tensors[f"{_RANDOM}/cuda"])

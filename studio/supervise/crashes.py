@@ -7,6 +7,7 @@ import signal
 from studio.core.events import Crashed
 from studio.core.words import REPORT
 
+_NO_MEMORY = "Memory ran out."
 _LESS_MEMORY = "Close other programs, or choose LoRA or QLoRA, a smaller micro-batch or a smaller maximum length."
 _DOCTOR = "Run `finetune-studio doctor`; it names what is missing and how to install it."
 
@@ -27,8 +28,8 @@ _LOG_SIGNS = (
     ("ModuleNotFoundError", "A library that it needs is not installed.", _DOCTOR),
     ("ImportError", "A library that it needs could not be loaded.", _DOCTOR),
     ("No space left on device", "The disk is full.", "Free some space and start again."),
-    ("MemoryError", "Memory ran out.", _LESS_MEMORY),
-    ("out of memory", "Memory ran out.", _LESS_MEMORY),
+    ("MemoryError", _NO_MEMORY, _LESS_MEMORY),
+    ("out of memory", _NO_MEMORY, _LESS_MEMORY),
 )
 
 
@@ -38,7 +39,14 @@ def explain_crash(exit_code: int, log_tail: str, ended_because: str = "") -> Cra
     cause, remedy = _likely_cause(exit_code, name, log_tail)
     if ended_because:
         cause, remedy = ended_because, f"Start it again. If that repeats: {REPORT}"
-    return Crashed(exit_code=exit_code, signal=name, log_tail=log_tail, likely_cause=cause, remedy=remedy)
+    return Crashed(
+        exit_code=exit_code,
+        signal=name,
+        log_tail=log_tail,
+        likely_cause=cause,
+        remedy=remedy,
+        out_of_memory=remedy == _LESS_MEMORY,
+    )
 
 
 def _signal_name(exit_code: int) -> str | None:

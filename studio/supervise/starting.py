@@ -37,14 +37,17 @@ def _clear_away(command: Export, _final: Event) -> None:
     shutil.rmtree(partial_folder(export_folder(command.folder)), ignore_errors=True)
 
 
-def resume_training(home: Home, run: RunFolder) -> WorkerProcess:
+def resume_training(home: Home, run: RunFolder, micro_batch: int | None = None) -> WorkerProcess:
     """Start a worker that goes on with a run from its newest checkpoint. Raises StudioError when there is nothing to go on from.
 
-    What the worker finds wrong before it goes on, such as a base that has changed, leaves the run as it was.
+    ``micro_batch`` takes the place of the run's own from then on, which changes nothing that is learnt. What the worker finds
+    wrong before it goes on, such as a base that has changed, leaves the run as it was.
     """
     check_resumable(run)
     if run.is_running():
         raise already_training(run)
+    if micro_batch is not None:
+        run.write_config(run.config().with_training(micro_batch=micro_batch))
 
     def keep_crash(final: Event) -> None:
         if isinstance(final, Crashed):

@@ -14,6 +14,7 @@ from studio.core.commands import Command
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Event
+from studio.core.resuming import resumable_step
 from studio.core.runs import Home, RunFolder
 from studio.supervise.process import WorkerProcess
 from studio.supervise.starting import resume_training, start_training
@@ -184,6 +185,14 @@ class TrainingSession(QObject):
         """Go on with a run that has ended. Raises StudioError when it cannot, also while another run is active."""
         self._refuse_another()
         self._listen(run, resume_training(self._home, run))
+
+    def retry(self, run: RunFolder, config: RunConfig) -> None:
+        """Go on with ``run``, or train anew where it kept nothing, with the micro-batch of ``config``. Raises StudioError."""
+        self._refuse_another()
+        if resumable_step(run) is None:
+            self.start(config)
+        else:
+            self._listen(run, resume_training(self._home, run, int(config.training.micro_batch)))
 
     def stop(self) -> None:
         """Keep what was learnt, predict the test split with it and end the run."""

@@ -223,6 +223,7 @@ class MainWindow(QMainWindow):
         self.opening.results = pages.results
         pages.tab_requested.connect(self.show_tab)
         pages.resume_requested.connect(self.resume)
+        pages.retry_requested.connect(lambda *retry: self._start_worker(partial(self.session.retry, *retry)))
         pages.evaluated.connect(self.sidebar.refresh)
         pages.failed.connect(self.error.show_problem)
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from PySide6.QtCore import QObject, Signal
 
+from studio.core.config import RunConfig
 from studio.core.runs import Home
 from studio.supervise.gauges import MemoryGauge
 from studio.supervise.threads import TrainingSession
@@ -31,6 +32,8 @@ class RunPages(QObject):
     tab_requested = Signal(str)
     """Another page is to be seen."""
     resume_requested = Signal(object)
+    retry_requested = Signal(object, object)
+    """Emitted with a RunFolder and the RunConfig with which its training is to be tried again."""
     """Emitted with the RunFolder that is to be trained further."""
     evaluated = Signal()
     """The open run has other scores now."""
@@ -76,6 +79,7 @@ class RunPages(QObject):
         self.training.pause_requested.connect(partial(self._ask_live_run, session.pause))
         self.training.checkpoint_requested.connect(partial(self._ask_live_run, session.checkpoint))
         self.training.resume_requested.connect(self._resume)
+        self.training.retry_requested.connect(self._retry)
         self.training.results_requested.connect(partial(self.tab_requested.emit, "Results"))
         self.training.failed.connect(self.failed)
         overlays.changed.connect(self.training.show_overlays)
@@ -88,6 +92,10 @@ class RunPages(QObject):
     def _resume(self) -> None:
         if self._runs.open is not None:
             self.resume_requested.emit(self._runs.open.folder)
+
+    def _retry(self, config: RunConfig) -> None:
+        if self._runs.open is not None:
+            self.retry_requested.emit(self._runs.open.folder, config)
 
     def _ask_chat(self, text: str) -> None:
         self.tab_requested.emit("Chat")

@@ -17,7 +17,7 @@ from studio.core.predictions import read_predictions, write_predictions
 from studio.core.resuming import already_training, resumable_checkpoints
 from studio.core.runs import Home, RunFolder
 from studio.core.starter import STARTER, TERMS
-from studio.core.words import counted
+from studio.core.words import counted, size
 from studio.data.downloads import Downloads
 from studio.data.prompts import PromptEncoder
 from studio.data.splits import Splits, load_splits, read_splits, write_splits
@@ -178,6 +178,10 @@ class _Training:
                     evaluate=lambda step: self._validate(predictor, splits, step, config.training.early_stopping_patience),
                     save=lambda step, state: self._save(step, state, memory, config.training.keep_checkpoints),
                     wish=self._wish,
+                    tried=lambda: self.channel.log(
+                        f"The largest batch was tried: memory peaked at {size(memory.peak_bytes())}, "
+                        f"of {size(measurable(forecast, compute))} forecast for the run."
+                    ),
                 ),
                 None if self.resumed is None else self.resumed.checkpoint,
             )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 
 from studio import __main__ as door
@@ -18,6 +20,7 @@ from studio.core.errors import StudioError
 from studio.core.events import Failed
 from studio.core.failures import explain
 from studio.core.report import report_html
+from studio.core.resuming import TRAINING_FACTS
 from studio.core.run_file import validate_run_config
 from studio.core.runs import Home, RunFolder
 from studio.ui.main_window import TABS, MainWindow
@@ -205,6 +208,55 @@ def test_too_little_memory_is_told_and_the_history_kept(
     assert window.pages.training._problem._remedy.text()
     assert window.open_run is not None
     assert window.open_run.step == 1
+
+
+@pytest.mark.parametrize("worker", [NO_MEMORY, KILLED])
+def test_one_click_tries_again_with_half_the_micro_batch(
+    window: MainWindow, home: Home, the_worker_is: Callable[[str], None], qtbot: QtBot, worker: str
+) -> None:
+    the_worker_is(worker)
+    with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
+        window.train(RunConfig().with_training(batch_size=16, micro_batch=6))
+    assert window.pages is not None
+    window.show_tab("Training")
+    retry = window.pages.training.findChild(QPushButton, "retryButton")
+    assert retry is not None
+    qtbot.waitUntil(retry.isVisible)
+    assert "6" not in retry.text()
+    with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
+        qtbot.mouseClick(retry, Qt.MouseButton.LeftButton)
+    newest, *_ = sorted(home.list_runs(), key=lambda run: run.name, reverse=True)
+    assert len(home.list_runs()) == 2, "nothing was kept, so it starts again"
+    assert (newest.config().training.micro_batch, newest.config().training.batch_size) == (3, 16)
+    assert retry.isVisible()
+    # What was kept is gone on from, in the same run.
+    keep(newest, 7)
+    window.pages.training.refresh()
+    the_worker_is(TRAINS_UNTIL_STOPPED)
+    qtbot.mouseClick(retry, Qt.MouseButton.LeftButton)
+    assert window.session.run == newest
+    assert newest.config().training.micro_batch == 1
+    assert not retry.isVisible()
+    with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
+        window.session.stop()
+
+
+def test_a_single_message_cannot_be_halved(window: MainWindow, the_worker_is: Callable[[str], None], qtbot: QtBot) -> None:
+    the_worker_is(NO_MEMORY)
+    with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
+        window.train(RunConfig().with_training(micro_batch=1))
+    assert window.pages is not None
+    window.show_tab("Training")
+    retry = window.pages.training.findChild(QPushButton, "retryButton")
+    assert retry is not None
+    assert not retry.isVisible()
+
+
+def keep(run: RunFolder, step: int) -> None:
+    """Leave what a run can go on from."""
+    folder = run.checkpoints / f"step-{step}"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"sha256": {TRAINING_FACTS: ""}}))
 
 
 class TestTheHomeCannotBeWritten:

@@ -21,6 +21,7 @@ from studio.ui.widgets.basics import Badge, ErrorPanel, Tone, allow, button, nam
 from studio.ui.widgets.frames import ElidedLabel, framed, split
 from studio.ui.widgets.job_progress import JobProgress
 from studio.ui.widgets.training.log_view import LogView
+from studio.ui.widgets.training.retry_button import RetryButton
 from studio.ui.widgets.training.run_facts import RunFacts
 from studio.ui.widgets.window.run_page import RunPage
 from studio.ui.words import plain_tooltip
@@ -45,6 +46,8 @@ class TrainingPage(RunPage):
     pause_requested = Signal()
     checkpoint_requested = Signal()
     resume_requested = Signal()
+    retry_requested = Signal(object)
+    """Emitted with the RunConfig that ``RetryButton`` offers."""
     results_requested = Signal()
     failed = Signal(object)
     """Emitted with a StudioError that has nothing to do with how the run ended."""
@@ -135,6 +138,9 @@ class TrainingPage(RunPage):
         self._progress.bar.setFixedHeight(GRID)
         column.addWidget(self._progress)
         self._problem = ErrorPanel("trainingError", closable=False)
+        self._retry = RetryButton()
+        self._retry.wanted.connect(self.retry_requested)
+        self._problem.add_action(self._retry)
         column.addWidget(self._problem)
         column.addWidget(self._build_body(), 1)
         return page
@@ -284,6 +290,7 @@ class TrainingPage(RunPage):
         if shown is self._problem_of:
             return
         self._problem_of = shown
+        self._retry.show_run(run)
         if isinstance(run.final, Failed | Crashed):
             self._problem.show_problem(run.final)
         elif shown is not None:

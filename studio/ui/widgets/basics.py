@@ -173,7 +173,7 @@ class ErrorPanel(QFrame):
         # Not setVisible(closable): what has no parent yet would come up as a window of its own.
         if not closable:
             close.hide()
-        actions = QHBoxLayout()
+        self._actions = actions = QHBoxLayout()
         actions.setSpacing(GRID)
         for widget in (self._show_detail, copy, close):
             widget.setProperty("flush", True)  # the first of them, whichever that is, begins where the message does
@@ -211,6 +211,10 @@ class ErrorPanel(QFrame):
             self.show_error(f"{CRASHED} ({ending}). {problem.likely_cause}", problem.remedy, problem.log_tail)
         else:
             self.show_error(problem.message, problem.remedy, problem.detail)
+
+    def add_action(self, action: QWidget) -> None:
+        """Stand it before the links."""
+        self._actions.insertWidget(0, action)
 
     def clear(self) -> None:
         self._message.clear()
