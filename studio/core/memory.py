@@ -158,8 +158,8 @@ def saved_activations(
         adapted = [linear for linear in model.linears if adapts(method, linear)]
         inputs = sum(linear.inputs * linear.count for linear in adapted) // max(1, model.layers)
         ranks = method.rank * sum(linear.count for linear in adapted) // max(1, model.layers)
-        # What dropout leaves of an adapter's input, and which of it, in fp32; without dropout the input itself.
-        token += (inputs * (FP32 + compute) if method.dropout else inputs * compute) + ranks * compute
+        # An adapter's input, or what dropout leaves of it, with a byte that says which.
+        token += inputs * (compute + bool(method.dropout)) + ranks * compute
     length = rounded_up(lengths.tokens, LENGTH_STEP)
     if compute == 2 and device == "cpu" and length <= SHORT_LENGTH and not full:
         # Keys and values widened to all heads, the weights of attention in fp32 and again in bf16.

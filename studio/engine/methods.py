@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from studio.core.config import MethodConfig
 from studio.core.errors import StudioError
 from studio.engine.devices import Compute
+from studio.engine.dropout import draw_faster
 from studio.engine.models import load_base
 
 
@@ -43,6 +44,7 @@ def trainable_model(folder: Path, method: MethodConfig, compute: Compute, seed: 
             "Use 'all-linear', or names of linear layers that the model has.",
             detail=str(error),
         ) from error
+    draw_faster(model)
     return model
 
 

@@ -25,6 +25,7 @@ class RetryButton(QPushButton):
         named(self, "retryButton", "Retry with a smaller micro-batch", "Train with fewer messages in memory at once")
         self._config: RunConfig | None = None
         self.clicked.connect(self._ask)
+        self.setProperty("kind", "primary")
         self.hide()
 
     def show_run(self, run: OpenRun) -> None:
