@@ -102,6 +102,8 @@ class Lengths(NamedTuple):
     """Tokens with which all messages of the run begin."""
     most_supervised: int
     """Supervised tokens of one message."""
+    predicted: int = PREDICTED_MESSAGES
+    """Messages of the split that is predicted during the run, the larger one; any above ``PREDICTED_MESSAGES`` are as many."""
 
     def of(self, micro_batch: int) -> Lengths:
         """Bounds for so many messages at once: whichever they are, they are not larger."""
@@ -215,7 +217,7 @@ def forecast(
     # Off CUDA, bf16 weights are held in fp32 while messages are predicted. By then the activations, scores and gradients of a
     # training step are gone, and only what exceeds them adds to the peak.
     predicting = 2 * FP32 * PREDICTED_SCORES[device]
-    predicted = min(PREDICTED_TOKENS, PREDICTED_MESSAGES * rounded_up(lengths.tokens, LENGTH_STEP))
+    predicted = min(PREDICTED_TOKENS, min(PREDICTED_MESSAGES, lengths.predicted) * rounded_up(lengths.tokens, LENGTH_STEP))
     # Keys and values of prompts and of labels, and what one layer makes of all prompts.
     read = 2 * widths.key_value * model.layers + (_MLP_STATES + 1) * model.intermediate
     predicting += round(predicted * read * (compute if device == "cuda" else FP32) * (1 + _GAPS[device]))

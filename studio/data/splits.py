@@ -49,6 +49,11 @@ class Splits:
         """The rows by split."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
+    @property
+    def most_predicted(self) -> int:
+        """Rows of the larger split that is predicted while a run lasts."""
+        return max(len(self.validation), len(self.test))
+
 
 def load_splits(
     dataset: DatasetConfig,

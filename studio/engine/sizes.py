@@ -28,8 +28,10 @@ def measurable(forecast: MemoryForecast, compute: Compute) -> int:
     return forecast.total - forecast.framework if compute.kind == "cuda" else forecast.total
 
 
-def largest_micro_batch(config: RunConfig, device: DeviceName, encoded: Sequence[Encoded]) -> Lengths:
+def largest_micro_batch(config: RunConfig, device: DeviceName, encoded: Sequence[Encoded], predicted: int) -> Lengths:
     """The most that is computed at once in this run's own seeded order, or in its first 10,000 batches.
+
+    ``predicted`` is what ``Lengths`` has of that name.
 
     Each figure is the largest of any micro-batch, so together they are not below any.
     """
@@ -60,6 +62,7 @@ def largest_micro_batch(config: RunConfig, device: DeviceName, encoded: Sequence
         supervised=max(map(supervised_tokens, groups)),
         shared=shared,
         most_supervised=max(sum(row.supervised) for row in encoded),
+        predicted=predicted,
     )
 
 
@@ -90,9 +93,11 @@ def _shared_beginning(encoded: Sequence[Encoded]) -> int:
     return min(alike, *map(_computed, encoded))
 
 
-def forecast_run(model: ModelDescription, config: RunConfig, compute: Compute, encoded: Sequence[Encoded]) -> MemoryForecast:
-    """The forecast for the largest micro-batch of this run."""
-    return forecast_lengths(model, config, compute, largest_micro_batch(config, compute.kind, encoded))
+def forecast_run(
+    model: ModelDescription, config: RunConfig, compute: Compute, encoded: Sequence[Encoded], predicted: int
+) -> MemoryForecast:
+    """The forecast for the largest micro-batch of this run; ``predicted`` as in ``largest_micro_batch``."""
+    return forecast_lengths(model, config, compute, largest_micro_batch(config, compute.kind, encoded, predicted))
 
 
 def fit_run(model: ModelDescription, config: RunConfig, compute: Compute, lengths: Lengths, available: int) -> Fit:

@@ -62,7 +62,7 @@ def forecast(command: Command, channel: Channel) -> None:
     encoder.label_set(splits.labels)
     encoded = [encoder.encode(example) for example in splits.train]
     description = describe(folder, config.model.base)
-    lengths = largest_micro_batch(config, compute.kind, encoded)
+    lengths = largest_micro_batch(config, compute.kind, encoded, splits.most_predicted)
     result = forecast_lengths(description, config, compute, lengths)
     problems = problems_found(splits) + cut_messages(encoded, prompt.max_length)
     available = compute.available_bytes()

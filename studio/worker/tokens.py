@@ -60,7 +60,9 @@ class _Inspector:
         encoded = self._once("rows", key, lambda: [encoder.encode(example) for example in splits.train])
         training = config.training
         cutting = (training.batch_size, micro_batch_for(config, command.device), training.seed, training.epochs, training.max_steps)
-        totals = self._once("totals", (key, cutting), lambda: _totals(encoded, config, command.device, alike))
+        totals = self._once(
+            "totals", (key, cutting), lambda: _totals(encoded, config, command.device, alike, splits.most_predicted)
+        )
         problems = self._once(
             "cut", (key, command.rows_folder), lambda: self._cut(encoded, limits.max_length, splits.train, command.rows_folder)
         )
@@ -123,7 +125,9 @@ def _encoder(encoder: PromptEncoder, labels: Sequence[str]) -> tuple[PromptEncod
     return encoder, alike
 
 
-def _totals(encoded: Sequence[Encoded], config: RunConfig, device: DeviceName, alike: list[list[str]]) -> TokenTotals:
+def _totals(
+    encoded: Sequence[Encoded], config: RunConfig, device: DeviceName, alike: list[list[str]], predicted: int
+) -> TokenTotals:
     lengths = [len(row.ids) for row in encoded]
     supervised = [sum(row.supervised) for row in encoded]
     cut = [position for position, row in enumerate(encoded) if row.truncated]
@@ -137,7 +141,7 @@ def _totals(encoded: Sequence[Encoded], config: RunConfig, device: DeviceName, a
         most_supervised=max(supervised),
         cut=len(cut),
         cut_rows=cut[:_CUT_ROWS],
-        largest=largest_micro_batch(config, device, encoded),
+        largest=largest_micro_batch(config, device, encoded, predicted),
         shared=shared_tokens(config, device, encoded),
         alike=alike,
     )

@@ -125,7 +125,7 @@ class _Training:
             self.run.write_config(config)
             write_json(self.run.path / "environment.json", environment(compute))
         description = describe(folder, config.model.base)
-        forecast = forecast_run(description, config, compute, encoded)
+        forecast = forecast_run(description, config, compute, encoded, splits.most_predicted)
 
         self.channel.stage("loading the model")
         bare = trainable_model(folder, config.method, compute, config.training.seed)

@@ -109,11 +109,11 @@ def test_the_largest_micro_batch_is_that_of_the_runs_own_order(micro_batch: int)
     steps = total_steps(len(examples), config.training)
     order = shuffled_batches(examples, 8, config.training.seed)
     groups = [group for _ in range(steps) for group in cut_batch(next(order), micro_batch)]
-    found = largest_micro_batch(config, "cpu", examples)
+    found = largest_micro_batch(config, "cpu", examples, 9)
     assert found.nodes == max(TokenTree.of(group, torch.device("cpu")).nodes for group in groups)
-    assert found._replace(nodes=0) == Lengths(micro_batch, 58, 0, 2 * micro_batch, shared=4, most_supervised=2)
+    assert found._replace(nodes=0) == Lengths(micro_batch, 58, 0, 2 * micro_batch, shared=4, most_supervised=2, predicted=9)
     for other in range(1, 9):
-        largest = largest_micro_batch(config.with_training(micro_batch=other), "cpu", examples)
+        largest = largest_micro_batch(config.with_training(micro_batch=other), "cpu", examples, 9)
         bound = found.of(other)
         assert (largest.nodes, largest.supervised) <= (bound.nodes, bound.supervised)
         assert largest.supervised <= bound.supervised

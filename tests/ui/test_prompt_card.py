@@ -256,7 +256,7 @@ class TestTokens:
 
     def test_the_forecast_knows_the_real_lengths_as_soon_as_they_are_counted(self, ready: SetupPage, tokens: FakeTokens) -> None:
         before, words = ready.method.forecasts["lora"].activations, ready._status.text()
-        tokens.answer(longest=250, largest=(16, 249, 3_900, 96, 5, 8))
+        tokens.answer(longest=400, largest=(16, 399, 6_300, 96, 5, 8))
         longer = ready.method.forecasts["lora"].activations
         assert longer > 2 * before
         assert ready._status.text() != words
