@@ -104,8 +104,9 @@ def predict(arguments: argparse.Namespace, output: Output) -> int:
             answers.append(event)
         output.progress(event)
 
+    process = start_job(command)
     with output.live():
-        final, code = listen(start_job(command), output, keep)
+        final, code = listen(process, output, keep, process.stop, "Stopping; what is predicted so far is kept.")
     if not isinstance(final, Finished | Predicted):
         return tell_failure(final, code, output)
     predictions = [answer.prediction for answer in sorted(answers, key=lambda answer: answer.request)]

@@ -36,6 +36,7 @@ def listen(
     output: Output,
     on_event: Callable[[Event], None],
     on_interrupt: Callable[[], None] | None = None,
+    interrupted: str = "Pausing after this step, to keep what was learnt.",
 ) -> tuple[Event, int]:
     """Read a worker to its end: its last event, and DONE or INTERRUPTED. A second Ctrl-C ends it at once."""
     interruptions = 0
@@ -54,7 +55,7 @@ def listen(
     try:
         for event in process.events():
             if interruptions and on_interrupt is not None and not told:
-                output.warn("Pausing after this step, to keep what was learnt. Press Ctrl-C again to end at once.")
+                output.warn(f"{interrupted} Press Ctrl-C again to end at once.")
                 told = True
             on_event(event)
     finally:

@@ -45,12 +45,11 @@ def test_it_goes_on_and_shows_the_result_like_train(terminal: Terminal) -> None:
     assert len(terminal.home.list_runs()) == 1
 
 
-def test_a_smaller_micro_batch_stays_with_the_run(terminal: Terminal) -> None:
+def test_a_smaller_micro_batch_is_asked_for(terminal: Terminal) -> None:
     run = with_checkpoint(terminal.a_run())
     run.write_outcome(Finished(outcome="paused"))
-    terminal.worker_is(STARTED + TRAINED + terminal.copy_predictions() + FINISHED)
+    terminal.worker_is(STARTED + "\nassert command['micro_batch'] == 2\n" + TRAINED + terminal.copy_predictions() + FINISHED)
     assert terminal.run("resume", run.name, "--micro-batch", "2") == 0
-    assert run.config().training.micro_batch == 2
     with pytest.raises(SystemExit):
         terminal.run("resume", run.name, "--micro-batch", "0")
 

@@ -111,6 +111,8 @@ class Resume(_Command):
     command: Literal["resume"] = "resume"
     run: str
     home: str
+    micro_batch: int | None = Field(None, ge=1)
+    """In place of the run's own from now on, which changes nothing that is learnt; never above its batch."""
 
 
 class Stop(_Command):

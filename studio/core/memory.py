@@ -217,7 +217,8 @@ def forecast(
     # Off CUDA, bf16 weights are held in fp32 while messages are predicted. By then the activations, scores and gradients of a
     # training step are gone, and only what exceeds them adds to the peak.
     predicting = 2 * FP32 * PREDICTED_SCORES[device]
-    predicted = min(PREDICTED_TOKENS, min(PREDICTED_MESSAGES, lengths.predicted) * rounded_up(lengths.tokens, LENGTH_STEP))
+    longest = rounded_up(lengths.tokens, LENGTH_STEP)
+    predicted = max(longest, min(PREDICTED_TOKENS, min(PREDICTED_MESSAGES, lengths.predicted) * longest))
     # Keys and values of prompts and of labels, and what one layer makes of all prompts.
     read = 2 * widths.key_value * model.layers + (_MLP_STATES + 1) * model.intermediate
     predicting += round(predicted * read * (compute if device == "cuda" else FP32) * (1 + _GAPS[device]))

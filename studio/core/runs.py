@@ -196,6 +196,13 @@ class RunFolder:
     def write_config(self, config: RunConfig) -> None:
         write_atomically(self.path / "run.toml", dump_run_config(config))
 
+    def change_config(self, config: RunConfig) -> None:
+        """Write run.toml anew, with the date of the old one, which is that of the run."""
+        path = self.path / "run.toml"
+        before = path.stat()
+        self.write_config(config)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
     def events(self) -> Iterator[Event]:
         """Everything the training worker said, oldest first; a torn last line is left out."""
         return EventLog(self.events_path).read()

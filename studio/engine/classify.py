@@ -23,11 +23,15 @@ from studio.core.labels import LabelSet
 from studio.engine.devices import Compute
 from studio.engine.label_search import LabelSearch, Query, Scored, Step
 from studio.engine.padded_scoring import PaddedScoring
+from studio.engine.plain_head import has_plain_head
 from studio.engine.token_tree import ATTENTION
 from studio.engine.tree_scoring import TreeScoring
 
 _FEW, _SURE = 8, 0.03
 """Searches that are few, and the share of all labels' probability with which a prefix is followed further than it must be."""
+_PADDED_MESSAGES = 32
+"""Messages of a batch whose first scores exist as a table."""
+_TOLD_AT_ONCE = 32
 _TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.3
 """In nats, of a label's log-probability."""
 _READS_TREES: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
@@ -72,12 +76,17 @@ def classify(
         return []
     with predicting(model):
         scoring = _scoring(model, labels, queries[by_length[0]], compute)
+        if not reads_trees(model):
+            batch_size = min(batch_size, _PADDED_MESSAGES)
         for rows in _batches(by_length, [len(queries[index].prompt) for index in by_length], batch_size):
             searches = [LabelSearch(labels, queries[index]) for index in rows]
+            told = 0
             for done in _rounds(scoring, searches):
                 if should_stop():
                     raise InterruptedByUserError
-                if progress is not None:
+                # All that is told is kept in a run's record.
+                if progress is not None and (done - told >= _TOLD_AT_ONCE or done == len(searches) > told):
+                    told = done
                     progress(len(results) + done)
             results.update((index, search.result()) for index, search in zip(rows, searches, strict=True))
     return [results[index] for index in range(len(queries))]
@@ -162,7 +171,7 @@ def _reads_trees(whole: Any, padded: _Scoring, tree: _Scoring, labels: LabelSet,
     try:
         whole.set_attn_implementation(ATTENTION)
         head = whole.get_output_embeddings()
-        fits = type(head) is torch.nn.Linear and head.bias is None
+        fits = type(head) is torch.nn.Linear and head.bias is None and has_plain_head(whole, query.prompt, compute.device)
         if fits:
             _search(tree, found)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The largest batch of a run, tried before its first step: what would run out of memory after an hour does so in seconds."""
+"""The largest batch of a run, tried before its first step: what would run out of memory after an hour does so at once."""
 
 from __future__ import annotations
 
@@ -21,9 +21,16 @@ def try_largest_batch(
 ) -> None:
     """Compute the gradient of the largest of ``batches`` as a step does, and leave weights and random states as they were.
 
-    Raises StudioError of the kind ``out_of_memory``, which names the batch.
+    Tried are the one with most tokens, and the one with most places where messages are padded to the longest, as they are in
+    attention. Raises StudioError of the kind ``out_of_memory``, which names the batch.
     """
-    groups = max((cut_batch(batch, micro_batch) for batch in batches), key=_most_tokens)
+    cut = [cut_batch(batch, micro_batch) for batch in batches]
+    tokens, padded = max(cut, key=_most_tokens), max(cut, key=_most_places)
+    for groups in [tokens] if tokens is padded else [tokens, padded]:
+        _try(optimizer, groups, backward)
+
+
+def _try(optimizer: torch.optim.Optimizer, groups: Groups, backward: Callable[[Groups], object]) -> None:
     with random_states_kept():
         try:
             with _optimizer_state(optimizer):
@@ -31,7 +38,7 @@ def try_largest_batch(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            largest = max(groups, key=_tokens)
+            largest = max(groups, key=_places)
             raise StudioError(
                 f"The largest batch of this run does not fit into memory: {len(largest)} messages at once with "
                 f"{_tokens(largest):,} tokens, of which the longest has {max(len(row.ids) for row in largest):,}.",
@@ -67,6 +74,14 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> Iterator[None]:
 
 def _tokens(group: Sequence[Encoded]) -> int:
     return sum(len(row.ids) for row in group)
+
+
+def _places(group: Sequence[Encoded]) -> int:
+    return len(group) * max(len(row.ids) for row in group)
+
+
+def _most_places(groups: Groups) -> int:
+    return max(map(_places, groups))
 
 
 def _most_tokens(groups: Groups) -> int:

@@ -91,7 +91,8 @@ class LabelSearch:
         # Half of what is unexplored is taken to belong to labels, all or nothing of it may: see ``result``.
         best = max(self.found.values(), default=-math.inf)
         small = 2 * TOLERANCE * found**2 / math.exp(best - largest) if found else 0.0
-        if needed or unexplored > small:
+        surest = max(mass.values(), default=0.0)
+        if needed or unexplored > small or surest > math.exp(best - largest):
             for node in needed or _until_the_rest_is_small(mass, small):
                 chains.setdefault(node, _forced(node) if mass[node] >= sure * (found + unexplored) else [node])
         return list(chains.values())

@@ -18,6 +18,7 @@ from studio.engine.classify import predicting
 from studio.engine.devices import Compute
 from studio.engine.exactness import in_fp32
 from studio.engine.head_loss import HeadLoss
+from studio.engine.plain_head import has_plain_head
 from studio.engine.token_tree import ATTENTION, IGNORED, TokenTree
 
 _TRIED = 4
@@ -82,7 +83,9 @@ def choose_objective(
     sample = sorted(examples[:_TRIED], key=lambda example: len(example.ids))
     whole = _bare(model)
     before = whole.config._attn_implementation
-    reason = f"attention of the kind {before!r}" if before != "sdpa" else _difference(model, compute, padded, sample)
+    # A model that was asked before may read trees already: called without one its attention is what it was.
+    known = before in ("sdpa", ATTENTION)
+    reason = _difference(model, compute, padded, sample) if known else f"attention of the kind {before!r}"
     if reason is None:
         _sparse_embedding(whole)
         return TreeObjective(model, compute)
@@ -96,6 +99,8 @@ def _difference(model: torch.nn.Module, compute: Compute, padded: PaddedObjectiv
     with predicting(model), in_fp32(model, compute):
         expected = float(padded(sample))
         try:
+            if not has_plain_head(_bare(model), sample[0].ids, compute.device):
+                return "scores that are more than its head's products"
             # Predictions are in fp32 but on CUDA.
             found = float(TreeObjective(model, compute, autocast=compute.kind == "cuda")(sample))
         except Exception as error:

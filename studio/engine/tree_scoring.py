@@ -28,7 +28,7 @@ _MESSAGES_AT_ONCE = 32
 
 
 class TreeScoring:
-    """One batch of searches whose prefixes are scored by a model's decoder and head; ``tried_scoring`` says for which models."""
+    """One batch of searches whose prefixes are scored by a model's decoder and head; ``classify`` tries out for which models."""
 
     def __init__(self, model: Any, searches: Sequence[LabelSearch], compute: Compute) -> None:
         """``model`` is bare, and its attention understands trees."""

@@ -46,15 +46,13 @@ def resume_training(home: Home, run: RunFolder, micro_batch: int | None = None) 
     check_resumable(run)
     if run.is_running():
         raise already_training(run)
-    if micro_batch is not None:
-        run.write_config(run.config().with_training(micro_batch=micro_batch))
 
     def keep_crash(final: Event) -> None:
         if isinstance(final, Crashed):
             _keep_outcome(run, final)
 
     process = WorkerProcess(run.log_path, on_end=keep_crash)
-    process.send(Resume(run=str(run.path), home=str(home.path)))
+    process.send(Resume(run=str(run.path), home=str(home.path), micro_batch=micro_batch))
     return process
 
 

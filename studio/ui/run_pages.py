@@ -31,9 +31,9 @@ class RunPages(QObject):
 
     tab_requested = Signal(str)
     """Another page is to be seen."""
-    resume_requested = Signal(object)
     retry_requested = Signal(object, object)
     """Emitted with a RunFolder and the RunConfig with which its training is to be tried again."""
+    resume_requested = Signal(object)
     """Emitted with the RunFolder that is to be trained further."""
     evaluated = Signal()
     """The open run has other scores now."""

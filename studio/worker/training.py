@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from studio.core.commands import Command, Resume, Train
+from studio.core.config import RunConfig
 from studio.core.errors import InterruptedByUserError
 from studio.core.events import CheckpointSaved, Finished, RunStarted
 from studio.core.files import write_json
@@ -53,7 +54,7 @@ def resume(command: Command, channel: Channel) -> None:
     assert isinstance(command, Resume)
     run, home = RunFolder(Path(command.run)), Home(Path(command.home))
     with _locked(run):
-        _Training(run, home, channel, find_resumed(run, channel)).train()
+        _Training(run, home, channel, find_resumed(run, channel), command.micro_batch).train()
 
 
 @contextlib.contextmanager
@@ -72,11 +73,14 @@ def _locked(run: RunFolder) -> Iterator[None]:
 class _Training:
     """One training job and what its parts share."""
 
-    def __init__(self, run: RunFolder, home: Home, channel: Channel, resumed: Resumed | None = None) -> None:
+    def __init__(
+        self, run: RunFolder, home: Home, channel: Channel, resumed: Resumed | None = None, micro_batch: int | None = None
+    ) -> None:
         self.run = run
         self.home = home
         self.channel = channel
         self.resumed = resumed
+        self.micro_batch = micro_batch
         self.standing = resumed.standing if resumed is not None else Standing()
 
     def train(self) -> None:
@@ -121,6 +125,8 @@ class _Training:
             self.channel.log(cut.sentence, "warning")
 
         config = resolved_config(config, compute)
+        if self.micro_batch is not None:
+            config = config.with_training(micro_batch=min(self.micro_batch, config.training.batch_size))
         if self.resumed is None:
             self.run.write_config(config)
             write_json(self.run.path / "environment.json", environment(compute))
@@ -134,7 +140,7 @@ class _Training:
             checkpoint_activations(bare)
         if self.resumed is not None:
             restore_weights(bare, self.resumed.checkpoint)
-            self._begin_again(self.resumed)
+            self._begin_again(self.resumed, config)
         trainable, total = parameter_counts(bare)
         predictor = Predictor(compute.prepare_model(bare, training=True), encoder, labels, compute)
         steps = total_steps(len(encoded), config.training)
@@ -190,8 +196,10 @@ class _Training:
         finished = finished.model_copy(update={"peak_bytes": peak, "best_step": self.standing.best_step})
         self._end(self._test(predictor, splits, finished, taken), complete)
 
-    def _begin_again(self, resumed: Resumed) -> None:
+    def _begin_again(self, resumed: Resumed, config: RunConfig) -> None:
         """From here on the run is another than it was."""
+        if self.micro_batch is not None:
+            self.run.change_config(config)
         self.run.forget_end()
         forget_later_checkpoints(self.run, resumed.step)
         self.channel.record_to(self.run.events_path)

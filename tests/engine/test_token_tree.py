@@ -13,6 +13,8 @@ from transformers import (
     BloomForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    GraniteConfig,
+    GraniteForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     PhiConfig,
@@ -25,9 +27,12 @@ from transformers import (
 )
 
 from studio.core.config import MethodConfig
+from studio.core.labels import LabelSet
 from studio.data.prompts import Encoded
 from studio.engine.batches import cut_batch
+from studio.engine.classify import classify, reads_trees
 from studio.engine.devices import Compute
+from studio.engine.label_search import Query
 from studio.engine.loop import backward
 from studio.engine.methods import checkpoint_activations, trainable_model
 from studio.engine.objective import PaddedObjective, TreeObjective, choose_objective
@@ -86,6 +91,7 @@ def made(name: str) -> PreTrainedModel:
         "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**FEWER_HEADS, **windows, tie_word_embeddings=True)),
         "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**FEWER_HEADS, head_dim=8, tie_word_embeddings=False)),
         "mistral": lambda: MistralForCausalLM(MistralConfig(**FEWER_HEADS, sliding_window=9)),
+        "granite": lambda: GraniteForCausalLM(GraniteConfig(**FEWER_HEADS, logits_scaling=8.0)),
         "phi": lambda: PhiForCausalLM(PhiConfig(**OTHERS)),
         "gemma3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**FEWER_HEADS, head_dim=8, final_logit_softcapping=0.1)),
         "bloom": lambda: BloomForCausalLM(BloomConfig(vocab_size=128, hidden_size=32, n_layer=2, n_head=4)),
@@ -115,9 +121,11 @@ def test_gradients_are_those_of_plain_transformers(cpu: Compute, name: str, agai
         assert relative(found[key] - gradient, gradient) < 1e-5, key
 
 
-@pytest.mark.parametrize(("name", "words"), [("gemma3", "a loss of"), ("bloom", "attention of the kind")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("gemma3", "more than its head"), ("granite", "more than its head"), ("bloom", "attention of the kind")]
+)
 def test_a_model_that_trees_are_wrong_for_is_trained_on_padded_messages(cpu: Compute, name: str, words: str) -> None:
-    """One squashes its scores after the head, the other counts distances itself."""
+    """One squashes its scores after the head, one scales them, the other counts distances itself."""
     model = made(name)
     before = model.config._attn_implementation
     told: list[str] = []
@@ -132,6 +140,35 @@ def test_a_model_that_trees_are_wrong_for_is_trained_on_padded_messages(cpu: Com
     backward(objective, cut_batch(ROWS, 5))
     for key, gradient in gradients(model).items():
         assert relative(gradient - expected[key], expected[key]) < 1e-5, key
+
+
+def test_a_model_that_was_asked_before_is_trained_on_trees_all_the_same(cpu: Compute) -> None:
+    """A run predicts with its untrained base before it trains."""
+    model = made("qwen3")
+    labels = LabelSet.build(["a", "b"], [[5, 1], [6, 1]])
+    classify(model, labels, [Query("text", [2, 3, 30, 4])], cpu)
+    assert reads_trees(model)
+    assert isinstance(choose_objective(model, cpu, ROWS, pytest.fail), TreeObjective)
+
+
+def test_scores_that_are_scaled_after_the_head_are_noticed_in_a_model_that_is_sure(cpu: Compute) -> None:
+    """Its loss and its best label are the same with and without."""
+    model = made("granite")
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    sample = [ROWS[0], *ROWS[4:7]]
+    loss = plain_loss(model, sample)
+    while loss.item() > 1e-3:
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        loss = plain_loss(model, sample)
+    told: list[str] = []
+    assert isinstance(choose_objective(model, cpu, sample, told.append), PaddedObjective)
+    assert told
+    first = next(index for index, graded in enumerate(ROWS[0].supervised) if graded)
+    labels = LabelSet.build(["a", "b"], [list(ROWS[0].ids[first:]), [7, 1]])
+    classify(model, labels, [Query("text", ROWS[0].ids[:first])], cpu)
+    assert reads_trees(model) is False
 
 
 def test_messages_known_by_heart_are_still_read_as_a_tree(cpu: Compute) -> None:

@@ -38,7 +38,7 @@ def test_the_worker_is_told_to_resume(home: Home, run: RunFolder, the_worker_is:
     the_worker_is("say('finished', outcome='completed', output=sys.stdin.readline())")
     (last,) = resume_training(home, run).events()
     assert isinstance(last, Finished)
-    assert json.loads(last.output) == {"command": "resume", "run": str(run.path), "home": str(home.path)}
+    assert json.loads(last.output) == {"command": "resume", "run": str(run.path), "home": str(home.path), "micro_batch": None}
 
 
 def test_a_refusal_leaves_the_outcome_and_a_crash_in_training_becomes_it(

@@ -232,10 +232,10 @@ def test_one_click_tries_again_with_half_the_micro_batch(
     # What was kept is gone on from, in the same run.
     keep(newest, 7)
     window.pages.training.refresh()
-    the_worker_is(TRAINS_UNTIL_STOPPED)
+    checked = "asked = sys.stdin.readline()\nassert '\"micro_batch\":1' in asked, asked\n"
+    the_worker_is(TRAINS_UNTIL_STOPPED.replace("sys.stdin.readline()\n", checked, 1))
     qtbot.mouseClick(retry, Qt.MouseButton.LeftButton)
     assert window.session.run == newest
-    assert newest.config().training.micro_batch == 1
     assert not retry.isVisible()
     with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
         window.session.stop()

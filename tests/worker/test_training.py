@@ -18,6 +18,7 @@ from studio.core.events import (
     Finished,
     Heartbeat,
     Hello,
+    LogLine,
     RunStarted,
     StepsCompleted,
 )
@@ -54,6 +55,9 @@ def test_events_come_in_order(trained: dict[str, Trained], name: str) -> None:
     validated = [(event.step, event.rows) for event in run.all(Evaluated) if event.split == "validation"]
     # 38 rows in batches of 8 are 5 steps an epoch, which is how often the others validate.
     assert validated == [(step, started.validation_rows) for step in range(5, started.total_steps + 1, 5)]
+    said = [event.text for event in run.events if isinstance(event, LogLine)]
+    assert not any("padded" in text for text in said), "the fast way is taken, though the untrained base was asked before"
+    assert any(text.startswith("The largest batch was tried") for text in said)
     times = [event.elapsed for event in run.events]
     assert times == sorted(times)
 

@@ -260,14 +260,14 @@ class TrainingPage(RunPage):
 
         Until there is such a button, or until it can be pressed again itself, the keyboard waits in the log.
         """
-        if pressed in self._controls():
+        if pressed in (*self._controls(), self._retry):
             self._pressed = pressed
         elif not self._log.lines.hasFocus():
             self._pressed = None
         if self._pressed is None:
             return
         if run.active:
-            heir = self._pause if self._pressed is self._resume else self._pressed
+            heir = self._pause if self._pressed in (self._resume, self._retry) else self._pressed
         else:
             heir = self._resume if self._resume.isVisible() else self._results
         (heir if heir.isVisible() and heir.isEnabled() else self._log.lines).setFocus()

@@ -30,7 +30,8 @@ class RetryButton(QPushButton):
 
     def show_run(self, run: OpenRun) -> None:
         """Offer it for ``run``, or not."""
-        self._config = _smaller(run) if ended_for_memory(run.final) else None
+        # What runs out before, while the model is loaded, needs as much with any micro-batch.
+        self._config = _smaller(run) if run.started is not None and ended_for_memory(run.final) else None
         self.setVisible(self._config is not None)
         if self._config is None:
             return
