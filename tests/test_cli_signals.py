@@ -44,6 +44,14 @@ say("finished", outcome="stopped")
 """
     STUBBORN = STOPPING.replace('say("finished"', 'time.sleep(60); say("finished"')
 
+    PREDICTING = """
+command = json.loads(sys.stdin.readline())
+say("stage_changed", stage="training")
+heard = json.loads(sys.stdin.readline())
+say("log_line", level="info", text="heard")
+say("failed", kind="stopped", message="heard: " + heard["command"], remedy="Start it again.")
+"""
+
     def interrupt(self, folder: Path, body: str, arguments: list[str], signals: int) -> tuple[int, str, str]:
         process = subprocess.Popen(
             command_line(folder, body, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -79,6 +87,17 @@ say("finished", outcome="stopped")
         assert code == 130
         assert time.monotonic() - began < 25
         assert "cancelled" in err
+        assert "Traceback" not in err
+
+    def test_a_file_that_is_predicted_is_stopped_in_good_order(self, tmp_path: Path) -> None:
+        """So that its worker can keep what it has."""
+        run = Home.locate(tmp_path / "home").create_run(RunConfig())
+        arguments = ["predict", run.name, "--data", str(tmp_path / "in.csv"), "--out", str(tmp_path / "out.csv")]
+        code, _, err = self.interrupt(tmp_path, self.PREDICTING, arguments, 1)
+        assert code == 130
+        assert "Stopping; what is predicted so far is kept. Press Ctrl-C again to end at once." in err
+        assert "heard: stop" in err
+        assert "Pausing" not in err
         assert "Traceback" not in err
 
     def test_other_commands_end_at_once(self, tmp_path: Path) -> None:

@@ -164,8 +164,8 @@ def saved_activations(
         token += inputs * (compute + bool(method.dropout)) + ranks * compute
     length = rounded_up(lengths.tokens, LENGTH_STEP)
     if compute == 2 and device == "cpu" and length <= SHORT_LENGTH and not full:
-        # Keys and values widened to all heads, the weights of attention in fp32 and again in bf16.
-        place = 3 * widths.query * compute + model.heads * length * (FP32 + compute)
+        # Queries, keys and values, the weights of attention in fp32 and again in bf16.
+        place = (widths.query + widths.key_value) * compute + model.heads * length * (FP32 + compute)
     else:
         place = (2 * widths.query + widths.key_value) * compute + model.heads * FP32
         if device == "mps":

@@ -32,6 +32,7 @@ _FEW, _SURE = 8, 0.03
 _PADDED_MESSAGES = 32
 """Messages of a batch whose first scores exist as a table."""
 _TOLD_AT_ONCE = 32
+"""Messages between two tidings of progress."""
 _TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.3
 """In nats, of a label's log-probability."""
 _READS_TREES: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()

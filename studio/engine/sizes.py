@@ -31,9 +31,8 @@ def measurable(forecast: MemoryForecast, compute: Compute) -> int:
 def largest_micro_batch(config: RunConfig, device: DeviceName, encoded: Sequence[Encoded], predicted: int) -> Lengths:
     """The most that is computed at once in this run's own seeded order, or in its first 10,000 batches.
 
-    ``predicted`` is what ``Lengths`` has of that name.
-
-    Each figure is the largest of any micro-batch, so together they are not below any.
+    Each figure is the largest of any micro-batch, so together they are not below any. ``predicted`` is what ``Lengths`` has of
+    that name.
     """
     training = config.training
     micro_batch = micro_batch_for(config, device)

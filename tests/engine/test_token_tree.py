@@ -142,6 +142,15 @@ def test_a_model_that_trees_are_wrong_for_is_trained_on_padded_messages(cpu: Com
         assert relative(gradient - expected[key], expected[key]) < 1e-5, key
 
 
+def learn_by_heart(model: PreTrainedModel, sample: list[Encoded], until: float) -> None:
+    """Train until the loss is below ``until``."""
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    while (loss := plain_loss(model, sample)).item() > until:
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
 def test_a_model_that_was_asked_before_is_trained_on_trees_all_the_same(cpu: Compute) -> None:
     """A run predicts with its untrained base before it trains."""
     model = made("qwen3")
@@ -154,14 +163,8 @@ def test_a_model_that_was_asked_before_is_trained_on_trees_all_the_same(cpu: Com
 def test_scores_that_are_scaled_after_the_head_are_noticed_in_a_model_that_is_sure(cpu: Compute) -> None:
     """Its loss and its best label are the same with and without."""
     model = made("granite")
-    optimizer = torch.optim.Adam(model.parameters(), 0.02)
     sample = [ROWS[0], *ROWS[4:7]]
-    loss = plain_loss(model, sample)
-    while loss.item() > 1e-3:
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        loss = plain_loss(model, sample)
+    learn_by_heart(model, sample, 1e-3)
     told: list[str] = []
     assert isinstance(choose_objective(model, cpu, sample, told.append), PaddedObjective)
     assert told
@@ -174,14 +177,8 @@ def test_scores_that_are_scaled_after_the_head_are_noticed_in_a_model_that_is_su
 def test_messages_known_by_heart_are_still_read_as_a_tree(cpu: Compute) -> None:
     """What is left of their loss is the rounding of large scores, which each way of computing rounds otherwise."""
     model = made("qwen3")
-    optimizer = torch.optim.Adam(model.parameters(), 0.02)
     sample = [ROWS[0], *ROWS[4:7]]
-    loss = plain_loss(model, sample)
-    while loss.item() > 1e-5:
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        loss = plain_loss(model, sample)
+    learn_by_heart(model, sample, 1e-5)
     assert isinstance(choose_objective(model, cpu, sample, pytest.fail), TreeObjective)
 
 

@@ -222,7 +222,10 @@ def test_one_click_tries_again_with_half_the_micro_batch(
     retry = window.pages.training.findChild(QPushButton, "retryButton")
     assert retry is not None
     qtbot.waitUntil(retry.isVisible)
-    assert "6" not in retry.text()
+    assert retry.text() == "Retry with a micro-batch of 3"
+    retry.setFocus()
+    qtbot.keyClick(retry, Qt.Key.Key_Tab)
+    assert window.focusWidget().objectName() in ("trainingErrorToggle", "trainingErrorCopy")
     with qtbot.waitSignal(window.session.run_ended, timeout=20_000):
         qtbot.mouseClick(retry, Qt.MouseButton.LeftButton)
     newest, *_ = sorted(home.list_runs(), key=lambda run: run.name, reverse=True)

@@ -28,6 +28,7 @@ from studio.core.errors import StudioError
 from studio.core.events import Crashed, Failed
 from studio.core.words import CRASHED
 from studio.ui.theme import GRID, restyle
+from studio.ui.widgets.tab_order import tab_before
 from studio.ui.words import plain_tooltip
 
 Role = Literal["title", "figure", "section", "strong", "muted", "field", "small", "good", "warning", "bad"]
@@ -213,8 +214,9 @@ class ErrorPanel(QFrame):
             self.show_error(problem.message, problem.remedy, problem.detail)
 
     def add_action(self, action: QWidget) -> None:
-        """Stand it before the links."""
+        """Stand it before the links, for the Tab key too."""
         self._actions.insertWidget(0, action)
+        tab_before(self._show_detail, [action])
 
     def clear(self) -> None:
         self._message.clear()
