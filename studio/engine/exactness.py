@@ -35,6 +35,8 @@ def in_fp32(model: torch.nn.Module, compute: Compute) -> Iterator[None]:
         # What a training step has freed would stay beside the wider weights otherwise, and theirs beside the next step.
         trim_heap()
     undo = [_without_autocast(model), *_widened(model)]
+    if wider:
+        trim_heap()  # the narrow weights
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ from studio.core.batch_sizes import NODES_STEP, rounded_up
 from studio.core.labels import TrieNode
 from studio.data.prompts import Encoded
 from studio.engine.devices import Compute
-from studio.engine.head_scores import head_scores
+from studio.engine.head_scores import HeadScores
 from studio.engine.label_search import LabelSearch, Step
 from studio.engine.token_tree import Memory, TokenTree, Tree
 
@@ -32,7 +32,7 @@ class TreeScoring:
 
     def __init__(self, model: Any, searches: Sequence[LabelSearch], compute: Compute) -> None:
         """``model`` is bare, and its attention understands trees."""
-        self._decoder, self._head = model.get_decoder(), model.get_output_embeddings()
+        self._decoder, self._head = model.get_decoder(), HeadScores(model.get_output_embeddings().weight)
         self._compute = compute
         self._prompts: Memory = {}
         self._labels: Memory = {}
@@ -99,7 +99,7 @@ class TreeScoring:
                 use_cache=False,
                 tree=tree,
             ).last_hidden_state[0]
-            scores, highest = head_scores(states.index_select(0, graded), self._head.weight, torch.tensor(tokens, device=device))
+            scores, highest = self._head.of(states.index_select(0, graded), torch.tensor(tokens, device=device))
         rows = [row for row, node in enumerate(prefixes) for _ in node.children]
         columns = [column[token] for node in prefixes for token in node.children]
         values, most = iter(scores[rows, columns].tolist()), iter(highest.tolist())

@@ -107,6 +107,7 @@ def run_ours(job: Job, rows: list[Row]) -> Record:
         meter.memory,
         TrainingHooks(report=report, evaluate=lambda _step: "go on", save=lambda _step, _state: None),
     )
+    keep(bare, job)
     return meter.record()
 
 
@@ -126,7 +127,9 @@ def run_trainer(job: Job, rows: list[Row]) -> Record:
             data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=-100),
             processing_class=tokenizer,
         )
-        return trained(trainer)
+        record = trained(trainer)
+    keep(model, job)
+    return record
 
 
 def run_trl(job: Job, rows: list[Row]) -> Record:
@@ -194,6 +197,11 @@ def ordinary_model(job: Job) -> tuple[Any, Any]:
     if job.adapter is not None:
         model = PeftModel.from_pretrained(model, job.adapter, is_trainable=True)
     return model, tokenizer
+
+
+def keep(model: Any, job: Job) -> None:
+    if job.keep is not None:
+        model.save_pretrained(job.keep)
 
 
 def labelled(rows: list[Row]) -> Any:

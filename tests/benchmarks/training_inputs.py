@@ -94,10 +94,10 @@ def write_rows(rows: list[Row], path: Path) -> Path:
     return path
 
 
-def initial_adapter(base: Base, method: MethodConfig, folder: Path) -> Path:
+def initial_adapter(base: Base, method: MethodConfig, folder: Path, seed: int = SEED) -> Path:
     """The adapter that everybody starts from. QLoRA's is LoRA's: the shapes are the same."""
     compute = choose_compute(DeviceConfig(kind="cpu"), "fp32")
-    model = trainable_model(base.folder, method.model_copy(update={"kind": "lora"}), compute, SEED)
+    model = trainable_model(base.folder, method.model_copy(update={"kind": "lora"}), compute, seed)
     assert isinstance(model, PeftModel)
     model.save_pretrained(str(folder))
     return folder

@@ -39,6 +39,8 @@ class Job(BaseModel):
     """The adapter that everybody starts from; None when all weights are trained."""
     rows: str
     """JSON: a list of ``Row``."""
+    keep: str | None = None
+    """A folder for what was learnt, where it is wanted."""
     config: RunConfig
     """Method and training as the app has them; precision and threads are decided."""
 
