@@ -13,6 +13,7 @@ from studio.core.bases import hub_id, is_hub_id
 
 MethodKind = Literal["full", "lora", "qlora"]
 DeviceKind = Literal["auto", "cuda", "mps", "cpu"]
+Optimizer = Literal["adamw", "adamw8bit", "paged_adamw8bit"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 LARGEST = 2**31 - 1
@@ -175,7 +176,11 @@ class TrainingConfig(_Table):
     activation_checkpointing: bool = Field(
         False, description="Compute each layer again on the way back instead of keeping it: less memory, more time, same result."
     )
-    optimizer: Literal["adamw"] = Field("adamw", description="The optimizer: AdamW.")
+    optimizer: Optimizer = Field(
+        "adamw",
+        description="The optimizer: AdamW. With its averages in 8 bits it needs a quarter of their memory, and paged they may "
+        "move to the host's when a GPU is full; both are for CUDA devices.",
+    )
     seed: int = Field(42, ge=0, le=LARGEST, description="Decides adapter initialisation, dropout and the order of messages.")
     evaluate_every: Literal["epoch"] | int = Field("epoch", description="Validate after every epoch, or every N steps.")
     checkpoint_every: Literal["evaluation"] | int = Field(

@@ -25,13 +25,16 @@ from studio.core.batch_sizes import (
     micro_batch_for,
     rounded_up,
 )
-from studio.core.config import MethodConfig, RunConfig
+from studio.core.config import MethodConfig, Optimizer, RunConfig
 from studio.core.machine import DeviceName
 from studio.core.model_description import ModelDescription, adapter_parameters, adapts
 
 FP32 = 4
 NF4_BYTES = (4 + 0.127) / 8
-ADAM_BYTES = 2 * FP32
+# AdamW's two averages of a weight; in 8 bits with a 32-bit constant for every 256 of each (Dettmers et al., "8-bit Optimizers",
+# 2022). On a CPU bitsandbytes 0.50 unpacks a whole tensor for its update: 5.5 times its fp32 size, measured.
+_ADAM_BYTES: dict[Optimizer, float] = {"adamw": 2 * FP32, "adamw8bit": 2 * (1 + 4 / 256), "paged_adamw8bit": 2 * (1 + 4 / 256)}
+_UNPACKED_BYTES = 5.5 * FP32
 # What python, torch, transformers, peft and the libraries of data hold once the messages are read: 496 MiB, measured on Linux
 # with CPU torch 2.13; on CUDA the context of a process with torch's kernels loaded.
 FRAMEWORK_BYTES = {"cpu": 500 * 2**20, "mps": 700 * 2**20, "cuda": 500 * 2**20}
@@ -183,6 +186,7 @@ def forecast(
     device: DeviceName,
     activation_checkpointing: bool = False,
     cut: bool = False,
+    optimizer: Optimizer = "adamw",
 ) -> MemoryForecast:
     """The expected peak of training. ``cut``: a batch is computed in several micro-batches."""
     compute = FP32 if precision == "fp32" else 2
@@ -226,13 +230,18 @@ def forecast(
         # On a CPU the narrow ones are the model's file, mapped: its pages go when the last weight has been widened, not before.
         predicting += narrow * (FP32 if device == "cpu" else FP32 - compute)
     predictions = max(0, predicting - activations - logits - gradients)
+    averages = round(trainable * _ADAM_BYTES[optimizer])
+    if optimizer != "adamw" and device == "cpu":
+        largest = model.vocabulary * model.hidden if method.kind == "full" else method.rank * max(model.hidden, model.intermediate)
+        # By then activations and scores are gone.
+        averages += max(0, round(largest * _UNPACKED_BYTES) - activations - logits)
     return MemoryForecast(
         method=method.kind,
         trainable_parameters=trainable,
         weights=weights,
         adapter=adapter,
         gradients=gradients,
-        optimizer=trainable * ADAM_BYTES,
+        optimizer=averages,
         activations=activations,
         logits=logits,
         predictions=predictions,

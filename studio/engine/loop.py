@@ -21,6 +21,7 @@ from studio.engine.batches import cut_batch, shuffled_batches, steps_per_epoch, 
 from studio.engine.devices import Compute, PeakMemory
 from studio.engine.dry_run import try_largest_batch
 from studio.engine.objective import Objective
+from studio.engine.optimizers import make_optimizer, optimizer_for, trained_parameters
 from studio.engine.training_state import TrainingState
 
 Wish = Literal["go on", "checkpoint", "pause", "stop"]
@@ -75,7 +76,8 @@ def train(
     evaluate_every = per_epoch if training.evaluate_every == "epoch" else training.evaluate_every
     checkpoint_every = evaluate_every if training.checkpoint_every == "evaluation" else training.checkpoint_every
     log_every = _log_interval(training, compute)
-    optimizer = make_optimizer(model, learning_rate, training.weight_decay)
+    kind, _slow = optimizer_for(training.optimizer, compute.kind)
+    optimizer = make_optimizer(model, learning_rate, training.weight_decay, kind)
     schedule = make_schedule(optimizer, training, steps)
     scaler = torch.amp.GradScaler(compute.kind, enabled=compute.precision == "fp16")
     state = TrainingState(model, optimizer, schedule, scaler)
@@ -100,7 +102,7 @@ def train(
         batch = next(order)
         loss = backward(objective, cut_batch(batch, micro_batch), scaler)
         scaler.unscale_(optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(_trained(model), training.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(trained_parameters(model), training.max_grad_norm)
         rate = float(schedule.get_last_lr()[0])
         if _step_if_finite(optimizer, norm, scaler):
             schedule.step()
@@ -138,17 +140,6 @@ def backward(objective: Objective, groups: Sequence[Sequence[Encoded]], scaler: 
         (loss if scaler is None else scaler.scale(loss)).backward()
         losses.append(loss.detach())
     return torch.stack(losses).sum()
-
-
-def make_optimizer(model: torch.nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter, 2019); weight decay leaves out vectors, which are norms and biases."""
-    trained = _trained(model)
-    groups = [
-        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
-    ]
-    # One pass over each parameter instead of a dozen: on a CPU a third of a full step would be the optimizer's otherwise.
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=True)
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, training: TrainingConfig, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
@@ -228,7 +219,7 @@ def _step_if_finite(optimizer: torch.optim.Optimizer, norm: torch.Tensor, scaler
         scaler.step(optimizer)
         scaler.update()
         return True
-    if norm.device.type == "cuda":
+    if norm.device.type == "cuda" and isinstance(optimizer, torch.optim.AdamW):
         # torch's fused AdamW skips the update on the device when found_inf is set, so the host need not wait for the norm.
         optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]  # as torch.amp.GradScaler sets it
         optimizer.step()
@@ -237,10 +228,6 @@ def _step_if_finite(optimizer: torch.optim.Optimizer, norm: torch.Tensor, scaler
         return False
     optimizer.step()
     return True
-
-
-def _trained(model: torch.nn.Module) -> list[torch.nn.Parameter]:
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 def _log_interval(training: TrainingConfig, compute: Compute) -> int:

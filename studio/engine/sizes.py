@@ -119,4 +119,5 @@ def forecast_lengths(model: ModelDescription, config: RunConfig, compute: Comput
         device=compute.kind,
         activation_checkpointing=config.training.activation_checkpointing,
         cut=lengths.micro_batch < config.training.batch_size,
+        optimizer=config.training.optimizer,
     )

@@ -19,6 +19,7 @@ from studio.core.resuming import TRAINING_FACTS
 
 _TENSORS = "training.safetensors"
 _OPTIMIZER, _RANDOM = "optimizer", "random"
+_SHARED = "qmap"
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,20 @@ class TrainingState:
     def write(self, folder: Path, step: int, standing: dict[str, Any]) -> None:
         """Write everything as it is after ``step``; ``standing`` is what the caller wants to find again."""
         tensors = {
-            f"{_OPTIMIZER}/{name}/{key}": value.contiguous()
+            # A copy of what several share, as 8-bit averages share the numbers that their 256 levels stand for.
+            f"{_OPTIMIZER}/{name}/{key}": value.clone() if key.startswith(_SHARED) else value.contiguous()
             for name, parameter in self._parameters()
             for key, value in self.optimizer.state.get(parameter, {}).items()
+            if isinstance(value, torch.Tensor)
         }
         save_file(tensors | _random_tensors(), folder / _TENSORS)
         facts = {
             "step": step,
             "standing": standing,
+            "optimizer": {
+                name: {key: value for key, value in self.optimizer.state.get(parameter, {}).items() if isinstance(value, int)}
+                for name, parameter in self._parameters()
+            },
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "python": random.getstate(),
@@ -60,6 +67,8 @@ class TrainingState:
                 name, _, key = rest.rpartition("/")
                 # A copy: what is updated in place must not be a piece of the file.
                 state.setdefault(numbers[name], {})[key] = value.clone()
+        for name, values in facts.get("optimizer", {}).items():
+            state.setdefault(numbers[name], {}).update(values)
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         self.schedule.load_state_dict(facts["schedule"])
         for group, rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):

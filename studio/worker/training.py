@@ -30,6 +30,7 @@ from studio.engine.loop import train as train_loop
 from studio.engine.methods import checkpoint_activations, parameter_counts, trainable_model
 from studio.engine.models import base_folder, check_causal, describe, load_tokenizer, within_context
 from studio.engine.objective import choose_objective
+from studio.engine.optimizers import optimizer_for
 from studio.engine.predictor import Predictor, Summary
 from studio.engine.sizes import forecast_run, measurable
 from studio.engine.training_state import TrainingState
@@ -105,6 +106,9 @@ class _Training:
             compute = choose_compute(config.device, config.training.precision, config.training.threads)
         else:
             compute = choose_same_compute(config)
+        _optimizer, slow = optimizer_for(config.training.optimizer, compute.kind)
+        if slow is not None:
+            self.channel.log(slow, "warning")
         self.channel.measure(compute.kind, compute.memory_bytes)
         bring_base(config.model, self.channel)
         folder = base_folder(config.model, self.home, self.channel.stage)

@@ -77,6 +77,13 @@ def test_full_pays_for_every_weight() -> None:
     assert predict("full", precision="bf16").weights == 4_000 + 2_000
 
 
+def test_averages_in_8_bits_are_a_quarter_but_unpacked_on_a_cpu() -> None:
+    assert predict("full", device="cuda", optimizer="adamw8bit").optimizer == round(1_000 * 2 * (1 + 4 / 256))
+    on_cpu = predict("full", optimizer="adamw8bit")
+    unpacked = round(MODEL.vocabulary * MODEL.hidden * 22) - on_cpu.activations - on_cpu.logits
+    assert on_cpu.optimizer == round(1_000 * 2 * (1 + 4 / 256)) + max(0, unpacked)
+
+
 def test_lora_pays_for_the_adapter_alone() -> None:
     lora = predict("lora")
     assert lora.trainable_parameters == 112

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from studio.core.config import MethodConfig
+from studio.core.config import MethodConfig, Optimizer
 from studio.core.errors import StudioError
 from studio.data.prompts import Encoded, PromptEncoder
 from studio.engine.batches import shuffled_batches, steps_per_epoch
 from studio.engine.devices import Compute
 from studio.engine.dry_run import Groups, try_largest_batch
-from studio.engine.loop import backward, make_optimizer
+from studio.engine.loop import backward
 from studio.engine.methods import trainable_model
 from studio.engine.objective import PaddedObjective
+from studio.engine.optimizers import make_optimizer
 from tests.engine.conftest import EXAMPLES, LABELS
 
 
@@ -26,12 +27,14 @@ def rows(encoder: PromptEncoder) -> list[Encoded]:
     return [encoder.encode(example) for example in EXAMPLES]
 
 
-@pytest.mark.parametrize("kind", ["full", "lora"])
-def test_weights_states_and_random_numbers_stay(folder: Path, rows: list[Encoded], cpu: Compute, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "bits"), [("full", "adamw"), ("lora", "adamw"), ("full", "adamw8bit")])
+def test_weights_states_and_random_numbers_stay(
+    folder: Path, rows: list[Encoded], cpu: Compute, kind: str, bits: Optimizer
+) -> None:
     model = trainable_model(folder, MethodConfig(kind=kind, dropout=0.3), cpu, 1)  # type: ignore[arg-type]  # parametrised
     model.train()
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    optimizer = make_optimizer(model, 0.1, weight_decay=0.1)
+    optimizer = make_optimizer(model, 0.1, 0.1, bits)
     objective = PaddedObjective(model, cpu.device, 128)
     held = []
 
@@ -51,12 +54,13 @@ def test_weights_states_and_random_numbers_stay(folder: Path, rows: list[Encoded
     for name, parameter in model.named_parameters():
         assert parameter.grad is None
         assert torch.equal(parameter, before[name]), name
+    first = "exp_avg" if bits == "adamw" else "state1"
     # A state that is there, of a resumed run, is left as it is.
     backward(objective, [rows[:4]])
     optimizer.step()
-    moments = {index: state["exp_avg"].clone() for index, state in enumerate(optimizer.state.values())}
+    moments = {index: state[first].clone() for index, state in enumerate(optimizer.state.values())}
     try_largest_batch(optimizer, [rows], 8, tried)
-    assert all(torch.equal(state["exp_avg"], moments[index]) for index, state in enumerate(optimizer.state.values()))
+    assert all(torch.equal(state[first], moments[index]) for index, state in enumerate(optimizer.state.values()))
 
 
 def test_it_is_the_largest_and_its_size_is_told_where_it_does_not_fit(folder: Path, rows: list[Encoded], cpu: Compute) -> None:

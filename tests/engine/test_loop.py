@@ -15,9 +15,10 @@ from studio.data.prompts import Encoded, PromptEncoder
 from studio.data.sources import Example
 from studio.engine.batches import cut_batch, padded_batch, shuffled_batches, steps_per_epoch
 from studio.engine.devices import Compute, PeakMemory
-from studio.engine.loop import TrainingHooks, backward, make_optimizer, make_schedule, total_steps, train
+from studio.engine.loop import TrainingHooks, backward, make_schedule, total_steps, train
 from studio.engine.methods import parameter_counts, trainable_model
 from studio.engine.objective import PaddedObjective
+from studio.engine.optimizers import make_optimizer
 from tests.engine.conftest import EXAMPLES, LABELS, MESSAGES, Way, objective_of, relative
 
 METHODS = [MethodConfig(kind="full"), MethodConfig(kind="lora", dropout=0.0)]

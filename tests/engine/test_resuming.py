@@ -178,6 +178,19 @@ def test_neither_a_pause_nor_activation_checkpointing_changes_anything(
     assert len(set(wholes[method.kind].losses.values())) == STEPS, "something was learnt at each step"
 
 
+def test_averages_in_8_bits_go_on_too(base: Path, run: RunFolder, examples: list[Encoded], cpu: Compute) -> None:
+    training = TRAINING.model_copy(update={"optimizer": "adamw8bit"})
+    method = MethodConfig(kind="full")
+    whole = Learner(base, method, cpu, examples, training)
+    assert whole.learn(run) == STEPS
+    shutil.rmtree(run.checkpoints)
+    first = Learner(base, method, cpu, examples, training, {PAUSED: "pause"})
+    second = Learner(base, method, cpu, examples, training)
+    assert first.learn(run) == PAUSED
+    assert second.learn(run, newest_whole_checkpoint(run)) == STEPS
+    check_same(whole, first, second)
+
+
 def test_fp16_with_its_loss_scale_goes_on_too(
     base: Path, run: RunFolder, examples: list[Encoded], cpu: Compute, tmp_path: Path
 ) -> None:

@@ -217,6 +217,7 @@ class SetupPage(QWidget):
                 device=device,
                 activation_checkpointing=checkpointing,
                 cut=messages < training.batch_size,
+                optimizer=training.optimizer,
             )
 
         methods = {kind: config.method.model_copy(update={"kind": kind}) for kind in KINDS}

@@ -1,0 +1,51 @@
+"""AdamW (Loshchilov & Hutter, 2019), and with its averages in 8 bits (Dettmers et al., 2022)."""
+
+from __future__ import annotations
+
+import torch
+
+from studio.core.config import Optimizer
+from studio.core.errors import StudioError
+from studio.core.machine import DeviceName
+
+_PAGED = "paged_adamw8bit"
+
+
+def optimizer_for(kind: Optimizer, device: DeviceName) -> tuple[Optimizer, str | None]:
+    """What ``kind`` comes to on a device, and what has to be said of it. Raises StudioError where it cannot be had."""
+    if kind == "adamw" or device == "cuda":
+        return kind, None
+    if device == "mps":
+        raise StudioError(
+            "bitsandbytes keeps no optimizer in 8 bits on an Apple GPU.",
+            "Set training.optimizer to 'adamw'.",
+            kind="unsupported_optimizer",
+        )
+    slow = "On a CPU an update of 8-bit AdamW takes tens of times as long as one of AdamW, and more memory than is saved."
+    if kind == _PAGED:
+        slow += " There is nothing to page: it moves averages from a full GPU to the host."
+    return "adamw8bit", slow
+
+
+def make_optimizer(
+    model: torch.nn.Module, learning_rate: float, weight_decay: float, kind: Optimizer = "adamw"
+) -> torch.optim.Optimizer:
+    """Of a kind from ``optimizer_for``; weight decay leaves out vectors, which are norms and biases."""
+    trained = trained_parameters(model)
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if kind == "adamw":
+        # One pass over each parameter instead of a dozen: on a CPU a third of a full step would be the optimizer's otherwise.
+        return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+    # Late: bitsandbytes looks for a GPU when it is imported.
+    from bitsandbytes.optim.adamw import AdamW8bit, PagedAdamW8bit
+
+    return (PagedAdamW8bit if kind == _PAGED else AdamW8bit)(groups, lr=learning_rate)
+
+
+def trained_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """What an optimizer moves."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
