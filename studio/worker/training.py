@@ -10,34 +10,32 @@ from filelock import Timeout
 
 from studio.core.commands import Command, Resume, Train
 from studio.core.config import RunConfig
-from studio.core.errors import InterruptedByUserError
 from studio.core.events import CheckpointSaved, Finished, RunStarted
 from studio.core.files import write_json
-from studio.core.metrics import accuracy
-from studio.core.predictions import read_predictions, write_predictions
 from studio.core.resuming import already_training, resumable_checkpoints
 from studio.core.runs import Home, RunFolder
 from studio.core.starter import STARTER, TERMS
-from studio.core.words import counted, size
+from studio.core.words import size
 from studio.data.downloads import Downloads
 from studio.data.prompts import PromptEncoder
-from studio.data.splits import Splits, load_splits, read_splits, write_splits
+from studio.data.splits import load_splits, read_splits, write_splits
 from studio.engine.checkpoints import forget_later_checkpoints, forget_training, restore_weights, save_checkpoint
 from studio.engine.devices import PeakMemory, choose_compute
 from studio.engine.hub_models import resolved
-from studio.engine.loop import TrainingHooks, Verdict, Wish, total_steps
+from studio.engine.loop import TrainingHooks, Wish, total_steps
 from studio.engine.loop import train as train_loop
 from studio.engine.methods import checkpoint_activations, parameter_counts, trainable_model
 from studio.engine.models import base_folder, check_causal, describe, load_tokenizer, within_context
 from studio.engine.objective import choose_objective
 from studio.engine.optimizers import optimizer_for
-from studio.engine.predictor import Predictor, Summary
+from studio.engine.predictor import Predictor
 from studio.engine.sizes import forecast_run, measurable
 from studio.engine.training_state import TrainingState
 from studio.worker.channel import Channel
 from studio.worker.downloading import bring_base
 from studio.worker.inspection import cut_messages
 from studio.worker.resuming import Resumed, Standing, base_fingerprint, check_base, choose_same_compute, find_resumed
+from studio.worker.scoring import Scoring
 from studio.worker.snapshot import environment, resolved_config
 
 
@@ -163,10 +161,11 @@ class _Training:
                 resumed_after=None if self.resumed is None else self.resumed.step,
             )
         )
+        scoring = Scoring(self.run, self.channel, predictor, splits, self.standing, config.training.early_stopping_patience)
         if self.resumed is not None:
-            base_accuracy = self._base_accuracy()
+            base_accuracy = scoring.of_base_before()
         else:
-            base_accuracy = self._evaluate_base(predictor, splits) if config.training.evaluate_base else None
+            base_accuracy = scoring.of_base() if config.training.evaluate_base else None
         memory = PeakMemory(compute)
         # Where no peak counter exists, the heartbeats' samples between two steps are what finds it.
         self.channel.measure(compute.kind, memory.sample)
@@ -185,7 +184,7 @@ class _Training:
                 memory,
                 TrainingHooks(
                     report=self.channel.emit,
-                    evaluate=lambda step: self._validate(predictor, splits, step, config.training.early_stopping_patience),
+                    evaluate=scoring.validate,
                     save=lambda step, state: self._save(step, state, memory, config.training.keep_checkpoints),
                     wish=self._wish,
                     tried=lambda: self.channel.log(
@@ -195,10 +194,10 @@ class _Training:
                 ),
                 None if self.resumed is None else self.resumed.checkpoint,
             )
-        complete = taken == steps or _enough(self.standing, config.training.early_stopping_patience)
+        complete = taken == steps or scoring.enough()
         peak = max(self.standing.peak_bytes, memory.peak_bytes())
         finished = finished.model_copy(update={"peak_bytes": peak, "best_step": self.standing.best_step})
-        self._end(self._test(predictor, splits, finished, taken), complete)
+        self._end(scoring.test(finished, taken), complete)
 
     def _begin_again(self, resumed: Resumed, config: RunConfig) -> None:
         """From here on the run is another than it was."""
@@ -211,7 +210,7 @@ class _Training:
 
     def _end(self, finished: Finished, complete: bool) -> None:
         """Write and say how the run ended. A finished one needs nothing to be resumed from any more."""
-        if self._pausing() and not (complete and finished.rows) and resumable_checkpoints(self.run):
+        if self.channel.stop.pausing and not (complete and finished.rows) and resumable_checkpoints(self.run):
             finished = finished.model_copy(update={"outcome": "paused"})
         elif not complete:
             finished = finished.model_copy(update={"outcome": "stopped"})
@@ -219,46 +218,6 @@ class _Training:
         if finished.outcome == "completed":
             forget_training(self.run)
         self.channel.emit(finished)
-
-    def _base_accuracy(self) -> float | None:
-        """What the untrained base got right before the run was resumed."""
-        path = self.run.base_predictions_path
-        return accuracy(read_predictions(path).confusion()) if path.exists() else None
-
-    def _evaluate_base(self, predictor: Predictor, splits: Splits) -> float | None:
-        """The untrained model on the test split: a fresh adapter changes nothing yet, so it answers as the base does."""
-        try:
-            scored = predictor.classify_examples(
-                splits.test, self.channel.stage, "testing the untrained base", self._stop_requested
-            )
-        except InterruptedByUserError:
-            return None
-        summary = Summary.of(scored, predictor.labels)
-        write_predictions(self.run.base_predictions_path, predictor.labels.names, [row.prediction for row in scored])
-        self.channel.emit(summary.evaluated(0, "test"))
-        return summary.accuracy
-
-    def _validate(self, predictor: Predictor, splits: Splits, step: int, patience: int | None) -> Verdict:
-        """Score the validation split, unless this step was scored before the run was resumed. A pause waits for no scores."""
-        standing = self.standing
-        if standing.validated_step != step:
-            try:
-                scored = predictor.classify_examples(splits.validation, self.channel.stage, "validating", self._pausing)
-            except InterruptedByUserError:
-                return "cut short"
-            summary = Summary.of(scored, predictor.labels)
-            self.channel.emit(summary.evaluated(step, "validation"))
-            standing.validated_step = step
-            score = (summary.accuracy, -summary.loss)
-            if standing.best is None or score > standing.best:
-                standing.best, standing.best_step, standing.without_better = score, step, 0
-                return "better"
-            standing.without_better += 1
-            self.channel.log(f"Step {step} is no better on validation than step {standing.best_step}, which stays the one kept.")
-        if _enough(standing, patience):
-            self.channel.log(f"Training ends early: {counted(standing.without_better, 'validation')} in a row were no better.")
-            return "enough"
-        return "go on"
 
     def _save(self, step: int, state: TrainingState, memory: PeakMemory, keep: int) -> None:
         standing = self.standing
@@ -274,34 +233,9 @@ class _Training:
         folder = save_checkpoint(self.run, state.model, step, facts, best, state, standing.to_json(), keep)
         self.channel.emit(CheckpointSaved(step=step, path=str(folder), best=best))
 
-    def _test(self, predictor: Predictor, splits: Splits, finished: Finished, taken: int) -> Finished:
-        checkpoint = self.run.checkpoint()
-        if checkpoint is not None and not self._pausing():
-            if self.standing.best_step != taken:
-                restore_weights(predictor.compute.accelerator.unwrap_model(predictor.model), checkpoint)
-            with contextlib.suppress(InterruptedByUserError):
-                scored = predictor.classify_examples(splits.test, self.channel.stage, "predicting the test split", self._pausing)
-                summary = Summary.of(scored, predictor.labels)
-                write_predictions(self.run.predictions_path, predictor.labels.names, [row.prediction for row in scored])
-                # Of an evaluation while it was training: what those figures are of is gone.
-                self.run.scores_path.unlink(missing_ok=True)
-                self.channel.emit(summary.evaluated(self.standing.best_step or taken, "test"))
-                finished = summary.scores(finished)
-        return finished.model_copy(update={"seconds": self.channel.elapsed()})
-
-    def _stop_requested(self) -> bool:
-        return self.channel.stop.requested
-
-    def _pausing(self) -> bool:
-        return self.channel.stop.pausing
-
     def _wish(self) -> Wish:
         stop = self.channel.stop
         if stop.requested:
             return "pause" if stop.pausing else "stop"
         wanted, stop.checkpoint = stop.checkpoint, False
         return "checkpoint" if wanted else "go on"
-
-
-def _enough(standing: Standing, patience: int | None) -> bool:
-    return patience is not None and standing.without_better >= patience
