@@ -13,7 +13,7 @@ INSTALLED_FOR_TESTS := $(INSTALLED)-test
 
 export PYTHON
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-real bench bench-classification bench-forecast bench-training soak lint tree licences pins desktop desktop-remove wheel clean
+.PHONY: help run setup test test-real bench bench-accuracy bench-classification bench-forecast bench-training soak lint tree licences pins desktop desktop-remove wheel clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s%s\n", $$1, $$2 }' Makefile
@@ -23,8 +23,8 @@ run: $(INSTALLED) ## start the app (the first start installs it into .venv)
 
 setup: $(INSTALLED_FOR_TESTS) ## install what developing needs into .venv
 
-test: $(INSTALLED_FOR_TESTS) ## run the tests but those on the real model; ARGS= goes to pytest
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not real" $(ARGS)
+test: $(INSTALLED_FOR_TESTS) ## run the tests but those on the real model, a file on each core at a time; ARGS= goes to pytest
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not real" -n logical --dist loadfile $(ARGS)
 
 test-real: $(INSTALLED_FOR_TESTS) ## train the starter model on the sample, for real (minutes)
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m real -o timeout=2400 $(ARGS)
@@ -39,6 +39,9 @@ bench-forecast: $(INSTALLED_FOR_TESTS) ## measure the memory of twelve short tra
 
 bench-training: $(INSTALLED_FOR_TESTS) ## training steps against transformers' Trainer and TRL (hours); ARGS="--rounds 1", or --help for all
 	$(BIN)/python -m tests.benchmarks.training $(ARGS)
+
+bench-accuracy: $(INSTALLED_FOR_TESTS) ## what the fast step learns beside what Trainer's does (an hour); TRAIN=messages.csv TEST=messages.csv, and ARGS=
+	$(BIN)/python -m tests.benchmarks.accuracy $(TRAIN) $(TEST) $(ARGS)
 
 bench-classification: $(INSTALLED_FOR_TESTS) ## classify against generate; RUN=folder DATA=messages.csv, and ARGS= as that file says
 	$(BIN)/python -m tests.benchmarks.classification $(RUN) $(DATA) $(ARGS)

@@ -7,8 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from studio.core.config import MethodConfig
-from studio.core.memory import MemoryForecast
+from studio.core.config import MethodConfig, RunConfig
+from studio.core.machine import DeviceName
+from studio.core.memory import Lengths, MemoryForecast, forecast_config
+from studio.core.model_description import ModelDescription
 from studio.core.words import counted
 
 _TIGHT_SHARE = 0.85
@@ -75,6 +77,24 @@ def find_fit(
                 parts.append("turn on activation checkpointing")
             return Fit(micro_batch=None, change=" and ".join(parts))
     return Fit(micro_batch=None, change="choose a smaller model")
+
+
+def fit_config(
+    model: ModelDescription,
+    config: RunConfig,
+    lengths: Lengths,
+    precision: Literal["fp32", "bf16", "fp16"],
+    device: DeviceName,
+    available: int,
+) -> Fit:
+    """``find_fit`` for a run as it is configured, whose largest micro-batch is ``lengths``."""
+
+    def at(method: MethodConfig, messages: int, checkpointing: bool) -> MemoryForecast:
+        changed = config.model_copy(update={"method": method}).with_training(activation_checkpointing=checkpointing)
+        return forecast_config(model, changed, lengths.of(messages), precision, device)
+
+    training = config.training
+    return find_fit(at, config.method, training.batch_size, training.activation_checkpointing, available)
 
 
 def verdict(needed: int, available: int) -> Verdict:

@@ -250,6 +250,26 @@ def forecast(
     )
 
 
+def forecast_config(
+    model: ModelDescription,
+    config: RunConfig,
+    lengths: Lengths,
+    precision: Literal["fp32", "bf16", "fp16"],
+    device: DeviceName,
+) -> MemoryForecast:
+    """The same for a run as it is configured, whose largest micro-batch is ``lengths``; precision and device are decided."""
+    return forecast(
+        model,
+        config.method,
+        lengths,
+        precision=precision,
+        device=device,
+        activation_checkpointing=config.training.activation_checkpointing,
+        cut=lengths.micro_batch < config.training.batch_size,
+        optimizer=config.training.optimizer,
+    )
+
+
 def estimate_lengths(longest_text: str, longest_label: str, config: RunConfig, device: DeviceName) -> Lengths:
     """Lengths guessed from characters, for a forecast before any tokenizer has been loaded."""
     micro_batch = micro_batch_for(config, device)

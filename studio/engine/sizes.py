@@ -8,10 +8,9 @@ from itertools import islice, takewhile
 import torch
 
 from studio.core.batch_sizes import micro_batch_for
-from studio.core.config import MethodConfig, RunConfig
-from studio.core.fit import Fit, find_fit
+from studio.core.config import RunConfig
 from studio.core.machine import DeviceName
-from studio.core.memory import Lengths, MemoryForecast, forecast
+from studio.core.memory import Lengths, MemoryForecast, forecast_config
 from studio.core.model_description import ModelDescription
 from studio.data.prompts import Encoded
 from studio.engine.batches import cut_batch, shuffled_batches, steps_per_epoch, supervised_tokens
@@ -96,28 +95,5 @@ def forecast_run(
     model: ModelDescription, config: RunConfig, compute: Compute, encoded: Sequence[Encoded], predicted: int
 ) -> MemoryForecast:
     """The forecast for the largest micro-batch of this run; ``predicted`` as in ``largest_micro_batch``."""
-    return forecast_lengths(model, config, compute, largest_micro_batch(config, compute.kind, encoded, predicted))
-
-
-def fit_run(model: ModelDescription, config: RunConfig, compute: Compute, lengths: Lengths, available: int) -> Fit:
-    """What of a run whose largest micro-batch is ``lengths`` would go into ``available`` bytes."""
-
-    def at(method: MethodConfig, messages: int, checkpointing: bool) -> MemoryForecast:
-        changed = config.model_copy(update={"method": method}).with_training(activation_checkpointing=checkpointing)
-        return forecast_lengths(model, changed, compute, lengths.of(messages))
-
-    return find_fit(at, config.method, config.training.batch_size, config.training.activation_checkpointing, available)
-
-
-def forecast_lengths(model: ModelDescription, config: RunConfig, compute: Compute, lengths: Lengths) -> MemoryForecast:
-    """The forecast for a largest micro-batch."""
-    return forecast(
-        model,
-        config.method,
-        lengths,
-        precision=compute.precision,
-        device=compute.kind,
-        activation_checkpointing=config.training.activation_checkpointing,
-        cut=lengths.micro_batch < config.training.batch_size,
-        optimizer=config.training.optimizer,
-    )
+    lengths = largest_micro_batch(config, compute.kind, encoded, predicted)
+    return forecast_config(model, config, lengths, compute.precision, compute.kind)

@@ -8,6 +8,8 @@ from studio.core.answers import Forecasted, MissingFiles, ModelDescribed
 from studio.core.commands import Command, DescribeModel, Forecast
 from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
+from studio.core.fit import fit_config
+from studio.core.memory import forecast_config
 from studio.core.model_description import ModelDescription
 from studio.core.runs import Home
 from studio.data.downloads import Downloads
@@ -17,7 +19,7 @@ from studio.data.splits import load_splits
 from studio.engine.devices import choose_compute
 from studio.engine.hub_models import check_settings, look_up_model, settings_alone
 from studio.engine.models import base_folder, describe, describe_base, load_tokenizer, within_context
-from studio.engine.sizes import fit_run, forecast_lengths, largest_micro_batch
+from studio.engine.sizes import largest_micro_batch
 from studio.worker.channel import Channel
 from studio.worker.downloading import bring_base
 from studio.worker.inspection import cut_messages, problems_found
@@ -63,8 +65,8 @@ def forecast(command: Command, channel: Channel) -> None:
     encoded = [encoder.encode(example) for example in splits.train]
     description = describe(folder, config.model.base)
     lengths = largest_micro_batch(config, compute.kind, encoded, splits.most_predicted)
-    result = forecast_lengths(description, config, compute, lengths)
+    result = forecast_config(description, config, lengths, compute.precision, compute.kind)
     problems = problems_found(splits) + cut_messages(encoded, prompt.max_length)
     available = compute.available_bytes()
-    fit = fit_run(description, config, compute, lengths, available)
+    fit = fit_config(description, config, lengths, compute.precision, compute.kind, available)
     channel.emit(Forecasted(forecast=result, fit=fit, device=compute.name, available_bytes=available, problems=problems))

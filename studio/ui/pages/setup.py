@@ -10,11 +10,11 @@ from PySide6.QtCore import QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from studio.core.config import MethodConfig, MethodKind, ModelConfig, RunConfig
+from studio.core.config import MethodKind, ModelConfig, RunConfig
 from studio.core.errors import StudioError
-from studio.core.fit import find_fit
+from studio.core.fit import fit_config
 from studio.core.machine import DeviceName, cpu_has_bf16
-from studio.core.memory import MemoryForecast, estimate_lengths, forecast
+from studio.core.memory import estimate_lengths, forecast_config
 from studio.core.model_description import check_layers
 from studio.core.run_file import load_run_config, sample_run_config, validate_run_config
 from studio.core.runs import Home
@@ -206,24 +206,9 @@ class SetupPage(QWidget):
         precision = config.training.precision
         if precision == "auto":
             precision = "bf16" if device == "cuda" or (device == "cpu" and cpu_has_bf16()) else "fp32"
-        training = config.training
-
-        def at(method: MethodConfig, messages: int, checkpointing: bool) -> MemoryForecast:
-            return forecast(
-                description,
-                method,
-                lengths.of(messages),
-                precision=precision,
-                device=device,
-                activation_checkpointing=checkpointing,
-                cut=messages < training.batch_size,
-                optimizer=training.optimizer,
-            )
-
-        methods = {kind: config.method.model_copy(update={"kind": kind}) for kind in KINDS}
-        found = {kind: at(method, lengths.micro_batch, training.activation_checkpointing) for kind, method in methods.items()}
-        chosen = methods[self.method.kind]
-        fit = find_fit(at, chosen, training.batch_size, training.activation_checkpointing, available)
+        methods = {kind: config.model_copy(update={"method": config.method.model_copy(update={"kind": kind})}) for kind in KINDS}
+        found = {kind: forecast_config(description, run, lengths, precision, device) for kind, run in methods.items()}
+        fit = fit_config(description, methods[self.method.kind], lengths, precision, device, available)
         self.method.show_forecasts(found, description.parameters, available, fit)
 
     def _machine(self) -> tuple[DeviceName, int]:
