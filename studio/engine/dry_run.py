@@ -33,8 +33,10 @@ def try_largest_batch(
 def _try(optimizer: torch.optim.Optimizer, groups: Groups, backward: Callable[[Groups], object]) -> None:
     with random_states_kept():
         try:
-            with _optimizer_state(optimizer):
-                backward(groups)
+            backward(groups)
+            if not optimizer.state:
+                with _optimizer_state(optimizer):
+                    backward(groups)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -52,14 +54,15 @@ def _try(optimizer: torch.optim.Optimizer, groups: Groups, backward: Callable[[G
 
 @contextmanager
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """The optimizer's state, which the first step makes, is there already, and gone afterwards."""
-    if optimizer.state:
-        yield
-        return
-    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    """The optimizer's state, which a step makes once there are gradients, and which is gone afterwards.
+
+    In that order, as every run does it: the other way round memory has other gaps, a seventh more of full fine-tuning's.
+    """
     rates = [group["lr"] for group in optimizer.param_groups]
-    for parameter in trained:
-        parameter.grad = torch.zeros_like(parameter)
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            # Whatever they are: a number that is none would reach the weights.
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.zero_()
     for group in optimizer.param_groups:
         group["lr"] = 0.0  # a step of this length moves no weight, decay included
     try:

@@ -50,8 +50,13 @@ def prepare_for_prediction(model: torch.nn.Module, compute: Compute) -> torch.nn
     """A model that is only asked: in fp32 for good, or, on CUDA, in the compute type with autocast."""
     if compute.kind == "cuda":
         return compute.prepare_model(model, training=False)
-    _widened(model)
+    widen(model)
     return model
+
+
+def widen(model: torch.nn.Module) -> None:
+    """Compute in fp32 for good."""
+    _widened(model)
 
 
 def _without_autocast(model: torch.nn.Module) -> Callable[[], None]:

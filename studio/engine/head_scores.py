@@ -4,9 +4,9 @@ A vocabulary of 262,144 words has a megabyte of scores for each position. Taken 
 stay in a CPU's cache and in memory that is already there: fresh memory for every piece costs as much as half the product.
 
 A CPU that multiplies bf16 itself does so twice as fast as fp32. Scores that are computed in bf16 are off by a few
-hundredths, which is too much for a token that is asked for or likely, but not for the rest of the vocabulary together when
-all of it has a thousandth of the probability: that is how a trained model answers. So only the former are computed in fp32,
-and where the rest has more, everything is.
+hundredths, which is too much for a token that is asked for, but not for the rest of the vocabulary when all of it together has
+a thousandth of the probability: that is how a trained model answers. So only the former are computed in fp32, and where the
+rest has more, everything is.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from studio.core.batch_sizes import PREDICTED_SCORES
 from studio.core.machine import cpu_has_bf16, device_kind
 
 _FEWEST_WORDS = 512
-_FEWEST_POSITIONS = 64
-"""Below this a product takes as long as reading its weights, which are there in fp32."""
+_FEWEST_POSITIONS = 128
+"""Below this reading the weights, and rounding them, takes longer than it saves."""
 _LARGEST_REST = 5e-4
 """The share of the probability whose scores may be off: a logarithm of a probability is then by 0.00003 at most (measured)."""
 _FEWEST_SURE = 0.5
@@ -58,8 +58,6 @@ class _Sums(NamedTuple):
     """Scores of the tokens that were asked for (n, tokens)."""
     largest: torch.Tensor
     """The highest score (n,)."""
-    word: torch.Tensor
-    """Whose it is (n,)."""
     whole: torch.Tensor
     """The sum of the exponentials of all scores less the highest (n,)."""
 
@@ -67,7 +65,6 @@ class _Sums(NamedTuple):
 def _sums(states: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor) -> _Sums:
     words = max(_FEWEST_WORDS, PREDICTED_SCORES[device_kind(states.device.type)] // max(1, len(states)))
     largest = torch.full(states.shape[:1], -torch.inf, device=states.device)
-    word = torch.zeros(states.shape[:1], dtype=torch.long, device=states.device)
     whole = torch.zeros_like(largest)
     # From the very products that the highest is from: in bf16 others are rounded otherwise.
     chosen: list[torch.Tensor] = []
@@ -76,11 +73,9 @@ def _sums(states: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor) -> _
     for start, (first, last) in zip(starts, pairwise(firsts), strict=True):
         scores = (states @ weight[start : start + words].to(states.dtype).t()).float()
         chosen.append(scores[:, tokens[first:last] - start])
-        highest, index = scores.max(-1)
-        word = torch.where(highest > largest, index + start, word)
-        before, largest = largest, torch.maximum(largest, highest)
+        before, largest = largest, torch.maximum(largest, scores.amax(-1))
         whole = whole * (before - largest).exp() + scores.sub_(largest[:, None]).exp_().sum(-1)
-    return _Sums(torch.cat(chosen, 1), largest, word, whole)
+    return _Sums(torch.cat(chosen, 1), largest, whole)
 
 
 def _log_probabilities(sums: _Sums) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,14 +86,13 @@ def _log_probabilities(sums: _Sums) -> tuple[torch.Tensor, torch.Tensor]:
 def _mostly_in_bf16(
     states: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """As ``_log_probabilities``, and the share of the words of which only bf16 knows the score (n,)."""
+    """As ``_log_probabilities``, and the share of the words of which only bf16 knows the score (n,).
+
+    Where that is small, the most probable word is one of ``tokens``.
+    """
     rounded = _sums(states.bfloat16(), weight, tokens)
     chosen = states @ weight[tokens].t()
-    highest = (states * weight[rounded.word]).sum(-1)
-    # The highest is one of those that were asked for, or comes to them.
-    more = ~(rounded.word[:, None] == tokens).any(-1)
-    known = (rounded.chosen - rounded.largest[:, None]).exp().sum(-1) + more
-    rest = (rounded.whole - known).clamp(min=0)
-    exact = (chosen - rounded.largest[:, None]).exp().sum(-1) + more * (highest - rounded.largest).exp()
+    rest = (rounded.whole - (rounded.chosen - rounded.largest[:, None]).exp().sum(-1)).clamp(min=0)
+    exact = (chosen - rounded.largest[:, None]).exp().sum(-1)
     normaliser = rounded.largest + (exact + rest).log()
-    return chosen - normaliser[:, None], torch.maximum(highest, chosen.amax(-1)) - normaliser, rest / (exact + rest)
+    return chosen - normaliser[:, None], chosen.amax(-1) - normaliser, rest / (exact + rest)

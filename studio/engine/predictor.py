@@ -27,7 +27,7 @@ from studio.engine.devices import Compute, choose_compute
 from studio.engine.exactness import in_fp32, prepare_for_prediction
 from studio.engine.generate import TextStream, generate
 from studio.engine.label_search import Query, Scored
-from studio.engine.methods import trained_model
+from studio.engine.methods import merged_model, trained_model
 from studio.engine.models import base_folder, context_length, load_tokenizer
 
 
@@ -179,8 +179,13 @@ def kept_checkpoint(run: RunFolder) -> Path:
     return checkpoint
 
 
-def load_run(run: RunFolder, home: Home, progress: Progress, device: DeviceConfig | None = None) -> Predictor:
+def load_run(
+    run: RunFolder, home: Home, progress: Progress, device: DeviceConfig | None = None, *, merged: bool = False
+) -> Predictor:
     """A trained run with the weights it was trained on, on ``device``, or the run's where there is one, else the best there is.
+
+    ``merged``: LoRA's adapter is added to its base where that changes no answer, which it does in the rounding of CUDA's half
+    precision; there is nothing to switch off then, and every token is computed sooner.
 
     Raises StudioError when the run kept nothing, or its base or checkpoint cannot be loaded.
     """
@@ -192,7 +197,8 @@ def load_run(run: RunFolder, home: Home, progress: Progress, device: DeviceConfi
     folder = base_folder(config.model, home, progress)
     progress("loading the model", 0, 0)
     encoder, labels = run_prompt(run, folder)
-    model = prepare_for_prediction(trained_model(folder, checkpoint, config.method, compute), compute)
+    load = merged_model if merged and config.method.kind == "lora" and compute.kind != "cuda" else trained_model
+    model = prepare_for_prediction(load(folder, checkpoint, config.method, compute), compute)
     return Predictor(model, encoder, labels, compute)
 
 

@@ -89,7 +89,7 @@ def predict(command: Command, channel: Channel) -> None:
 
 
 def _load(run: RunFolder, home: str, channel: Channel) -> Predictor:
-    predictor = load_run(run, Home(Path(home)), channel.stage)
+    predictor = load_run(run, Home(Path(home)), channel.stage, merged=True)
     channel.measure(predictor.compute.kind, predictor.compute.memory_bytes)
     return predictor
 

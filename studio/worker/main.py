@@ -108,10 +108,10 @@ def prepare_environment() -> None:
     # Large tensors in huge pages: a full step allocates the gradient of a 168M-parameter embedding several times, and
     # touching that 4 KiB at a time costs more than the arithmetic. Linux only; elsewhere torch does not look at it.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # oneDNN keeps what it has compiled for each shape of a product, with memory of its own to work in: for a thousand shapes,
-    # which is its default, 0.9 GB after some hundred steps of the starter. One step needs a few dozen, and no step was slower.
+    # oneDNN keeps what it has compiled for each shape of a product, with room of its own for the weights: for a thousand shapes,
+    # which is its default, 0.9 GB after some hundred steps of the starter. A layer and its way back need two dozen.
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        os.environ.setdefault(name, "64")
+        os.environ.setdefault(name, "32")
 
 
 def _ignore_terminal_signals() -> None:
