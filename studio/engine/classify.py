@@ -8,15 +8,17 @@ maximises. Here the prefixes that the search asks for are scored, many messages 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 from peft import PeftModel
 
-from studio.core.batch_sizes import LENGTH_STEP, PREDICTED_MESSAGES, PREDICTED_TOKENS, rounded_up
+from studio.core.batch_sizes import PREDICTED_MESSAGES, PREDICTED_TOKENS
 from studio.core.errors import InterruptedByUserError
 from studio.core.failures import is_out_of_memory
 from studio.core.labels import LabelSet
@@ -29,8 +31,6 @@ from studio.engine.tree_scoring import TreeScoring
 
 _FEW, _SURE = 8, 0.03
 """Searches that are few, and the share of all labels' probability with which a prefix is followed further than it must be."""
-_PADDED_MESSAGES = 32
-"""Messages of a batch whose first scores exist as a table."""
 _TOLD_AT_ONCE = 32
 """Messages between two tidings of progress."""
 _TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.3
@@ -76,20 +76,16 @@ def classify(
     if not queries:
         return []
     with predicting(model):
-        scoring = _scoring(model, labels, queries[by_length[0]], compute)
-        if not reads_trees(model):
-            batch_size = min(batch_size, _PADDED_MESSAGES)
-        for rows in _batches(by_length, [len(queries[index].prompt) for index in by_length], batch_size):
-            searches = [LabelSearch(labels, queries[index]) for index in rows]
-            told = 0
-            for done in _rounds(scoring, searches):
-                if should_stop():
-                    raise InterruptedByUserError
-                # All that is told is kept in a run's record.
-                if progress is not None and (done - told >= _TOLD_AT_ONCE or done == len(searches) > told):
-                    told = done
-                    progress(len(results) + done)
-            results.update((index, search.result()) for index, search in zip(rows, searches, strict=True))
+        scoring = _scoring(model, labels, queries[by_length[0]], compute, batch_size)
+        told = 0
+        for done in _searched(scoring, ((index, LabelSearch(labels, queries[index])) for index in by_length)):
+            if should_stop():
+                raise InterruptedByUserError
+            results.update((index, search.result()) for index, search in done.items())
+            # All that is told is kept in a run's record.
+            if progress is not None and (len(results) - told >= _TOLD_AT_ONCE or len(results) == len(queries) > told):
+                told = len(results)
+                progress(told)
     return [results[index] for index in range(len(queries))]
 
 
@@ -98,72 +94,62 @@ def reads_trees(model: torch.nn.Module) -> bool | None:
     return _READS_TREES.get(_bare(model))
 
 
-class _Batch(Protocol):
-    """A batch of searches whose first scores have been entered."""
+class _Scoring(Protocol):
+    """What scores the prefixes of several searches, each known by its row."""
+
+    def room(self, left: int, lengths: Sequence[int]) -> int:
+        """How many searches to begin with beside those ``left``, from the first of those whose prompts have these ``lengths``."""
+
+    def read(self, searches: Mapping[int, LabelSearch], left: Set[int]) -> None:
+        """Read the prompts of new ``searches`` and enter what comes first; ``left`` are the rows of those before, not yet done."""
 
     def follow(self, steps: Sequence[Step], left: Set[int]) -> None:
         """Score the steps' prefixes and enter what was found; ``left`` are the rows of searches that are not done."""
 
 
-_Scoring = Callable[[Sequence[LabelSearch]], _Batch]
-
-
-def _rounds(scoring: _Scoring, searches: Sequence[LabelSearch]) -> Iterator[int]:
-    """Search to the end; yields after every forward how many searches are done."""
-    batch = scoring(searches)
-    left = list(enumerate(searches))
+def _searched(scoring: _Scoring, searches: Iterable[tuple[int, LabelSearch]]) -> Iterator[dict[int, LabelSearch]]:
+    """Search to the end; yields after every forward the searches that are done now."""
+    coming = iter(searches)
+    waiting: deque[tuple[int, LabelSearch]] = deque()
+    left: dict[int, LabelSearch] = {}
     while True:
+        waiting.extend(islice(coming, PREDICTED_MESSAGES - len(waiting)))
+        if not waiting and not left:
+            return
+        room = scoring.room(len(left), [len(search.query.prompt) for _row, search in waiting])
+        if new := dict(waiting.popleft() for _ in range(room)):
+            scoring.read(new, left.keys())
+            left |= new
         # Few tokens take as long as one, because the weights are read: then a guess at what will be wanted costs nothing.
         sure = 0.0 if len(left) <= _FEW else _SURE
-        wanted = [(row, search, search.wanted(sure)) for row, search in left]
-        left = [(row, search) for row, search, chains in wanted if chains]
-        yield len(searches) - len(left)
-        if not left:
-            return
+        wanted = {row: search.wanted(sure) for row, search in left.items()}
+        yield {row: left.pop(row) for row, chains in wanted.items() if not chains}
         steps: list[Step] = []
         held = 0
-        for row, search, chains in wanted:
-            held += len(search.greedy) + sum(map(len, chains)) if chains else 0
+        for row, search in left.items():
+            held += len(search.greedy) + sum(map(len, wanted[row]))
             if steps and held > PREDICTED_TOKENS:
                 break  # the others wait until these are done, and what is kept of them is gone
-            steps += [Step(row, search, chain) for chain in chains]
-        batch.follow(steps, {row for row, _search in left})
+            steps += [Step(row, search, chain) for chain in wanted[row]]
+        if steps:
+            scoring.follow(steps, left.keys())
 
 
 def _search(scoring: _Scoring, search: LabelSearch) -> None:
-    for _ in _rounds(scoring, [search]):
+    for _ in _searched(scoring, [(0, search)]):
         pass
 
 
-def _batches(rows: Sequence[int], lengths: Sequence[int], most: int) -> Iterator[Sequence[int]]:
-    """``rows``, which are sorted by their ``lengths``, in batches."""
-    start = 0
-    while start < len(rows):
-        end = start + 1
-        while (
-            end < len(rows) and end - start < most and (end + 1 - start) * rounded_up(lengths[end], LENGTH_STEP) <= PREDICTED_TOKENS
-        ):
-            end += 1
-        yield rows[start:end]
-        start = end
-
-
-def _scoring(model: torch.nn.Module, labels: LabelSet, query: Query, compute: Compute) -> _Scoring:
+def _scoring(model: torch.nn.Module, labels: LabelSet, query: Query, compute: Compute, most: int) -> _Scoring:
     """As a tree, where that gives for this very model what padding gives; tried once for each model, on ``query``."""
     whole = _bare(model)
-
-    def padded(searches: Sequence[LabelSearch]) -> _Batch:
-        return PaddedScoring(model, searches, compute.device)
-
-    def tree(searches: Sequence[LabelSearch]) -> _Batch:
-        return TreeScoring(whole, searches, compute)
-
+    padded = PaddedScoring(model, compute.device, most)
     if whole not in _READS_TREES:
-        _READS_TREES[whole] = _reads_trees(whole, padded, tree, labels, query, compute)
-    return tree if _READS_TREES[whole] else padded
+        _READS_TREES[whole] = _reads_trees(whole, padded, labels, query, compute)
+    return TreeScoring(whole, compute, most) if _READS_TREES[whole] else padded
 
 
-def _reads_trees(whole: Any, padded: _Scoring, tree: _Scoring, labels: LabelSet, query: Query, compute: Compute) -> bool:
+def _reads_trees(whole: Any, padded: _Scoring, labels: LabelSet, query: Query, compute: Compute) -> bool:
     before = getattr(getattr(whole, "config", None), "_attn_implementation", None)
     if before not in ("sdpa", ATTENTION):
         return False
@@ -174,7 +160,7 @@ def _reads_trees(whole: Any, padded: _Scoring, tree: _Scoring, labels: LabelSet,
         head = whole.get_output_embeddings()
         fits = type(head) is torch.nn.Linear and head.bias is None and has_plain_head(whole, query.prompt, compute.device)
         if fits:
-            _search(tree, found)
+            _search(TreeScoring(whole, compute), found)
     except Exception as error:
         # A model's own code may raise anything when it is called in a way that it does not know.
         if is_out_of_memory(error):

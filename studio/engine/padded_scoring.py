@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from studio.core.batch_sizes import LENGTH_STEP, PREDICTED_TOKENS, rounded_up
 from studio.core.errors import StudioError
 from studio.engine.label_search import LabelSearch, Step
 
 SUPPORTED = "Choose a transformer that writes text, such as Gemma, Llama, Qwen or GPT-2."
 _CACHE_AT_ONCE, _SCORES_AT_ONCE = 2**28, 2**24
 """Bytes of the prompts' keys and values copied at once; positions times vocabulary scored at once."""
+_MESSAGES_AT_ONCE = 32
+"""Messages whose first scores exist as a table."""
 
 
 class PaddedScoring:
-    """One batch of searches whose prefixes are scored by the model's own ``forward``."""
+    """Searches whose prefixes are scored by the model's own ``forward``, a batch after the other."""
 
-    def __init__(self, model: torch.nn.Module, searches: Sequence[LabelSearch], device: torch.device) -> None:
+    def __init__(self, model: torch.nn.Module, device: torch.device, most: int = _MESSAGES_AT_ONCE) -> None:
+        """At most ``most`` messages are searched for at once, and never more than 32."""
         self._model, self._device = model, device
-        prompts = [search.query.prompt for search in searches]
+        self._most = min(most, _MESSAGES_AT_ONCE)
+
+    def room(self, left: int, lengths: Sequence[int]) -> int:
+        """See ``classify``."""
+        if left:
+            return 0
+        new = min(self._most, len(lengths))
+        while new > 1 and new * rounded_up(max(lengths[:new]), LENGTH_STEP) > PREDICTED_TOKENS:
+            new -= 1
+        return new
+
+    def read(self, searches: Mapping[int, LabelSearch], left: Set[int]) -> None:  # noqa: ARG002
+        """See ``classify``."""
+        model, device = self._model, self._device
+        self._places = {row: place for place, row in enumerate(searches)}
+        prompts = [search.query.prompt for search in searches.values()]
         longest = max(map(len, prompts))
         # On the left, so that the distance between two tokens in the cache is their true one, which sliding windows need.
         mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
@@ -33,13 +52,13 @@ class PaddedScoring:
         # copies the whole head once for every row.
         last = torch.zeros_like(mask, dtype=torch.bool)
         last[:, -1] = True
-        outputs = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=last)
+        outputs: Any = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=last)
         check_cache(outputs.past_key_values)
         self._mask, self._cache = mask, outputs.past_key_values
         self._most_scores = max(1, _SCORES_AT_ONCE // outputs.logits.shape[-1])
         row_bytes = sum(layer.keys[0].nbytes + layer.values[0].nbytes for layer in self._cache.layers)
         self._most_rows = max(1, _CACHE_AT_ONCE // row_bytes)
-        _enter(outputs.logits, [Step(row, search, [search.labels.root]) for row, search in enumerate(searches)])
+        _enter(outputs.logits, [Step(row, search, [search.labels.root]) for row, search in searches.items()])
 
     def follow(self, steps: Sequence[Step], left: Set[int]) -> None:  # noqa: ARG002
         """See ``classify``."""
@@ -48,7 +67,7 @@ class PaddedScoring:
 
     def _score(self, steps: list[Step]) -> None:
         """One forward over the label tokens of ``steps``, on the prompts' keys and values."""
-        rows = torch.tensor([step.row for step in steps], device=self._device)
+        rows = torch.tensor([self._places[step.row] for step in steps], device=self._device)
         paths = [step.chain[-1].path for step in steps]
         longest = max(map(len, paths))
         ids = torch.tensor([list(path) + [0] * (longest - len(path)) for path in paths], device=self._device)

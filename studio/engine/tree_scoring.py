@@ -1,50 +1,73 @@
 """Prefixes of labels scored as a tree that grows from the prompts: each token is computed once and nothing is padded.
 
-The prompts of a batch are read as a tree of tokens, and each layer leaves their keys and values. The label tokens that the
-searches ask for next stand in one row, whichever message they belong to; only attention sees them message by message.
+Prompts are read as a tree of tokens, and each layer leaves their keys and values. The label tokens that the searches ask for
+next stand in one row, whichever message they belong to; only attention sees them message by message. New prompts are read as
+messages are done, so that there are many tokens in a row to the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from studio.core.batch_sizes import NODES_STEP, rounded_up
+from studio.core.batch_sizes import LENGTH_STEP, NODES_STEP, PREDICTED_MESSAGES, PREDICTED_TOKENS, rounded_up
 from studio.core.labels import TrieNode
 from studio.data.prompts import Encoded
 from studio.engine.devices import Compute
 from studio.engine.head_scores import HeadScores
 from studio.engine.label_search import LabelSearch, Step
+from studio.engine.prompt_memory import PromptMemory
 from studio.engine.token_tree import Memory, TokenTree, Tree
 
 _NODES_AT_ONCE = 1024
 """Label tokens in one forward."""
 _MESSAGES_AT_ONCE = 32
 """Messages whose attention is computed together."""
+_PROMPTS_AT_ONCE = 32
+"""Prompts that are waited for before new ones are read."""
 
 
 class TreeScoring:
-    """One batch of searches whose prefixes are scored by a model's decoder and head; ``classify`` tries out for which models."""
+    """Searches whose prefixes are scored by a model's decoder and head; ``classify`` tries out for which models that is right."""
 
-    def __init__(self, model: Any, searches: Sequence[LabelSearch], compute: Compute) -> None:
-        """``model`` is bare, and its attention understands trees."""
+    def __init__(self, model: Any, compute: Compute, most: int = PREDICTED_MESSAGES) -> None:
+        """``model`` is bare, and its attention understands trees; ``most`` messages are searched for at once."""
         self._decoder, self._head = model.get_decoder(), HeadScores(model.get_output_embeddings().weight)
         self._compute = compute
-        self._prompts: Memory = {}
+        self._most = most
+        self._prompts = PromptMemory()
         self._labels: Memory = {}
         """Keys and values of label tokens that others may follow, each (tokens, heads, size)."""
-        self._kept: list[dict[TrieNode, int]] = [{} for _ in searches]
+        self._kept: dict[int, dict[TrieNode, int]] = {}
         """Where in these a message's tokens are."""
-        self._lengths = [len(search.query.prompt) for search in searches]
+
+    def room(self, left: int, lengths: Sequence[int]) -> int:
+        """See ``classify``."""
+        new, longest = 0, self._prompts.length if left else 0
+        for length in lengths:
+            longest = max(longest, rounded_up(length, LENGTH_STEP))
+            searched = left + new
+            if searched and (searched == self._most or (searched + 1) * longest > PREDICTED_TOKENS):
+                break
+            new += 1
+        # Few prompts take as long as some.
+        return new if not left or new >= min(_PROMPTS_AT_ONCE, len(lengths)) else 0
+
+    def read(self, searches: Mapping[int, LabelSearch], left: Set[int]) -> None:
+        """See ``classify``."""
+        prompts = [search.query.prompt for search in searches.values()]
         # One more token, because the tree leaves out the last one, which is only ever predicted.
-        prompts = [Encoded([*search.query.prompt, 0], [False] * len(search.query.prompt) + [True], False) for search in searches]
-        tree = TokenTree.of(prompts, compute.device, self._prompts)
-        steps = [Step(row, search, [search.labels.root]) for row, search in enumerate(searches)]
+        rows = [Encoded([*prompt, 0], [False] * len(prompt) + [True], False) for prompt in prompts]
+        read: Memory = {}
+        tree = TokenTree.of(rows, self._compute.device, read)
+        steps = [Step(row, search, [search.labels.root]) for row, search in searches.items()]
         self._score(tree, tree.ids, tree.positions, tree.graded, steps)
+        self._prompts.add(list(searches), list(map(len, prompts)), read, left)
+        self._kept.update({row: {} for row in searches})
 
     def follow(self, steps: Sequence[Step], left: Set[int]) -> None:
         """See ``classify``."""
@@ -60,12 +83,11 @@ class TreeScoring:
 
     def _forget(self, left: Set[int]) -> None:
         """Let go the label tokens of messages that are done, once they are most of those kept."""
-        if 2 * sum(len(self._kept[row]) for row in left) > sum(map(len, self._kept)):
+        if 2 * sum(len(self._kept[row]) for row in left) > sum(map(len, self._kept.values())):
             return
+        self._kept = {row: known for row, known in self._kept.items() if row in left}
         stay: list[int] = []
-        for row, known in enumerate(self._kept):
-            if row not in left:
-                known.clear()
+        for known in self._kept.values():
             for node, place in known.items():
                 known[node] = len(stay)
                 stay.append(place)
@@ -78,9 +100,11 @@ class TreeScoring:
         device = self._compute.device
         nodes = [(step.row, node) for step in steps for node in step.chain]
         spare = rounded_up(len(nodes), NODES_STEP) - len(nodes)
-        tree = _Growth(self._prompts, self._labels, self._lengths, self._kept, steps, device)
+        tree = _Growth(self._prompts, self._labels, self._kept, steps, device)
         ids = torch.tensor([[*(node.path[-1] for _, node in nodes), *[0] * spare]], device=device)
-        positions = torch.tensor([[*(self._lengths[row] + node.depth - 1 for row, node in nodes), *[0] * spare]], device=device)
+        positions = torch.tensor(
+            [[*(self._prompts.lengths[row] + node.depth - 1 for row, node in nodes), *[0] * spare]], device=device
+        )
         self._score(tree, ids, positions, torch.arange(len(nodes) + spare, device=device), steps)
 
     def _score(self, tree: Tree, ids: torch.Tensor, positions: torch.Tensor, graded: torch.Tensor, steps: Sequence[Step]) -> None:
@@ -112,17 +136,16 @@ class _Growth:
 
     def __init__(
         self,
-        prompts: Memory,
+        prompts: PromptMemory,
         labels: Memory,
-        lengths: Sequence[int],
-        kept: list[dict[TrieNode, int]],
+        kept: dict[int, dict[TrieNode, int]],
         steps: Sequence[Step],
         device: torch.device,
     ) -> None:
         """``kept`` is told where the tokens that others may follow are from now on."""
-        self._prompts, self._labels = prompts, labels
-        before = sum(map(len, kept))
-        messages = {step.row: _Message(step.row, lengths[step.row]) for step in steps}
+        self._prompts, self._labels = prompts.memory, labels
+        before = sum(map(len, kept.values()))
+        messages = {step.row: _Message(prompts.slots[step.row], prompts.lengths[step.row]) for step in steps}
         keep: list[int] = []
         new = 0
         for step in steps:
@@ -180,9 +203,10 @@ class _Growth:
 class _Message:
     """Which label tokens of one message are computed, and which of all that are known they see."""
 
-    row: int
-    length: int
+    slot: int
     """Of its prompt."""
+    length: int
+    """The prompt's."""
     queries: list[int] = field(default_factory=list)
     depths: list[int] = field(default_factory=list)
     """Of the queries: how many label tokens each sees, itself included."""
@@ -207,7 +231,7 @@ class _Group:
         most_queries = max(len(message.queries) for message in messages)
         most_slots = max(len(message.slots) for message in messages)
         self._longest = max(message.length for message in messages)
-        self._rows = torch.tensor([message.row for message in messages], device=device)
+        self._prompts = torch.tensor([message.slot for message in messages], device=device)
         self._queries = _table([message.queries for message in messages], most_queries, device)
         self._slots = _table([list(message.slots) for message in messages], most_slots, device)
         among_labels = torch.zeros(len(messages), most_queries, most_slots, dtype=torch.bool)
@@ -237,7 +261,7 @@ class _Group:
         """
         (rows, queries), (heads, size) = self._queries.shape, keys.shape[1:]
         groups = query.shape[1] // heads
-        prompt_keys, prompt_values = (each.index_select(0, self._rows)[:, :, : self._longest] for each in prompt)
+        prompt_keys, prompt_values = (each.index_select(0, self._prompts)[:, :, : self._longest] for each in prompt)
         label_keys, label_values = (each[self._slots].transpose(1, 2) for each in (keys, values))
         asked = query[self._queries] * scaling
         asked = asked.view(rows, queries, heads, groups, size).permute(0, 2, 3, 1, 4).reshape(rows, heads, groups * queries, size)

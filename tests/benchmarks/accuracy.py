@@ -46,7 +46,7 @@ PATHS: dict[str, tuple[Contender, str]] = {
 
 def frequent(train: Path, test: Path, intents: int) -> Splits:
     """The split of two files, of which the most frequent ``intents`` are kept."""
-    splits = load_splits(DatasetConfig(source=str(train), test=str(test), validation_fraction=0))
+    splits = load_splits(DatasetConfig(source=str(train), test=str(test)))
     counts = collections.Counter(example.label for example in splits.train)
     kept = {label for label, _count in counts.most_common(intents)}
 

@@ -184,16 +184,16 @@ def test_scores_that_are_not_numbers_are_told(folder: Path, encoder: PromptEncod
 def test_stop_and_progress(folder: Path, encoder: PromptEncoder, cpu: Compute) -> None:
     model = load_base(folder, cpu, trained=False, quantised=False)
     labels = encoder.label_set(LABELS)
-    queries = [Query(text, encoder.prompt_ids(text)) for text in MESSAGES]
+    queries = [Query(text, encoder.prompt_ids(text)) for text in MESSAGES * 12]
     seen: list[int] = []
     with pytest.raises(InterruptedByUserError):
         classify(model, labels, queries, cpu, batch_size=3, progress=seen.append, should_stop=lambda: len(seen) == 2)
     assert len(seen) == 2
-    assert 0 <= seen[0] <= seen[1] < len(MESSAGES)
+    assert 0 <= seen[0] <= seen[1] < len(queries)
     seen.clear()
     classify(model, labels, queries, cpu, batch_size=3, progress=seen.append)
     assert seen == sorted(seen)
-    assert seen[-1] == len(MESSAGES)
+    assert seen[-1] == len(queries)
 
 
 def test_modes_come_back(folder: Path, cpu: Compute) -> None:
