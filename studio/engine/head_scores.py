@@ -5,18 +5,18 @@ stay in a CPU's cache and in memory that is already there: fresh memory for ever
 
 A CPU that multiplies bf16 itself does so twice as fast as fp32. Scores that are computed in bf16 are off by a few
 hundredths, which is too much for a token that is asked for, but not for the rest of the vocabulary when all of it together has
-a thousandth of the probability: that is how a trained model answers. So only the former are computed in fp32, and where the
-rest has more, everything is.
+a thousandth of the probability: that is how a trained model answers. So only the former are computed in fp32, and positions after
+which the rest has more are scored again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 
-from studio.core.batch_sizes import PREDICTED_SCORES
+from studio.core.batch_sizes import GRADED_STEP, PREDICTED_SCORES, rounded_up
 from studio.core.machine import cpu_has_bf16, device_kind
 
 _FEWEST_WORDS = 512
@@ -29,70 +29,67 @@ _FEWEST_SURE = 0.5
 
 
 class HeadScores:
-    """The scores of one model's head, over the positions of one batch after another."""
+    """The scores of one model's head, over one batch of positions after another."""
 
     def __init__(self, weight: torch.Tensor) -> None:
         """``weight`` (vocabulary, hidden)."""
         self._weight = weight
-        self._surely = weight.device.type == "cpu" and weight.dtype == torch.float32 and cpu_has_bf16()
+        self._mostly_sure = weight.device.type == "cpu" and weight.dtype == torch.float32 and cpu_has_bf16()
 
     def of(self, states: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities of ``tokens`` (n, tokens) and of the vocabulary's most probable token (n,), after each of n positions.
 
         ``states`` (n, hidden), ``tokens`` (tokens,) ascending ids. Sums are in fp32.
         """
-        if not self._surely or len(states) < _FEWEST_POSITIONS:
-            return _log_probabilities(_sums(states, self._weight, tokens))
-        scores, highest, rest = _mostly_in_bf16(states, self._weight, tokens)
-        unsure = (rest > _LARGEST_REST).nonzero()[:, 0]
-        self._surely = len(unsure) <= (1 - _FEWEST_SURE) * len(states)
+        if not self._mostly_sure or len(states) < _FEWEST_POSITIONS:
+            return self._in_one_type(states, tokens)
+        scores, highest, sure = self._mostly_in_bf16(states, tokens)
+        unsure = (~sure).nonzero()[:, 0]
+        self._mostly_sure = len(unsure) <= (1 - _FEWEST_SURE) * len(states)
+        if not self._mostly_sure:
+            return self._in_one_type(states, tokens)
         if len(unsure):
-            scores[unsure], highest[unsure] = _log_probabilities(_sums(states[unsure], self._weight, tokens))
+            # As many as a product has been prepared for; some twice.
+            unsure = unsure.repeat(GRADED_STEP)[: rounded_up(len(unsure), GRADED_STEP)]
+            scores[unsure], highest[unsure] = self._in_one_type(states[unsure], tokens)
         return scores, highest
 
+    def _in_one_type(self, states: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """All products in the type of ``states``."""
+        weight = self._weight
+        largest = torch.full(states.shape[:1], -torch.inf, device=states.device)
+        whole = torch.zeros_like(largest)
+        # From the very products that the highest is from: in bf16 others are rounded otherwise.
+        chosen: list[torch.Tensor] = []
+        for start, end, wanted in _pieces(weight, tokens, len(states)):
+            scores = (states @ weight[start:end].to(states.dtype).t()).float()
+            chosen.append(scores[:, wanted])
+            before, largest = largest, torch.maximum(largest, scores.amax(-1))
+            whole = whole * (before - largest).exp() + scores.sub_(largest[:, None]).exp_().sum(-1)
+        normaliser = largest + whole.log()
+        return torch.cat(chosen, 1) - normaliser[:, None], largest - normaliser
 
-class _Sums(NamedTuple):
-    """Over the whole vocabulary, after each of n positions."""
-
-    chosen: torch.Tensor
-    """Scores of the tokens that were asked for (n, tokens)."""
-    largest: torch.Tensor
-    """The highest score (n,)."""
-    whole: torch.Tensor
-    """The sum of the exponentials of all scores less the highest (n,)."""
-
-
-def _sums(states: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor) -> _Sums:
-    words = max(_FEWEST_WORDS, PREDICTED_SCORES[device_kind(states.device.type)] // max(1, len(states)))
-    largest = torch.full(states.shape[:1], -torch.inf, device=states.device)
-    whole = torch.zeros_like(largest)
-    # From the very products that the highest is from: in bf16 others are rounded otherwise.
-    chosen: list[torch.Tensor] = []
-    starts = range(0, len(weight), words)
-    firsts = torch.searchsorted(tokens, torch.tensor([*starts, len(weight)], device=tokens.device)).tolist()
-    for start, (first, last) in zip(starts, pairwise(firsts), strict=True):
-        scores = (states @ weight[start : start + words].to(states.dtype).t()).float()
-        chosen.append(scores[:, tokens[first:last] - start])
-        before, largest = largest, torch.maximum(largest, scores.amax(-1))
-        whole = whole * (before - largest).exp() + scores.sub_(largest[:, None]).exp_().sum(-1)
-    return _Sums(torch.cat(chosen, 1), largest, whole)
+    def _mostly_in_bf16(self, states: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Only ``tokens`` in fp32, and whether that is enough (n,): all others are improbable, and none is the most probable."""
+        weight = self._weight
+        chosen = states @ weight[tokens].t()
+        highest = chosen.amax(-1)
+        whole = (chosen - highest[:, None]).exp().sum(-1)
+        rest = torch.zeros_like(whole)
+        rounded, offset = states.bfloat16(), highest.bfloat16()[:, None]
+        for start, end, wanted in _pieces(weight, tokens, len(states)):
+            scores = rounded @ weight[start:end].bfloat16().t()
+            # A share that is too large for a number leaves no doubt either.
+            scores.sub_(offset).exp_()[:, wanted] = 0
+            rest += scores.sum(-1, dtype=torch.float32)
+        normaliser = highest + (whole + rest).log()
+        return chosen - normaliser[:, None], highest - normaliser, rest < _LARGEST_REST * whole
 
 
-def _log_probabilities(sums: _Sums) -> tuple[torch.Tensor, torch.Tensor]:
-    normaliser = sums.largest + sums.whole.log()
-    return sums.chosen - normaliser[:, None], sums.largest - normaliser
-
-
-def _mostly_in_bf16(
-    states: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """As ``_log_probabilities``, and the share of the words of which only bf16 knows the score (n,).
-
-    Where that is small, the most probable word is one of ``tokens``.
-    """
-    rounded = _sums(states.bfloat16(), weight, tokens)
-    chosen = states @ weight[tokens].t()
-    rest = (rounded.whole - (rounded.chosen - rounded.largest[:, None]).exp().sum(-1)).clamp(min=0)
-    exact = (chosen - rounded.largest[:, None]).exp().sum(-1)
-    normaliser = rounded.largest + (exact + rest).log()
-    return chosen - normaliser[:, None], chosen.amax(-1) - normaliser, rest / (exact + rest)
+def _pieces(weight: torch.Tensor, tokens: torch.Tensor, positions: int) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """The first and the end of each piece of the vocabulary, and which of its words are among ``tokens``."""
+    words = max(_FEWEST_WORDS, PREDICTED_SCORES[device_kind(weight.device.type)] // max(1, positions))
+    bounds = [*range(0, len(weight), words), len(weight)]
+    firsts = torch.searchsorted(tokens, torch.tensor(bounds, device=tokens.device)).tolist()
+    for (start, end), (first, last) in zip(pairwise(bounds), pairwise(firsts), strict=True):
+        yield start, end, tokens[first:last] - start

@@ -7,7 +7,7 @@ scores the prefixes is not known here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from studio.core.answers import LabelProbability, Prediction
@@ -59,13 +59,13 @@ class LabelSearch:
     greedy: dict[TrieNode, TrieNode | None] = field(default_factory=dict)
     """What free greedy decoding writes after each prefix that was followed; None where that leaves the labels."""
 
-    def enter(self, chain: Sequence[TrieNode], scores: Iterable[Mapping[int, float]], highest: Iterator[float]) -> None:
+    def enter(self, chain: Sequence[TrieNode], scores: Iterable[Mapping[int, float]], highest: Iterable[float]) -> None:
         """What was found after each prefix of ``chain``: its children's log-probabilities, and the vocabulary's ``highest``."""
         so_far = self.open.pop(chain[0], 0.0)
-        for node, following, log_probabilities in zip(chain, [*chain[1:], None], scores, strict=True):
+        for node, following, log_probabilities, most in zip(chain, [*chain[1:], None], scores, highest, strict=True):
             token = max(log_probabilities, key=log_probabilities.__getitem__)
             # The two were computed in products of other shapes.
-            self.greedy[node] = node.children[token] if log_probabilities[token] >= next(highest) - _ROUNDING else None
+            self.greedy[node] = node.children[token] if log_probabilities[token] >= most - _ROUNDING else None
             for child in node.children.values():
                 value = so_far + log_probabilities[child.path[-1]]
                 if child.label is not None:

@@ -109,7 +109,8 @@ def _enter(scores: torch.Tensor, steps: Sequence[Step]) -> None:
     values = iter((scores[rows, tokens] - normaliser[rows]).tolist())
     highest = iter((scores.amax(-1) - normaliser).tolist())
     for step in steps:
-        step.search.enter(step.chain, [{token: next(values) for token in node.children} for node in step.chain], highest)
+        found = [{token: next(values) for token in node.children} for node in step.chain]
+        step.search.enter(step.chain, found, [next(highest) for _ in step.chain])
 
 
 def _select(cache: DynamicCache, rows: torch.Tensor) -> DynamicCache:

@@ -23,6 +23,11 @@ class PromptMemory:
         self._free: list[int] = []
         self.length = 0
 
+    @property
+    def token_bytes(self) -> int:
+        """What a token takes in all layers; 0 until the first prompt was read."""
+        return sum(kept.shape[1] * kept.shape[3] * kept.itemsize for pair in self.memory.values() for kept in pair)
+
     def add(self, messages: Sequence[int], lengths: Sequence[int], read: Memory, left: Set[int]) -> None:
         """``read`` are the keys and values of new ``messages``; of those before only the ones that are ``left`` stay."""
         for message in self.slots.keys() - left:
