@@ -14,10 +14,10 @@ LENGTH_STEP, NODES_STEP, GRADED_STEP = 8, 16, 16
 SHORT_LENGTH = 128
 # Scores (positions x vocabulary) of a training step whose fp32 copies exist together: on a CPU few enough to stay in its cache.
 GRADED_SCORES: dict[DeviceName, int] = {"cpu": 2**20, "mps": 2**26, "cuda": 2**26}
-# The same of a classification; the messages that it searches at once, of which so many are read together, the bytes of their
-# prompts' keys and values, and how many tokens of labels it keeps.
+# The same of a classification; the messages that it searches at once, the bytes of their prompts' keys and values, and how many
+# tokens of prompts it reads together, or of labels keeps.
 PREDICTED_SCORES: dict[DeviceName, int] = {"cpu": 2**20, "mps": 2**26, "cuda": 2**26}
-PREDICTED_MESSAGES, READ_MESSAGES, PREDICTED_BYTES, PREDICTED_TOKENS = 512, 128, 2**28, 4096
+PREDICTED_MESSAGES, PREDICTED_BYTES, PREDICTED_TOKENS = 512, 2**28, 4096
 
 
 def micro_batch_for(config: RunConfig, device: DeviceName) -> int:

@@ -18,6 +18,7 @@ from studio.core.batch_sizes import (
     GRADED_STEP,
     LENGTH_STEP,
     NODES_STEP,
+    PREDICTED_BYTES,
     PREDICTED_MESSAGES,
     PREDICTED_SCORES,
     PREDICTED_TOKENS,
@@ -222,10 +223,14 @@ def forecast(
     # training step are gone, and only what exceeds them adds to the peak.
     predicting = 2 * FP32 * PREDICTED_SCORES[device]
     longest = rounded_up(lengths.tokens, LENGTH_STEP)
-    predicted = max(longest, min(PREDICTED_TOKENS, min(PREDICTED_MESSAGES, lengths.predicted) * longest))
-    # Keys and values of prompts and of labels, and what one layer makes of all prompts.
-    read = 2 * widths.key_value * model.layers + (_MLP_STATES + 1) * model.intermediate
-    predicting += round(predicted * read * (compute if device == "cuda" else FP32) * (1 + _GAPS[device]))
+    messages = min(PREDICTED_MESSAGES, lengths.predicted)
+    # Keys and values of prompts and of labels, and what one layer makes of the prompts that are read together.
+    asked = FP32 if device != "cuda" else compute
+    token = widths.key_value * model.layers * asked
+    prompts = max(longest * token, min(PREDICTED_BYTES, messages * longest * token))
+    labels = min(PREDICTED_TOKENS, messages * _GRADED_TOKENS) * token
+    layer = max(longest, min(PREDICTED_TOKENS, messages * longest)) * (_MLP_STATES + 1) * model.intermediate * asked
+    predicting += round((prompts + labels + layer) * (1 + _GAPS[device]))
     if device != "cuda":
         # On a CPU the narrow ones are the model's file, mapped: its pages go when the last weight has been widened, not before.
         predicting += narrow * (FP32 if device == "cpu" else FP32 - compute)

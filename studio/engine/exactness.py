@@ -40,6 +40,8 @@ def in_fp32(model: torch.nn.Module, compute: Compute) -> Iterator[None]:
     try:
         yield
     finally:
+        if wider:
+            trim_heap()  # what predicting has freed
         for back in undo:
             back()
         if wider:

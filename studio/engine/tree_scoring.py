@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from studio.core.batch_sizes import LENGTH_STEP, NODES_STEP, PREDICTED_BYTES, PREDICTED_MESSAGES, READ_MESSAGES, rounded_up
+from studio.core.batch_sizes import LENGTH_STEP, NODES_STEP, PREDICTED_BYTES, PREDICTED_MESSAGES, PREDICTED_TOKENS, rounded_up
 from studio.core.labels import TrieNode
 from studio.data.prompts import Encoded
 from studio.engine.devices import Compute
@@ -45,18 +45,20 @@ class TreeScoring:
 
     def room(self, left: int, lengths: Sequence[int]) -> int:
         """See ``classify``."""
-        # How much a token takes is known when some have been read.
         token = self._prompts.token_bytes
-        most = READ_MESSAGES if token else _FEW_PROMPTS
+        if not token:
+            return min(1, len(lengths))  # which tells how much a token takes
         new, longest = 0, self._prompts.length if left else 0
-        for length in lengths[:most]:
+        for length in lengths:
             longest = max(longest, rounded_up(length, LENGTH_STEP))
-            searched = left + new
-            if searched and (searched == self._most or (searched + 1) * longest * token > PREDICTED_BYTES):
+            more, searched = new + 1, left + new + 1
+            if searched > self._most or more * longest > PREDICTED_TOKENS or searched * longest * token > PREDICTED_BYTES:
                 break
-            new += 1
+            new = more
+        if not left:
+            return max(1, new)
         # A few prompts take as long to read as some.
-        return new if not left or new >= min(_FEW_PROMPTS, len(lengths)) else 0
+        return new if new >= min(_FEW_PROMPTS, len(lengths)) else 0
 
     def read(self, searches: Mapping[int, LabelSearch], left: Set[int]) -> None:
         """See ``classify``."""

@@ -105,9 +105,6 @@ def prepare_environment() -> None:
     # torch's OpenMP threads wait for one another by spinning, milliseconds at a time. When another program takes a core,
     # each wait lasts until the scheduler intervenes; with a short spin the waiting thread gives its core up.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    # Large tensors in huge pages: a full step allocates the gradient of a 168M-parameter embedding several times, and
-    # touching that 4 KiB at a time costs more than the arithmetic. Linux only; elsewhere torch does not look at it.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # oneDNN keeps what it has compiled for each shape of a product, with room of its own for the weights: for a thousand shapes,
     # which is its default, 0.9 GB after some hundred steps of the starter. A layer and its way back need two dozen.
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):

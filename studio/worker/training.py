@@ -195,9 +195,9 @@ class _Training:
                 None if self.resumed is None else self.resumed.checkpoint,
             )
         complete = taken == steps or scoring.enough()
+        finished = scoring.test(finished.model_copy(update={"best_step": self.standing.best_step}), taken)
         peak = max(self.standing.peak_bytes, memory.peak_bytes())
-        finished = finished.model_copy(update={"peak_bytes": peak, "best_step": self.standing.best_step})
-        self._end(scoring.test(finished, taken), complete)
+        self._end(finished.model_copy(update={"peak_bytes": peak}), complete)
 
     def _begin_again(self, resumed: Resumed, config: RunConfig) -> None:
         """From here on the run is another than it was."""

@@ -216,8 +216,8 @@ def test_a_gradient_that_overflows_in_fp16_is_left_out_and_scaled_less(
     with pytest.MonkeyPatch.context() as patch:
 
         def once(tensor: torch.Tensor) -> None:
-            # The first two are the largest batch, tried before the first step; each batch comes in two parts.
-            backward(tensor * float("inf") if next(calls) == 4 else tensor)
+            # The first four are the largest batch, tried twice before the first step; each batch comes in two parts.
+            backward(tensor * float("inf") if next(calls) == 6 else tensor)
 
         patch.setattr(torch.Tensor, "backward", once)
         assert learner.learn(run) == STEPS
