@@ -56,7 +56,7 @@ def _try(optimizer: torch.optim.Optimizer, groups: Groups, backward: Callable[[G
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     """The optimizer's state, which a step makes once there are gradients, and which is gone afterwards.
 
-    In that order, as every run does it: the other way round memory has other gaps, a seventh more of full fine-tuning's.
+    In that order, as every run does it: the other way round memory has other gaps, an eighth more of full fine-tuning's.
     """
     rates = [group["lr"] for group in optimizer.param_groups]
     for group in optimizer.param_groups:

@@ -41,6 +41,9 @@ _GROUP_OF_SETTING = {
 }
 
 
+_OPTIMIZERS = {"adamw": "AdamW", "adamw8bit": "AdamW in 8 bits (CUDA)", "paged_adamw8bit": "AdamW in 8 bits, paged (CUDA)"}
+
+
 def group_of(path: str) -> str:
     """The heading that a setting stands under."""
     section, name = path.split(".")
@@ -56,7 +59,7 @@ def advanced_fields(elsewhere: Iterable[str]) -> list[Field]:
         decimal("method.alpha", "Alpha", 0.001, 1_000_000, 1, 1, "plain factor"),
         decimal("method.dropout", "Dropout", 0, 0.999, 0.01, 2, "share from 0 to 1"),
         names("method.target_modules", "Adapted layers", "all-linear", "all-linear, or names with commas between them"),
-        choice("training.optimizer", "Optimizer"),
+        choice("training.optimizer", "Optimizer", _OPTIMIZERS),
         choice("training.scheduler", "Schedule"),
         decimal("training.warmup_ratio", "Warm-up", 0, 0.999, 0.01, 2, "share of all steps"),
         decimal("training.weight_decay", "Weight decay", 0, 1000, 0.01, 3, "share per unit of learning rate"),
