@@ -23,7 +23,7 @@ _FEWEST_WORDS = 512
 _FEWEST_POSITIONS = 128
 """Below this reading the weights, and rounding them, takes longer than it saves."""
 _LARGEST_REST = 5e-4
-"""The share of the probability whose scores may be off. Logarithms were then by 0.00004 at most, at 9,274 positions of the starter."""
+"""The share of the probability whose scores may be off. At 9,274 positions of the starter, logarithms were by 0.00004 at most."""
 _FEWEST_SURE = 0.5
 """Below this share of positions it is faster to compute all of them in fp32 at once."""
 
