@@ -1,11 +1,12 @@
 """How fast messages are classified, against labels written by transformers' ``generate``. `make bench-classification` prints it.
 
-    python -m tests.benchmarks.classification RUN MESSAGES.csv [--model FOLDER] [--messages 500] [--truth 500] [--json FILE]
+    python -m tests.benchmarks.classification RUN MESSAGES.csv [--model FOLDER] [--messages 1000] [--truth 500] [--json FILE]
 
-Each way runs in fresh processes, which take turns on the same blocks of messages, so that whatever else the machine does
-falls on all of them alike; the others' have torch's own products of matrices. All have the same weights, in fp32. With one
-thread its CPU time counts, else time as it passes. The answers are compared with brute force: every label of some messages
-scored in full by the model's own forward, normalised in float64.
+Each way runs in fresh processes, which take turns, so that whatever else the machine does falls on all of them alike. In each
+round ours classifies all messages, in another order, and the others as many of their first ones as are enough; the others' have
+torch's own products of matrices. All have the same weights, in fp32. With one thread its CPU time counts, else time as it
+passes. The answers are compared with brute force: every label of some messages scored in full by the model's own forward,
+normalised in float64.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ from studio.engine.predictor import Predictor, kept_checkpoint
 
 OURS = "this program"
 WAYS = [OURS, "generate, one message", "generate, a batch", "generate, a batch, prefix_allowed_tokens_fn"]
-_ENOUGH = {"generate, one message": 8, "generate, a batch": 64, "generate, a batch, prefix_allowed_tokens_fn": 64}
-"""Messages of a block that are enough of the slow ways."""
+_ENOUGH = {"generate, one message": 24, "generate, a batch": 128, "generate, a batch, prefix_allowed_tokens_fn": 128}
+"""Messages that are enough of the slow ways."""
 _BATCH = 32
 """Messages in a batch of ``generate``, which takes more time for each of 128."""
 Way = Callable[[Sequence[str]], object]
 
 
 def ways(predictor: Predictor) -> dict[str, Way]:
-    """Name and function of each way to classify a block of messages."""
+    """Name and function of each way to classify messages."""
     model: Any = predictor.model
     encoder, labels = predictor.encoder, predictor.labels
     longest = max(map(len, labels.token_ids))
@@ -107,7 +108,7 @@ def seconds_of(way: Way, texts: Sequence[str]) -> float:
 
 
 def table_of(spent: dict[str, list[float]]) -> list[dict[str, Any]]:
-    """``spent`` has seconds a message of each way and block: their median in ms, and that of how many times ours they are."""
+    """``spent`` has seconds a message of each way and round: their median in ms, and that of how many times ours they are."""
     return [
         {
             "way": name,
@@ -177,21 +178,22 @@ def load(arguments: argparse.Namespace, trained: bool = True) -> tuple[Predictor
 
 
 def run_way(arguments: argparse.Namespace) -> None:
-    """In a process of its own: print the seconds a message of one way on one block."""
+    """In a process of its own: print the seconds a message of one way in one round."""
     if arguments.way != OURS:
         devices.multiply_with_onednn = lambda: None  # ours alone, which other programs do not have
     predictor, texts = load(arguments)
-    size = min(arguments.block, _ENOUGH.get(arguments.way, arguments.block))
-    print(json.dumps(seconds_of(ways(predictor)[arguments.way], texts[arguments.start : arguments.start + size])))
+    random.Random(arguments.round).shuffle(texts)
+    texts = texts[: arguments.messages]
+    print(json.dumps(seconds_of(ways(predictor)[arguments.way], texts[: _ENOUGH.get(arguments.way)])))
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds a message of each way on each block."""
+    """Seconds a message of each way in each round."""
     spent: dict[str, list[float]] = {name: [] for name in WAYS}
     for number in range(arguments.rounds):
         turn = number % len(WAYS)
         for name in WAYS[turn:] + WAYS[:turn]:
-            asked = ["--way", name, "--start", str(number * arguments.block)]
+            asked = ["--way", name, "--round", str(number)]
             command = [sys.executable, "-m", "tests.benchmarks.classification", *sys.argv[1:], *asked]
             said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             spent[name].append(float(json.loads(said.splitlines()[-1])))
@@ -203,13 +205,13 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run's folder")
     parser.add_argument("data", type=Path, help="labelled messages; all their labels are told apart")
     parser.add_argument("--model", type=Path, help="the folder of the run's base, where the run names none")
-    parser.add_argument("--rounds", type=int, default=3, help="blocks of messages (3); 0: brute force alone")
-    parser.add_argument("--block", type=int, default=256, help="messages in a block (256)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each way is measured (3); 0: brute force alone")
+    parser.add_argument("--messages", type=int, help="how many messages ours classifies in a round (all)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--truth", type=int, default=20, help="messages that are compared with brute force, at both models (20)")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
-    parser.add_argument("--start", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--round", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.way:
         run_way(arguments)
@@ -217,7 +219,7 @@ def main() -> None:
 
     before = os.getloadavg()[0]
     table = table_of(compare(arguments)) if arguments.rounds else []
-    print(f"{arguments.rounds} blocks of {arguments.block}, {arguments.threads} threads, load {before:.1f} at the start\n")
+    print(f"{arguments.rounds} rounds, {arguments.threads} threads, load {before:.1f} at the start\n")
     print(f"{'way':<46}{'ms a message':>14}{'times ours':>12}")
     for row in table:
         print(f"{row['way']:<46}{row['ms']:>14.1f}{row['times']:>12.2f}", flush=True)

@@ -56,16 +56,34 @@ def test_positions_that_are_sure_are_computed_in_bf16(weight: torch.Tensor, exac
     assert (in_bf16 - found[0]).abs().max() > 1e-2, "bf16 alone would have done"
 
 
-@pytest.mark.parametrize("score", [30.0, 100.0, 10_000.0])
-def test_positions_that_are_not_are_computed_again(weight: torch.Tensor, exactly: list[int], score: float) -> None:
-    """After some nothing is probable, after others a word that nobody asks for."""
-    sure, flat = states_after(weight, [3] * 120, 30.0), states_after(weight, [3] * 20, 7.0)
-    states = torch.cat([sure, flat, states_after(weight, [17] * 21, score)])
+@pytest.mark.parametrize(("score", "all_words"), [(30.0, []), (100.0, []), (10_000.0, [32, 32])])
+def test_words_that_nobody_asks_for_are_computed_again(
+    weight: torch.Tensor, exactly: list[int], score: float, all_words: list[int]
+) -> None:
+    """After some positions another word is the most probable; with 10,000 the shares of most words are larger than a number."""
+    sure = states_after(weight, [3] * 120, 30.0)
+    states = torch.cat([sure, states_after(weight, [17] * 10 + [4998] * 11, score)])
     scores = HeadScores(weight)
     for _ in range(2):
         found = scores.of(states, TOKENS)
-        assert largest_error(found, states, weight) < 5e-5 * max(1, score / 30)
-    assert exactly == [48, 48], "41, and some twice"
+        assert largest_error(found, states, weight) < 2e-5 * max(1, score / 30)
+    assert exactly == all_words, "21, and some twice"
+
+
+def test_positions_after_which_nothing_is_probable_are_computed_again(weight: torch.Tensor, exactly: list[int]) -> None:
+    states = torch.cat([states_after(weight, [3] * 120, 30.0), states_after(weight, [3] * 20, 7.0)])
+    scores = HeadScores(weight)
+    for _ in range(2):
+        assert largest_error(scores.of(states, TOKENS), states, weight) < 3e-5
+    assert exactly == [32, 32], "20, and some twice"
+
+
+def test_the_highest_score_may_be_rounded(weight: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All scores are computed less the highest in bf16, off by up to 0.06 at 30: what that adds to each is taken away again."""
+    monkeypatch.setattr(head_scores, "_LARGEST_REST", 0.02)
+    states = states_after(weight, [3, 700, 4999] * 50, 15.9)
+    errors = HeadScores(weight).of(states, TOKENS)[1] - (states.double() @ weight.double().t()).log_softmax(-1).amax(-1)
+    assert abs(errors.mean()) < 2e-5, "as often too high as too low"
 
 
 def test_a_model_that_is_not_sure_is_computed_in_fp32(weight: torch.Tensor, exactly: list[int]) -> None:
@@ -73,7 +91,7 @@ def test_a_model_that_is_not_sure_is_computed_in_fp32(weight: torch.Tensor, exac
     scores = HeadScores(weight)
     for _ in range(2):
         assert largest_error(scores.of(states, TOKENS), states, weight) < 2e-5
-    assert exactly == [150, 150]
+    assert exactly == [160, 150], "only the first time it had to be found out"
 
 
 @pytest.mark.parametrize(
