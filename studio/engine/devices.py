@@ -87,7 +87,6 @@ def choose_compute(device: DeviceConfig, precision: Precision = "auto", threads:
         torch.set_num_threads(threads)
     if kind == "cpu":
         multiply_with_onednn()
-        keep_freed_memory()
     chosen = _choose_precision(kind, precision)
     try:
         accelerator = Accelerator(cpu=kind == "cpu", mixed_precision="no" if chosen == "fp32" else chosen)
@@ -99,10 +98,6 @@ def choose_compute(device: DeviceConfig, precision: Precision = "auto", threads:
             kind="unsupported_precision",
         ) from error
     return Compute(accelerator, kind, device.index, chosen)
-
-
-# Options of glibc's mallopt, from malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 class PeakMemory:
@@ -142,20 +137,6 @@ class PeakMemory:
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) * 1024
         return self._sampled
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what is freed for what comes next: fresh memory for every tensor took a tenth of a step's time.
-
-    Otherwise it takes large tensors from the system each time anew. See mallopt(3).
-    """
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    # Older ones take no more than 32 MiB; and where neither is taken, the other option alone would do the opposite.
-    if mallopt(_M_MMAP_THRESHOLD, 2**30) or mallopt(_M_MMAP_THRESHOLD, 2**25):
-        mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
 def trim_heap() -> None:

@@ -36,6 +36,7 @@ from studio.core.errors import StudioError
 from studio.core.events import Event, Failed, Finished
 from studio.core.wire import WORKER_COMMAND, decode_event, encode
 from studio.supervise.crashes import explain_crash
+from studio.supervise.environment import worker_environment
 
 # These end a job. The others answer one question of several: enough when the process then ends in good order.
 LAST_WORDS = (
@@ -96,6 +97,7 @@ class WorkerProcess:
                 stdout=self._marker,
                 stderr=self._log,
                 bufsize=0,
+                env=worker_environment(),
                 **_APART,
             )
         except OSError as error:

@@ -38,6 +38,7 @@ from studio.engine.exactness import prepare_for_prediction
 from studio.engine.methods import load_method_base, trained_model
 from studio.engine.models import load_tokenizer
 from studio.engine.predictor import Predictor, kept_checkpoint
+from studio.supervise.environment import worker_environment
 
 OURS = "this program"
 WAYS = [OURS, "generate, one message", "generate, a batch", "generate, a batch, prefix_allowed_tokens_fn"]
@@ -195,7 +196,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, list[float]]:
         for name in WAYS[turn:] + WAYS[:turn]:
             asked = ["--way", name, "--round", str(number)]
             command = [sys.executable, "-m", "tests.benchmarks.classification", *sys.argv[1:], *asked]
-            said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            environment = worker_environment() if name == OURS else None
+            said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
             spent[name].append(float(json.loads(said.splitlines()[-1])))
     return spent
 

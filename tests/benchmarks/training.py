@@ -23,6 +23,7 @@ import psutil
 
 from studio.core.config import MethodConfig
 from studio.core.words import METHOD_NAMES
+from studio.supervise.environment import worker_environment
 from tests.benchmarks.training_inputs import (
     LLAMA,
     TRL_VERSION,
@@ -78,6 +79,8 @@ def measure(job: Job, scratch: Path, libraries: Path | None) -> tuple[Record | N
     asked.write_text(job.model_dump_json(), "utf-8")
     told.unlink(missing_ok=True)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if job.contender == "ours":
+        environment |= worker_environment()
     if libraries is not None and job.contender.startswith("trl"):
         environment["PYTHONPATH"] = str(libraries)
     began = time.perf_counter()

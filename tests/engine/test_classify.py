@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ import torch
 from studio.core.errors import InterruptedByUserError, StudioError
 from studio.core.labels import LabelSet
 from studio.data.prompts import PromptEncoder
+from studio.engine import tree_scoring
 from studio.engine.classify import classify, predicting, reads_trees
 from studio.engine.devices import Compute
-from studio.engine.label_search import Query
+from studio.engine.label_search import LabelSearch, Query
 from studio.engine.models import load_base
+from studio.engine.tree_scoring import TreeScoring
 from tests.engine.conftest import EXAMPLES, LABELS, MESSAGES
 from tests.engine.test_token_tree import made
 
@@ -67,6 +70,35 @@ def test_equals_brute_force(folder: Path, encoder: PromptEncoder, cpu: Compute, 
                 assert prediction.label == LABELS[query.label]
                 assert prediction.label_probability == pytest.approx(float(probabilities[query.label]), abs=1e-4)
                 assert result.nats == pytest.approx(-float(scores[query.label]), rel=1e-4)
+
+
+def test_messages_that_come_and_go_are_answered_as_each_by_itself(
+    folder: Path, encoder: PromptEncoder, cpu: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is room for a few only: prompts take the slots of others, longer ones move everything, and old label tokens go."""
+    model = load_base(folder, cpu, trained=False, quantised=False)
+    labels = encoder.label_set(LABELS)
+    texts = [" ".join([text] * (1 + row % 5)) for row, text in enumerate(MESSAGES * 6)]
+    queries = [Query(text, encoder.prompt_ids(text), row % len(LABELS)) for row, text in enumerate(texts)]
+    classify(model, labels, queries[:1], cpu)
+    alone = [classify(model, labels, [query], cpu)[0] for query in queries]
+    read: list[tuple[int, int]] = []
+    plain = TreeScoring.read
+
+    def watched(scoring: TreeScoring, searches: Mapping[int, LabelSearch], left: Set[int]) -> None:
+        read.append((len(searches), len(left)))
+        plain(scoring, searches, left)
+
+    monkeypatch.setattr(TreeScoring, "read", watched)
+    monkeypatch.setattr(tree_scoring, "_FEW_PROMPTS", 1)
+    found = classify(model, labels, queries, cpu, batch_size=7)
+    assert max(new + left for new, left in read) <= 7
+    assert any(left for _new, left in read), "nobody came while others were there"
+    for expected, result in zip(alone, found, strict=True):
+        assert result.prediction.text == expected.prediction.text
+        assert result.prediction.predicted == expected.prediction.predicted
+        assert result.prediction.probability == pytest.approx(expected.prediction.probability, abs=1e-5)
+        assert result.nats == pytest.approx(expected.nats, rel=1e-4)
 
 
 def brute_forces(model: torch.nn.Module, prompt: list[int], labels: LabelSet) -> torch.Tensor:

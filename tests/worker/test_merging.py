@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from studio.core.answers import Exported, Prediction
-from studio.core.commands import Export, VerifyExport
+from studio.core.commands import Export, Predict, VerifyExport
 from studio.core.config import DeviceConfig, MethodConfig
-from studio.core.events import StageChanged
+from studio.core.events import Failed, StageChanged
 from studio.core.runs import Home, RunFolder
 from studio.engine import exactness, methods
 from studio.engine.devices import choose_compute
 from studio.engine.exports import load_export
+from studio.engine.predictor import load_run
 from studio.worker import exporting
 from tests.tiny import save_tiny
-from tests.worker.jobs import Trained, config_for, train_here, work_here
+from tests.worker.jobs import WORDS, Trained, config_for, train_here, work_here
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -109,6 +113,32 @@ def test_a_merged_model_is_whole(trained: dict[str, Trained], tmp_path: Path, na
     assert "convert_hf_to_gguf.py" in card
     assert "peft" not in exported.program
     assert str(folder) in exported.program
+
+
+@pytest.mark.parametrize("name", ["lora-fp32", "lora-bf16"])
+def test_predictions_with_a_merged_adapter_are_those_beside_it(trained: dict[str, Trained], name: str) -> None:
+    run, home = trained[name].run, trained[name].home
+    found = []
+    for merged_first in (False, True):
+        found.append(load_run(run, home, lambda *_: None, merged=merged_first).classify(list(WORDS.values())))
+        AcceleratorState._reset_state(reset_partial_state=True)
+    for beside, within in zip(*found, strict=True):
+        assert within.prediction.predicted == beside.prediction.predicted
+        assert within.prediction.probability == pytest.approx(beside.prediction.probability, abs=1e-4)
+    assert found[0] != found[1], "both were computed alike"
+
+
+def test_an_adapter_of_numbers_that_are_none_is_told_as_with_any_run(trained: dict[str, Trained], own_run: RunFolder) -> None:
+    checkpoint = own_run.checkpoint()
+    assert checkpoint is not None
+    adapter, told = checkpoint / "adapter_model.safetensors", checkpoint / "manifest.json"
+    save_file({name: weight * torch.nan for name, weight in load_file(adapter).items()}, adapter, {"format": "pt"})
+    manifest = json.loads(told.read_text("utf-8"))
+    manifest["sha256"][adapter.name] = hashlib.sha256(adapter.read_bytes()).hexdigest()
+    told.write_text(json.dumps(manifest), "utf-8")
+    failed = work_here(Predict(run=str(own_run.path), home=trained["lora-bf16"].home_name, texts=["Where is my card?"]))[-1]
+    assert isinstance(failed, Failed)
+    assert "not finite" in failed.message
 
 
 def test_bytes_are_told_while_it_writes(trained: dict[str, Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
