@@ -139,6 +139,8 @@ def backward(objective: Objective, groups: Sequence[Sequence[Encoded]], scaler: 
         loss = objective(group) / supervised
         (loss if scaler is None else scaler.scale(loss)).backward()
         losses.append(loss.detach())
+        # The nodes of its graph lie between what the activations leave: the next group would have to be put elsewhere.
+        del loss
     return torch.stack(losses).sum()
 
 
