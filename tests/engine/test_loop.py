@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -90,6 +93,40 @@ def test_the_cut_changes_nothing(folder: Path, encoder: PromptEncoder, cpu: Comp
     assert float(loss) == pytest.approx(float(expected_loss), rel=1e-5)
     for name, gradient in gradients(model).items():
         assert relative(gradient - expected[name], expected[name]) < 1e-5, name
+
+
+class Traced(torch.autograd.Function):
+    """Nothing, but a mark on its node in the graph."""
+
+    nodes: ClassVar[list[weakref.ref[object]]] = []
+
+    @staticmethod
+    def forward(ctx: Any, loss: torch.Tensor) -> torch.Tensor:
+        ctx.mark = Mark()
+        Traced.nodes.append(weakref.ref(ctx.mark))
+        return loss.clone()
+
+    @staticmethod
+    def backward(_ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
+class Mark:
+    """Something that is gone when nobody holds it."""
+
+
+def test_nothing_of_a_part_is_left_when_the_next_is_computed() -> None:
+    weight = torch.nn.Parameter(torch.ones(()))
+    left: list[int] = []
+
+    def objective(_group: Sequence[Encoded]) -> torch.Tensor:
+        left.append(sum(node() is not None for node in Traced.nodes))
+        loss: torch.Tensor = Traced.apply(2 * weight)  # type: ignore[no-untyped-call]  # torch leaves it so
+        return loss
+
+    row = Encoded([1, 2, 3], [False, False, True], False)
+    backward(objective, [[row], [row, row], [row]])
+    assert left == [0, 0, 0]
 
 
 def test_only_label_and_end_are_graded(encoder: PromptEncoder, cpu: Compute) -> None:
