@@ -43,13 +43,11 @@ FRAMEWORK_BYTES = {"cpu": 500 * 2**20, "mps": 700 * 2**20, "cuda": 500 * 2**20}
 _TOKENIZER_BYTES = 1275
 # Of a layer's width for each token: the gate, its activation, and what they are multiplied by.
 _MLP_STATES = 3
-# Freed blocks between kept ones that the C library cannot reuse, as a share of the activations. Measured with glibc: 0.30 after
-# one step of the starter, 0.31 to 0.39 over five steps of different sizes of it and of a Llama of 135M, 0.5 where batches
-# were cut in two. A tenth for a caching allocator such as CUDA's is an assumption: it was not measured.
-_GAPS = {"cpu": 0.4, "mps": 0.1, "cuda": 0.1}
-# The same where each layer's activations go before those of the next come: as a share of what all layers would have kept. glibc
-# 2.36 does not fill a gap with what is as large as what left it. Measured: 0.24 of the starter's, 0.25 of a Llama of 135M's.
-_CHECKPOINTED_GAPS = 0.25
+# Freed blocks between kept ones that the C library cannot reuse, as a share of the activations. Measured with glibc as a worker
+# sets it (studio/supervise/environment.py): 0.14 after four steps of a Llama of 135M, 0.20 where batches were cut in two; and as
+# much of what all layers would have kept where each layer's activations go before those of the next come. A tenth for a
+# caching allocator such as CUDA's is an assumption: it was not measured.
+_GAPS = {"cpu": 0.2, "mps": 0.1, "cuda": 0.1}
 # English text in the tokenizers of current small models is 4 to 5 characters a token; used only until a tokenizer has been
 # loaded, and then for the longest message alone, so that it is not below.
 _CHARACTERS_PER_TOKEN = 4
@@ -214,7 +212,7 @@ def forecast(
         # Each layer keeps its input alone, and is computed again on the way back (Chen et al., 2016).
         inputs = model.layers * nodes * model.hidden * (FP32 if method.kind == "full" else compute)
         states = whole // max(1, model.layers) + inputs
-        gaps = _CHECKPOINTED_GAPS * whole if device == "cpu" else _GAPS[device] * states
+        gaps = _GAPS[device] * (whole if device == "cpu" else states)
     activations = round(states + gaps)
     graded = rounded_up(lengths.supervised, GRADED_STEP) * model.vocabulary
     # One table in the compute type, and pieces of it in fp32, twice.
