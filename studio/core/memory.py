@@ -236,8 +236,11 @@ def forecast(
     layer = max(longest, min(PREDICTED_TOKENS, messages * longest)) * (_MLP_STATES + 1) * model.intermediate * asked
     predicting += round((prompts + labels + layer) * (1 + _GAPS[device]))
     if device != "cuda":
-        # On a CPU the narrow ones are the model's file, mapped: its pages go when the last weight has been widened, not before.
-        predicting += narrow * (FP32 if device == "cpu" else FP32 - compute)
+        predicting += narrow * (FP32 - compute)
+    if device == "cpu":
+        # The first time the narrow ones are the model's file, mapped: its pages go when the last weight has been widened, not
+        # before. Nothing has been predicted then.
+        predicting = max(predicting, narrow * FP32)
     predictions = max(0, predicting - activations - logits - gradients)
     averages = round(trainable * _ADAM_BYTES[optimizer])
     if optimizer != "adamw" and device == "cpu":

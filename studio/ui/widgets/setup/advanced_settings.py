@@ -41,7 +41,7 @@ _GROUP_OF_SETTING = {
 }
 
 
-_OPTIMIZERS = {"adamw": "AdamW", "adamw8bit": "AdamW in 8 bits (CUDA)", "paged_adamw8bit": "AdamW in 8 bits, paged (CUDA)"}
+_OPTIMIZERS = {"adamw": "AdamW", "adamw8bit": "8-bit AdamW", "paged_adamw8bit": "Paged 8-bit"}
 
 
 def group_of(path: str) -> str:
