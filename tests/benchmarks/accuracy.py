@@ -1,6 +1,6 @@
 """Whether the fast training step learns what the plain one learns: test accuracy of both, over several seeds, on a CPU.
 
-    python -m tests.benchmarks.accuracy TRAIN.csv TEST.csv --starter FOLDER [--intents 10] [--seeds 3] [--json FILE]
+    python -m tests.benchmarks.accuracy TRAIN.csv TEST.csv --starter FOLDER [--intents 10] [--seeds 1 2 3] [--json FILE]
 
 For each seed the same messages in the same order, from the same adapter: transformers' Trainer in fp32, and the app's step in
 fp32 and in bf16. Each trains in a fresh process; all are tested by the app's classification. `make bench-accuracy`.
@@ -75,13 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--starter", type=Path, help="a folder with the converted starter; else it is converted into --home")
     parser.add_argument("--home", help="the app's data folder, where it keeps the starter")
     parser.add_argument("--intents", type=int, default=10, help="the most frequent ones that are kept (10)")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False) or 1)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="the accuracies; what this file has already is not trained again")
     chosen = parser.parse_args(arguments)
     splits, method = frequent(chosen.train, chosen.test, chosen.intents), MethodConfig()
-    found: dict[str, list[float]] = {name: [] for name in PATHS}
+    found: dict[str, dict[str, float]] = {name: {} for name in PATHS}
+    if chosen.json and chosen.json.exists():
+        found.update(json.loads(chosen.json.read_text("utf-8")))
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         base = find_base(STARTER, chosen.starter, chosen.home, scratch)
@@ -91,9 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         encoded = [encoder.encode(example) for example in splits.train]
         rows = write_rows([Row(ids=row.ids, supervised=row.supervised) for row in encoded], scratch / "rows.json")
         print(f"{len(splits.labels)} intents, {len(encoded)} messages to train on, {len(splits.test)} to test", flush=True)
-        for seed in range(1, chosen.seeds + 1):
+        for seed in chosen.seeds:
             adapter = initial_adapter(base, method, scratch / f"adapter-{seed}", seed)
             for name, (contender, precision) in PATHS.items():
+                if str(seed) in found[name]:
+                    continue
                 kept = scratch / f"{contender}-{precision}-{seed}"
                 job = Job(
                     contender=contender,
@@ -108,17 +112,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 if record is None:
                     sys.exit(f"{name}, seed {seed}: {failure}")
                 torch.set_num_threads(chosen.threads)
-                found[name].append(tested(base, kept, method, splits, config.prompt))
+                found[name][str(seed)] = right = tested(base, kept, method, splits, config.prompt)
                 step = statistics.median(record.seconds)
-                low, high = wilson_interval(round(found[name][-1] * len(splits.test)), len(splits.test))
+                low, high = wilson_interval(round(right * len(splits.test)), len(splits.test))
                 print(
-                    f"seed {seed}  {name:<14} {found[name][-1]:7.1%} ({low:.1%} to {high:.1%})  {step:.2f} s a step, "
+                    f"seed {seed}  {name:<14} {right:7.1%} ({low:.1%} to {high:.1%})  {step:.2f} s a step, "
                     f"loss of the last tenth {statistics.fmean(record.losses[-math.ceil(len(record.losses) / 10) :]):.4f}",
                     flush=True,
                 )
                 if chosen.json:
                     chosen.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
-    for name, accuracies in found.items():
+    for name, by_seed in found.items():
+        accuracies = by_seed.values()
         print(f"{name:<14} mean {statistics.fmean(accuracies):.1%}, from {min(accuracies):.1%} to {max(accuracies):.1%}")
 
 
