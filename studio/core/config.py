@@ -178,8 +178,8 @@ class TrainingConfig(_Table):
     )
     optimizer: Optimizer = Field(
         "adamw",
-        description="The optimizer: AdamW. With its averages in 8 bits it needs a quarter of their memory, and paged they may "
-        "move to the host's when a GPU is full; both are for CUDA devices.",
+        description="The optimizer: AdamW. With its averages in 8 bits (all but the embedding's) it needs a quarter of their "
+        "memory, and paged they may move to the host's when a GPU is full; both are for CUDA devices.",
     )
     seed: int = Field(42, ge=0, le=LARGEST, description="Decides adapter initialisation, dropout and the order of messages.")
     evaluate_every: Literal["epoch"] | int = Field("epoch", description="Validate after every epoch, or every N steps.")

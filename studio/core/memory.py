@@ -242,9 +242,11 @@ def forecast(
         # before. Nothing has been predicted then.
         predicting = max(predicting, narrow * FP32)
     predictions = max(0, predicting - activations - logits - gradients)
-    averages = round(trainable * _ADAM_BYTES[optimizer])
+    # An embedding's averages always have 32 bits (studio/engine/optimizers.py).
+    embedded = model.vocabulary * model.hidden if method.kind == "full" else 0
+    averages = round(embedded * _ADAM_BYTES["adamw"] + (trainable - embedded) * _ADAM_BYTES[optimizer])
     if optimizer != "adamw" and device == "cpu":
-        largest = model.vocabulary * model.hidden if method.kind == "full" else method.rank * max(model.hidden, model.intermediate)
+        largest = (model.hidden if method.kind == "full" else method.rank) * max(model.hidden, model.intermediate)
         # By then activations and scores are gone.
         averages += max(0, round(largest * _UNPACKED_BYTES) - activations - logits)
     return MemoryForecast(

@@ -34,7 +34,8 @@ def _try(optimizer: torch.optim.Optimizer, groups: Groups, backward: Callable[[G
     with random_states_kept():
         try:
             backward(groups)
-            if not optimizer.state:
+            # Pages are no part of what a GPU runs out of, and bitsandbytes never gives them back.
+            if not optimizer.state and not getattr(optimizer, "is_paged", False):
                 with _optimizer_state(optimizer):
                     backward(groups)
         except Exception as error:
@@ -44,7 +45,8 @@ def _try(optimizer: torch.optim.Optimizer, groups: Groups, backward: Callable[[G
             raise StudioError(
                 f"The largest batch of this run does not fit into memory: {len(largest)} messages at once with "
                 f"{_tokens(largest):,} tokens, of which the longest has {max(len(row.ids) for row in largest):,}.",
-                "Retry with a smaller micro-batch, cut messages shorter, choose LoRA or QLoRA, or close other programs.",
+                ("Retry with a smaller micro-batch" if len(largest) > 1 else "Turn on activation checkpointing")
+                + ", cut messages shorter, choose LoRA or QLoRA, or close other programs.",
                 detail=str(error),
                 kind=OUT_OF_MEMORY,
             ) from error

@@ -34,7 +34,7 @@ def in_fp32(model: torch.nn.Module, compute: Compute) -> Iterator[None]:
     if wider:
         # What a training step has freed would stay beside the wider weights otherwise, and theirs beside the next step.
         trim_heap()
-    undo = [_without_autocast(model), *widened(model)]
+    undo = [_without_autocast(model), *widen(model)]
     if wider:
         trim_heap()  # the narrow weights
     try:
@@ -52,7 +52,7 @@ def prepare_for_prediction(model: torch.nn.Module, compute: Compute) -> torch.nn
     """A model that is only asked: in fp32 for good, or, on CUDA, in the compute type with autocast."""
     if compute.kind == "cuda":
         return compute.prepare_model(model, training=False)
-    widened(model)
+    widen(model)
     return model
 
 
@@ -62,7 +62,7 @@ def _without_autocast(model: torch.nn.Module) -> Callable[[], None]:
     return (lambda: None) if wrapped is None else partial(setattr, model, "forward", wrapped)
 
 
-def widened(model: torch.nn.Module) -> list[Callable[[], None]]:
+def widen(model: torch.nn.Module) -> list[Callable[[], None]]:
     """Make bf16 weights fp32, which changes no number, 4-bit layers multiply in fp32 and rounded buffers exact.
 
     Returns what takes it back.

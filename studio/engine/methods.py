@@ -13,7 +13,7 @@ from studio.core.config import MethodConfig
 from studio.core.errors import StudioError
 from studio.engine.devices import Compute
 from studio.engine.dropout import draw_faster
-from studio.engine.exactness import widened
+from studio.engine.exactness import widen
 from studio.engine.models import load_base
 
 
@@ -85,7 +85,7 @@ def merged_model(folder: Path, checkpoint: Path, method: MethodConfig, compute: 
                 # predictions in fp32 unpack to theirs, and a rounding here would be one that the run does not make.
                 state.dtype = torch.float32
         base = base.dequantize(torch.float32)
-    widened(base)
+    widen(base)
     adapted: Any = PeftModel.from_pretrained(base, checkpoint)
     # Numbers that are none would be told by peft as well; whoever predicts says it of every kind of run.
     merged: PreTrainedModel = adapted.merge_and_unload()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from studio.core.config import Optimizer
@@ -42,8 +44,23 @@ def make_optimizer(
         return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
     # Late: bitsandbytes looks for a GPU when it is imported.
     from bitsandbytes.optim.adamw import AdamW8bit, PagedAdamW8bit
+    from bitsandbytes.optim.optimizer import GlobalOptimManager
 
+    # Gradients of an embedding are too uneven for 8 bits (Dettmers et al.); transformers' Trainer keeps its averages whole too.
+    manager: Any = GlobalOptimManager
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            manager.get_instance().register_module_override(module, "weight", {"optim_bits": 32})
     return (PagedAdamW8bit if kind == _PAGED else AdamW8bit)(groups, lr=learning_rate)
+
+
+def page_averages(optimizer: torch.optim.Optimizer) -> None:
+    """Give averages that were loaded back to the pages of a paged optimizer: bitsandbytes loads them into the GPU's own memory."""
+    paged: Any = optimizer
+    if getattr(paged, "is_paged", False):
+        for parameter, state in optimizer.state.items():
+            for name in state.keys() & {"state1", "state2"}:
+                state[name] = paged.get_state_buffer(parameter, dtype=state[name].dtype).copy_(state[name])
 
 
 def trained_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from studio.core.files import write_json
 from studio.core.resuming import TRAINING_FACTS
+from studio.engine.optimizers import page_averages
 
 _TENSORS = "training.safetensors"
 _OPTIMIZER, _RANDOM = "optimizer", "random"
@@ -70,6 +71,7 @@ class TrainingState:
         for name, values in facts.get("optimizer", {}).items():
             state.setdefault(numbers[name], {}).update(values)
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        page_averages(self.optimizer)
         self.schedule.load_state_dict(facts["schedule"])
         for group, rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):
             group["lr"] = rate

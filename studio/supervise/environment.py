@@ -1,12 +1,12 @@
-"""What a worker's process has to find in its environment as it starts; the rest it tells itself (studio/worker/main.py)."""
+"""What a process that computes has to find in its environment as it starts; the rest it tells itself (studio/worker/main.py)."""
 
 from __future__ import annotations
 
 import os
 
 # Of glibc, see "Memory Allocation Tunables" in its manual; other C libraries do not read them.
-# The first two keep what is freed for what comes next: with fresh memory for every tensor a step takes a tenth longer. More
-# than 32 MiB older ones refuse.
+# The first two keep what is freed for what comes next: with fresh memory for every tensor a step takes a tenth longer. Blocks of
+# more than 32 MiB come from the system and go back to it: no gap could hold the next of them.
 # The others: a block on a boundary of 64 bytes, as torch asks for, leaves crumbs around it, and freed crumbs are kept apart for
 # small objects. The block can then never be joined with them again, nor hold another of its own size, and every layer leaves a
 # gap. With glibc 2.36 the heap grew to 1.35 to 1.48 times what steps of a Llama of 135M held, and so it grows to 1.14 to 1.20.
@@ -18,8 +18,11 @@ _MALLOC = {
 }
 
 
-def worker_environment() -> dict[str, str]:
-    """This process's environment, and how the worker's C library shall manage memory where a person did not say it."""
+def computing_environment() -> dict[str, str]:
+    """This process's environment, and how the C library of a worker with a model shall manage memory where a person did not say.
+
+    Not of other workers: what takes many small objects, such as reading a table, takes up to half as long again.
+    """
     ours = [f"glibc.malloc.{name}={value}" for name, value in _MALLOC.items()]
     # Of two of one name the later one counts.
     return os.environ | {"GLIBC_TUNABLES": ":".join(filter(None, [*ours, os.environ.get("GLIBC_TUNABLES")]))}

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,7 +36,6 @@ from studio.core.errors import StudioError
 from studio.core.events import Event, Failed, Finished
 from studio.core.wire import WORKER_COMMAND, decode_event, encode
 from studio.supervise.crashes import explain_crash
-from studio.supervise.environment import worker_environment
 
 # These end a job. The others answer one question of several: enough when the process then ends in good order.
 LAST_WORDS = (
@@ -68,7 +67,8 @@ if sys.platform == "win32":
 class WorkerProcess:
     """A worker and the pipe to it. All methods may be called from any thread; ``events()`` is read by one.
 
-    The worker's stderr goes to ``log_path``, or to a temporary file. ``command`` replaces the program. ``on_end`` is
+    The worker's stderr goes to ``log_path``, or to a temporary file. ``command`` replaces the program,
+    ``environment`` that of this process. ``on_end`` is
     called with the job's last event when the process is gone, in the thread that reads the events. Raises StudioError
     when no process can be started.
     """
@@ -80,6 +80,7 @@ class WorkerProcess:
         command: Sequence[str] | None = None,
         patience: Patience = PATIENCE,
         on_end: Callable[[Event], None] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._patience = patience
         self._on_end = on_end
@@ -97,7 +98,7 @@ class WorkerProcess:
                 stdout=self._marker,
                 stderr=self._log,
                 bufsize=0,
-                env=worker_environment(),
+                env=environment,
                 **_APART,
             )
         except OSError as error:

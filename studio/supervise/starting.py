@@ -6,7 +6,7 @@ import contextlib
 import shutil
 from functools import partial
 
-from studio.core.commands import Command, Export, Resume, Train
+from studio.core.commands import Command, Evaluate, Export, LoadModel, Predict, Resume, Train
 from studio.core.config import RunConfig
 from studio.core.errors import StudioError
 from studio.core.events import Crashed, Event, Failed, Finished
@@ -14,7 +14,10 @@ from studio.core.exports import export_folder, partial_folder
 from studio.core.resuming import already_training, check_resumable
 from studio.core.runs import Home, RunFolder
 from studio.core.wire import encode
+from studio.supervise.environment import computing_environment
 from studio.supervise.process import WorkerProcess
+
+_WITH_A_MODEL = (Evaluate, Predict, LoadModel, Export)
 
 
 def start_training(home: Home, config: RunConfig) -> tuple[RunFolder, WorkerProcess]:
@@ -24,7 +27,7 @@ def start_training(home: Home, config: RunConfig) -> tuple[RunFolder, WorkerProc
     """
     run = home.create_run(config)
     try:
-        process = WorkerProcess(run.log_path, on_end=lambda final: _keep_outcome(run, final))
+        process = WorkerProcess(run.log_path, on_end=lambda final: _keep_outcome(run, final), environment=computing_environment())
     except StudioError as error:
         _keep_outcome(run, Failed(kind=error.kind, message=error.message, remedy=error.remedy, detail=error.detail))
         raise
@@ -51,7 +54,7 @@ def resume_training(home: Home, run: RunFolder, micro_batch: int | None = None) 
         if isinstance(final, Crashed):
             _keep_outcome(run, final)
 
-    process = WorkerProcess(run.log_path, on_end=keep_crash)
+    process = WorkerProcess(run.log_path, on_end=keep_crash, environment=computing_environment())
     process.send(Resume(run=str(run.path), home=str(home.path), micro_batch=micro_batch))
     return process
 
@@ -65,6 +68,9 @@ def _keep_outcome(run: RunFolder, final: Event) -> None:
 def start_job(command: Command) -> WorkerProcess:
     """A worker that was sent its one command; read its ``events()``. Raises StudioError."""
     encode(command)  # a command that cannot be sent is told before there is a process that waits for it
-    process = WorkerProcess(on_end=partial(_clear_away, command) if isinstance(command, Export) else None)
+    process = WorkerProcess(
+        on_end=partial(_clear_away, command) if isinstance(command, Export) else None,
+        environment=computing_environment() if isinstance(command, _WITH_A_MODEL) else None,
+    )
     process.send(command)
     return process

@@ -22,7 +22,8 @@ from studio.data.tables import load_table
 from studio.engine.predictor import Predictor, Summary, kept_checkpoint, load_run, run_labels
 from studio.worker.channel import Channel
 
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 1024
+"""Rows that are answered together and then written. The last of them are computed with ever fewer others: of 256 a tenth slower."""
 _ANSWERS = ("predicted", "probability", "second", "second_probability", "left_set")
 """The columns that a predicted file has beside its own."""
 

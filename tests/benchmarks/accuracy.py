@@ -82,8 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     splits, method = frequent(chosen.train, chosen.test, chosen.intents), MethodConfig()
     found: dict[str, dict[str, float]] = {name: {} for name in PATHS}
+    settings = {name: str(getattr(chosen, name)) for name in ("train", "test", "intents", "epochs")}
     if chosen.json and chosen.json.exists():
-        found.update(json.loads(chosen.json.read_text("utf-8")))
+        before = json.loads(chosen.json.read_text("utf-8"))
+        if before["settings"] != settings:
+            sys.exit(f"{chosen.json} has figures of other settings: {before['settings']}. Name another file.")
+        found = before["accuracy"]
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         base = find_base(STARTER, chosen.starter, chosen.home, scratch)
@@ -121,9 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     flush=True,
                 )
                 if chosen.json:
-                    chosen.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+                    chosen.json.write_text(json.dumps({"settings": settings, "accuracy": found}, indent=2) + "\n", "utf-8")
     for name, by_seed in found.items():
-        accuracies = by_seed.values()
+        accuracies = [by_seed[str(seed)] for seed in chosen.seeds]
         print(f"{name:<14} mean {statistics.fmean(accuracies):.1%}, from {min(accuracies):.1%} to {max(accuracies):.1%}")
 
 

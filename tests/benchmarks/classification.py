@@ -1,12 +1,12 @@
 """How fast messages are classified, against labels written by transformers' ``generate``. `make bench-classification` prints it.
 
-    python -m tests.benchmarks.classification RUN MESSAGES.csv [--model FOLDER] [--messages 1000] [--truth 500] [--json FILE]
+    python -m tests.benchmarks.classification RUN MESSAGES.csv [--model FOLDER] [--rounds 3] [--truth 20] [--json FILE]
 
 Each way runs in fresh processes, which take turns, so that whatever else the machine does falls on all of them alike. In each
-round ours classifies all messages, in another order, and the others as many of their first ones as are enough; the others' have
-torch's own products of matrices. All have the same weights, in fp32. With one thread its CPU time counts, else time as it
-passes. The answers are compared with brute force: every label of some messages scored in full by the model's own forward,
-normalised in float64.
+round ours classifies all messages, in another order, and the others as many of their first ones as are enough. They take them as
+they come, with torch's own products of matrices and the C library's own way with memory. All have the same weights, in fp32. With
+one thread its CPU time counts, else time as it passes. The answers are compared with brute force: every label of some messages
+scored in full by the model's own forward, normalised in float64.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from studio.engine.exactness import prepare_for_prediction
 from studio.engine.methods import load_method_base, trained_model
 from studio.engine.models import load_tokenizer
 from studio.engine.predictor import Predictor, kept_checkpoint
-from studio.supervise.environment import worker_environment
+from studio.supervise.environment import computing_environment
 
 OURS = "this program"
 WAYS = [OURS, "generate, one message", "generate, a batch", "generate, a batch, prefix_allowed_tokens_fn"]
@@ -196,7 +196,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, list[float]]:
         for name in WAYS[turn:] + WAYS[:turn]:
             asked = ["--way", name, "--round", str(number)]
             command = [sys.executable, "-m", "tests.benchmarks.classification", *sys.argv[1:], *asked]
-            environment = worker_environment() if name == OURS else None
+            environment = computing_environment() if name == OURS else None
             said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
             spent[name].append(float(json.loads(said.splitlines()[-1])))
     return spent

@@ -23,7 +23,7 @@ import psutil
 
 from studio.core.config import MethodConfig
 from studio.core.words import METHOD_NAMES
-from studio.supervise.environment import worker_environment
+from studio.supervise.environment import computing_environment
 from tests.benchmarks.training_inputs import (
     LLAMA,
     TRL_VERSION,
@@ -80,7 +80,7 @@ def measure(job: Job, scratch: Path, libraries: Path | None) -> tuple[Record | N
     told.unlink(missing_ok=True)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
     if job.contender == "ours":
-        environment |= worker_environment()
+        environment |= computing_environment()
     if libraries is not None and job.contender.startswith("trl"):
         environment["PYTHONPATH"] = str(libraries)
     began = time.perf_counter()

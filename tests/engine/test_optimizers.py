@@ -8,7 +8,7 @@ import torch
 from studio.core.config import Optimizer
 from studio.core.errors import StudioError
 from studio.core.machine import DeviceName
-from studio.engine.optimizers import make_optimizer, optimizer_for
+from studio.engine.optimizers import make_optimizer, optimizer_for, page_averages
 
 STEPS = 20
 
@@ -35,6 +35,43 @@ def test_eight_bits_move_weights_as_32_do() -> None:
         for layer, optimizer in ((exact, whole), (rounded, narrow))
     ]
     assert sizes[1] < 0.4 * sizes[0]
+
+
+def test_averages_of_an_embedding_keep_32_bits() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Embedding(128, 64), torch.nn.Linear(64, 128))
+    optimizer = make_optimizer(model, 1e-2, 0.0, "adamw8bit")
+    model(torch.arange(128)).square().mean().backward()
+    optimizer.step()
+    types = [optimizer.state[layer.weight]["state1"].dtype for layer in model]
+    assert types == [torch.float32, torch.uint8]
+
+
+class Paged(torch.optim.Optimizer):
+    """Tells what it was asked to page."""
+
+    is_paged = True
+
+    def __init__(self, parameter: torch.nn.Parameter) -> None:
+        super().__init__([parameter], {})
+        self.buffers: list[torch.Tensor] = []
+
+    def get_state_buffer(self, parameter: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        self.buffers.append(torch.zeros_like(parameter, dtype=dtype))
+        return self.buffers[-1]
+
+
+def test_averages_that_were_loaded_go_back_to_their_pages() -> None:
+    parameter = torch.nn.Parameter(torch.ones(8))
+    optimizer = Paged(parameter)
+    first, second = torch.arange(8, dtype=torch.uint8), torch.arange(8, 16, dtype=torch.uint8)
+    optimizer.state[parameter] = {"step": 3, "state1": first, "state2": second, "absmax1": torch.ones(1)}
+    page_averages(optimizer)
+    state = optimizer.state[parameter]
+    assert {id(state["state1"]), id(state["state2"])} == set(map(id, optimizer.buffers))
+    assert torch.equal(state["state1"], first)
+    assert torch.equal(state["state2"], second)
+    assert state["step"] == 3
 
 
 @pytest.mark.parametrize(
