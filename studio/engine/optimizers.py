@@ -47,10 +47,11 @@ def make_optimizer(
     from bitsandbytes.optim.optimizer import GlobalOptimManager
 
     # Gradients of an embedding are too uneven for 8 bits (Dettmers et al.); transformers' Trainer keeps its averages whole too.
-    manager: Any = GlobalOptimManager
+    manager: Any = GlobalOptimManager.get_instance()  # type: ignore[no-untyped-call]
+    manager.initialize()  # it goes by places in a list: those of an optimizer before would count here too
     for module in model.modules():
         if isinstance(module, torch.nn.Embedding):
-            manager.get_instance().register_module_override(module, "weight", {"optim_bits": 32})
+            manager.register_module_override(module, "weight", {"optim_bits": 32})
     return (PagedAdamW8bit if kind == _PAGED else AdamW8bit)(groups, lr=learning_rate)
 
 
