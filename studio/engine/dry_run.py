@@ -11,6 +11,7 @@ from studio.core.errors import StudioError
 from studio.core.failures import OUT_OF_MEMORY, is_out_of_memory
 from studio.data.prompts import Encoded
 from studio.engine.batches import cut_batch
+from studio.engine.optimizers import is_paged
 from studio.engine.training_state import random_states_kept
 
 Groups = Sequence[Sequence[Encoded]]
@@ -35,7 +36,7 @@ def _try(optimizer: torch.optim.Optimizer, groups: Groups, backward: Callable[[G
         try:
             backward(groups)
             # Pages are no part of what a GPU runs out of, and bitsandbytes never gives them back.
-            if not optimizer.state and not getattr(optimizer, "is_paged", False):
+            if not optimizer.state and not is_paged(optimizer):
                 with _optimizer_state(optimizer):
                     backward(groups)
         except Exception as error:

@@ -55,10 +55,15 @@ def make_optimizer(
     return (PagedAdamW8bit if kind == _PAGED else AdamW8bit)(groups, lr=learning_rate)
 
 
+def is_paged(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its averages lie in memory that a GPU and its host share."""
+    return bool(getattr(optimizer, "is_paged", False))
+
+
 def page_averages(optimizer: torch.optim.Optimizer) -> None:
     """Give averages that were loaded back to the pages of a paged optimizer: bitsandbytes loads them into the GPU's own memory."""
     paged: Any = optimizer
-    if getattr(paged, "is_paged", False):
+    if is_paged(optimizer):
         for parameter, state in optimizer.state.items():
             for name in state.keys() & {"state1", "state2"}:
                 state[name] = paged.get_state_buffer(parameter, dtype=state[name].dtype).copy_(state[name])

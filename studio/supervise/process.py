@@ -67,10 +67,9 @@ if sys.platform == "win32":
 class WorkerProcess:
     """A worker and the pipe to it. All methods may be called from any thread; ``events()`` is read by one.
 
-    The worker's stderr goes to ``log_path``, or to a temporary file. ``command`` replaces the program,
-    ``environment`` that of this process. ``on_end`` is
-    called with the job's last event when the process is gone, in the thread that reads the events. Raises StudioError
-    when no process can be started.
+    The worker's stderr goes to ``log_path``, or to a temporary file. ``command`` replaces the program, ``environment`` this
+    process's own. ``on_end`` is called with the job's last event when the process is gone, in the thread that reads the
+    events. Raises StudioError when no process can be started.
     """
 
     def __init__(
