@@ -39,9 +39,19 @@ def make_optimizer(
         {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    if kind == "adamw":
-        # One pass over each parameter instead of a dozen: on a CPU a third of a full step would be the optimizer's otherwise.
-        return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+    optimizer = _adamw(groups, learning_rate) if kind == "adamw" else _adamw_in_8_bits(model, groups, learning_rate, kind)
+    optimizer.register_step_post_hook(_count_the_change)
+    return optimizer
+
+
+def _adamw(groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.Optimizer:
+    # One pass over each parameter instead of a dozen: on a CPU a third of a full step would be the optimizer's otherwise.
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+
+
+def _adamw_in_8_bits(
+    model: torch.nn.Module, groups: list[dict[str, Any]], learning_rate: float, kind: Optimizer
+) -> torch.optim.Optimizer:
     # Late: bitsandbytes looks for a GPU when it is imported.
     from bitsandbytes.optim.adamw import AdamW8bit, PagedAdamW8bit
     from bitsandbytes.optim.optimizer import GlobalOptimManager
@@ -53,6 +63,14 @@ def make_optimizer(
         if isinstance(module, torch.nn.Embedding):
             manager.register_module_override(module, "weight", {"optim_bits": 32})
     return (PagedAdamW8bit if kind == _PAGED else AdamW8bit)(groups, lr=learning_rate)
+
+
+def _count_the_change(optimizer: torch.optim.Optimizer, *_arguments: object) -> None:
+    """Tell autograd that the weights have moved: kernels that write past it, as these do, leave a weight's version as it was.
+
+    Whoever keeps something made of a weight goes by its version (studio/engine/head_loss.py).
+    """
+    torch.autograd.graph.increment_version([weight for group in optimizer.param_groups for weight in group["params"]])
 
 
 def is_paged(optimizer: torch.optim.Optimizer) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from studio.engine.batches import cut_batch, padded_batch, shuffled_batches, ste
 from studio.engine.devices import Compute, PeakMemory
 from studio.engine.loop import TrainingHooks, backward, make_schedule, total_steps, train
 from studio.engine.methods import parameter_counts, trainable_model
-from studio.engine.objective import PaddedObjective
+from studio.engine.objective import PaddedObjective, TreeObjective
 from studio.engine.optimizers import make_optimizer
 from tests.engine.conftest import EXAMPLES, LABELS, MESSAGES, Way, objective_of, relative
 
@@ -78,6 +79,25 @@ def test_first_twenty_steps_equal_plain_transformers(
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_the_head_in_half_precision_is_that_of_each_step(
+    folder: Path, encoder: PromptEncoder, cpu: Compute, precision: Any
+) -> None:
+    """What is kept of the head from step to step must not be its weights of the first one."""
+    half = replace(cpu, precision=precision)
+    model = trainable_model(folder, METHODS[0], half, seed=1)
+    examples = rows(encoder)
+    optimizer = make_optimizer(model, 1e-2, 0.0)
+    kept = TreeObjective(model, half)
+    for batch in itertools.islice(shuffled_batches(examples, 6, seed=3), 3):
+        with torch.autocast("cpu", half.dtype):
+            loss, fresh = kept(batch), TreeObjective(model, half)(batch)
+        assert torch.equal(loss, fresh)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 @pytest.mark.parametrize("way", ["tree", "padded"])

@@ -37,6 +37,14 @@ def test_eight_bits_move_weights_as_32_do() -> None:
     assert sizes[1] < 0.4 * sizes[0]
 
 
+@pytest.mark.parametrize("kind", ["adamw", "adamw8bit"])
+def test_a_step_is_counted_as_a_change_of_every_weight(kind: Optimizer) -> None:
+    layer, optimizer = learnt(kind)
+    before = [parameter._version for parameter in layer.parameters()]
+    optimizer.step()
+    assert all(parameter._version > version for parameter, version in zip(layer.parameters(), before, strict=True))
+
+
 def test_averages_of_an_embedding_keep_32_bits() -> None:
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Embedding(128, 64), torch.nn.Linear(64, 128))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from studio.core.config import MethodConfig, RunConfig, TrainingConfig
+from studio.core.config import DeviceConfig, MethodConfig, RunConfig, TrainingConfig
 from studio.core.errors import StudioError
 from studio.core.events import StepsCompleted
 from studio.core.resuming import resumable_checkpoints
@@ -29,7 +29,7 @@ from studio.engine.checkpoints import (
     save_checkpoint,
     verify_checkpoint,
 )
-from studio.engine.devices import Compute, PeakMemory
+from studio.engine.devices import Compute, PeakMemory, choose_compute
 from studio.engine.loop import TrainingHooks, Verdict, Wish, train
 from studio.engine.methods import checkpoint_activations, trainable_model
 from studio.engine.models import load_tokenizer
@@ -176,6 +176,16 @@ def test_neither_a_pause_nor_activation_checkpointing_changes_anything(
     assert sorted(second.losses) == list(range(PAUSED + 1, STEPS + 1))
     check_same(wholes[method.kind], first, second)
     assert len(set(wholes[method.kind].losses.values())) == STEPS, "something was learnt at each step"
+
+
+def test_a_full_run_in_bf16_goes_on_too(base: Path, run: RunFolder, examples: list[Encoded], tmp_path: Path) -> None:
+    bf16 = choose_compute(DeviceConfig(kind="cpu"), "bf16")
+    whole, first, second = (Learner(base, METHODS[0], bf16, examples) for _ in range(3))
+    whole.learn(Home.locate(tmp_path / "other").create_run(RunConfig()))
+    first.wishes = {PAUSED: "pause"}
+    first.learn(run)
+    second.learn(run, newest_whole_checkpoint(run))
+    check_same(whole, first, second)
 
 
 def test_averages_in_8_bits_go_on_too(base: Path, run: RunFolder, examples: list[Encoded], cpu: Compute) -> None:
