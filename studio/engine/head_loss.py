@@ -12,6 +12,8 @@ from studio.core.machine import device_kind
 from studio.engine.token_tree import IGNORED
 
 _VOCABULARY_AT_ONCE = 2048
+_KEPT_LARGER = {torch.float16: 2.0**10}
+"""By how much the gradient of scores is kept too large: fp16 knows nothing below 6e-8, which most of 262,144 words have."""
 
 
 class HeadLoss:
@@ -73,6 +75,7 @@ class _HeadLoss(torch.autograd.Function):
         graded = (targets != IGNORED)[:, None]
         rows = _rows_at_once(scores)
         losses = []
+        larger = _KEPT_LARGER.get(scores.dtype, 1.0)
         for scored, target, counts in zip(*(each.split(rows) for each in (scores, targets, graded)), strict=True):
             chosen = target.clamp(min=0)[:, None]
             part = scored.float()
@@ -81,7 +84,8 @@ class _HeadLoss(torch.autograd.Function):
             whole = part.sub_(largest).exp_().sum(-1, keepdim=True)
             losses.append((whole.log() - of_chosen) * counts)
             # The scores are needed no more: their gradient, softmax less the target, takes their place.
-            part.mul_(counts / whole).scatter_add_(1, chosen, -counts.to(part.dtype))
+            weighted = counts * larger
+            part.mul_(weighted / whole).scatter_add_(1, chosen, -weighted)
             scored.copy_(part)
         ctx.head = head
         # The weight is among them so that a change of it in place before the way back is refused.
@@ -93,10 +97,12 @@ class _HeadLoss(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         states, weight, scores = ctx.saved_tensors
         head: HeadLoss = ctx.head
-        share = gradient.to(states.dtype)
+        # In fp32: rounded, it would make the whole gradient too large or too small.
+        share = gradient / _KEPT_LARGER.get(scores.dtype, 1.0)
         if weight.requires_grad:
-            head.add_outer(scores, states * share)
-        return (scores @ head.in_type(scores.dtype)) * share, None, None, None
+            head.add_outer(scores, (states.float() * share).to(states.dtype))
+        towards = (scores @ head.in_type(scores.dtype)).float() * share
+        return towards.to(states.dtype), None, None, None
 
 
 def _rows_at_once(scores: torch.Tensor) -> int:

@@ -42,9 +42,10 @@ class TokenTree:
     """The nodes of a batch, and the way of each message through them.
 
     ``ids`` and ``positions`` (1, nodes); ``paths`` (messages, length) the nodes of a message, padded on the right with any;
-    ``places`` (nodes,) where in ``paths``, flattened, the node's state is taken from; ``more_places`` and ``more_nodes``
-    (n,) where else a node stands. ``graded`` (n,) nodes whose next token is supervised, one entry for every such token of
-    a message, and ``targets`` (n,) those tokens, ``IGNORED`` where nothing is graded.
+    ``places`` (nodes,) where in ``paths``, flattened, the node's state is taken from. ``shared`` (n,) are the nodes that
+    stand elsewhere too: in ``more_places`` (m,), each of which is of the node ``shared[more_of]``. ``graded`` (n,) nodes
+    whose next token is supervised, one entry for every such token of a message, and ``targets`` (n,) those tokens,
+    ``IGNORED`` where nothing is graded.
 
     All sizes are rounded up (studio/core/batch_sizes.py).
     """
@@ -53,8 +54,9 @@ class TokenTree:
     positions: torch.Tensor
     paths: torch.Tensor
     places: torch.Tensor
+    shared: torch.Tensor
     more_places: torch.Tensor
-    more_nodes: torch.Tensor
+    more_of: torch.Tensor
     graded: torch.Tensor
     targets: torch.Tensor
     nodes: int
@@ -68,6 +70,7 @@ class TokenTree:
         positions: list[int] = []
         places: list[int] = []
         more: list[tuple[int, int]] = []
+        shared: dict[int, int] = {}
         graded: list[tuple[int, int]] = []
         children: dict[tuple[int, int], int] = {}
         # The last token is only ever predicted.
@@ -83,7 +86,7 @@ class TokenTree:
                     positions.append(position)
                     places.append(place)
                 else:
-                    more.append((place, node))
+                    more.append((place, shared.setdefault(node, len(shared))))
                 paths[row, position] = node
                 if example.supervised[position + 1]:
                     graded.append((node, example.ids[position + 1]))
@@ -98,8 +101,9 @@ class TokenTree:
             positions=on_device(positions, 0, spare)[None],
             paths=paths.to(device),
             places=on_device(places, 0, spare),
+            shared=on_device(list(shared)),
             more_places=on_device([place for place, _ in more]),
-            more_nodes=on_device([node for _, node in more]),
+            more_of=on_device([number for _, number in more]),
             graded=on_device([node for node, _ in graded], 0, ungraded),
             targets=on_device([token for _, token in graded], IGNORED, ungraded),
             nodes=len(ids),
@@ -153,7 +157,10 @@ class _ToMessages(torch.autograd.Function):
         # Nearly all nodes stand in one place. Adding up only the others' spares a pass over everything, row by row.
         summed = gradient.index_select(0, tree.places)
         summed[tree.nodes :] = 0
-        return summed.index_add_(0, tree.more_nodes, gradient.index_select(0, tree.more_places)), None
+        # In fp32: where each is added by itself, as on CUDA, the last of many messages would hardly count in bf16.
+        whole = summed.index_select(0, tree.shared).float()
+        whole.index_add_(0, tree.more_of, gradient.index_select(0, tree.more_places).float())
+        return summed.index_copy_(0, tree.shared, whole.to(summed.dtype)), None
 
 
 class _ToNodes(torch.autograd.Function):

@@ -1,9 +1,10 @@
 """Whether the fast training step learns what the plain one learns: test accuracy of both, over several seeds, on a CPU.
 
-    python -m tests.benchmarks.accuracy TRAIN.csv TEST.csv --starter FOLDER [--intents 10] [--seeds 1 2 3] [--json FILE]
+    python -m tests.benchmarks.accuracy TRAIN.csv TEST.csv --starter FOLDER [--method full] [--seeds 1 2 3] [--json FILE]
 
-For each seed the same messages in the same order, from the same adapter: transformers' Trainer in fp32, and the app's step in
-fp32 and in bf16. Each trains in a fresh process; all are tested by the app's classification. `make bench-accuracy`.
+For each seed the same messages in the same order, from the same weights: transformers' Trainer in fp32, and the app's step in
+fp32 and in bf16, with LoRA or, with ``--method full``, all weights. Each trains in a fresh process; all are tested by the app's
+classification. `make bench-accuracy`.
 """
 
 from __future__ import annotations
@@ -35,13 +36,9 @@ from studio.engine.models import load_tokenizer
 from studio.engine.predictor import Predictor
 from tests.benchmarks.training import measure
 from tests.benchmarks.training_inputs import Base, find_base, initial_adapter, run_config, write_rows
-from tests.benchmarks.training_job import Contender, Job, Row
+from tests.benchmarks.training_job import Contender, Job, Row, precision_of
 
-PATHS: dict[str, tuple[Contender, str]] = {
-    "Trainer, fp32": ("trainer", "fp32"),
-    "ours, fp32": ("ours", "fp32"),
-    "ours, bf16": ("ours", "bf16"),
-}
+PATHS: dict[str, Contender] = {"Trainer, fp32": "trainer", "ours, fp32": "ours", "ours, bf16": "ours-bf16"}
 
 
 def frequent(train: Path, test: Path, intents: int) -> Splits:
@@ -76,13 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--home", help="the app's data folder, where it keeps the starter")
     parser.add_argument("--intents", type=int, default=10, help="the most frequent ones that are kept (10)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--method", choices=("lora", "full"), default="lora")
+    parser.add_argument("--paths", nargs="+", choices=tuple(PATHS), default=list(PATHS), help="which of them (all)")
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False) or 1)
     parser.add_argument("--json", type=Path, help="the accuracies; what this file has already is not trained again")
     chosen = parser.parse_args(arguments)
-    splits, method = frequent(chosen.train, chosen.test, chosen.intents), MethodConfig()
+    splits, method = frequent(chosen.train, chosen.test, chosen.intents), MethodConfig(kind=chosen.method)
     found: dict[str, dict[str, float]] = {name: {} for name in PATHS}
-    settings = {name: str(getattr(chosen, name)) for name in ("train", "test", "intents", "epochs")}
+    settings = {name: str(getattr(chosen, name)) for name in ("train", "test", "intents", "method", "epochs")}
     if chosen.json and chosen.json.exists():
         before = json.loads(chosen.json.read_text("utf-8"))
         if before["settings"] != settings:
@@ -99,17 +98,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{len(splits.labels)} intents, {len(encoded)} messages to train on, {len(splits.test)} to test", flush=True)
         for seed in chosen.seeds:
             adapter = initial_adapter(base, method, scratch / f"adapter-{seed}", seed)
-            for name, (contender, precision) in PATHS.items():
+            for name in chosen.paths:
+                contender = PATHS[name]
                 if str(seed) in found[name]:
                     continue
-                kept = scratch / f"{contender}-{precision}-{seed}"
+                kept = scratch / f"{contender}-{seed}"
                 job = Job(
                     contender=contender,
                     folder=str(base.folder),
                     tokenizer=str(base.tokenizer),
-                    adapter=str(adapter),
+                    adapter=None if chosen.method == "full" else str(adapter),
                     rows=str(rows),
-                    config=config.with_training(precision=precision, seed=seed, epochs=chosen.epochs),
+                    config=config.with_training(precision=precision_of(contender), seed=seed, epochs=chosen.epochs),
                     keep=str(kept),
                 )
                 record, failure, _seconds = measure(job, scratch, None)
@@ -126,8 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 )
                 if chosen.json:
                     chosen.json.write_text(json.dumps({"settings": settings, "accuracy": found}, indent=2) + "\n", "utf-8")
-    for name, by_seed in found.items():
-        accuracies = [by_seed[str(seed)] for seed in chosen.seeds]
+    for name in chosen.paths:
+        accuracies = [found[name][str(seed)] for seed in chosen.seeds]
         print(f"{name:<14} mean {statistics.fmean(accuracies):.1%}, from {min(accuracies):.1%} to {max(accuracies):.1%}")
 
 

@@ -15,7 +15,7 @@ from tests.benchmarks.training_inputs import TRL_VERSION, find_base, run_config,
 from tests.benchmarks.training_job import Contender, Job, Record, Report, Run
 from tests.benchmarks.training_report import lines, seconds_a_step, summary
 
-CONTENDERS: list[Contender] = ["trainer", "ours", "trainer-grouped"]
+CONTENDERS: list[Contender] = ["trainer", "ours", "ours-bf16", "trainer-grouped"]
 WORK = ROOT / "build" / "bench-training"
 TRL: list[Contender] = ["trl-plain", "trl"] if (WORK / f"trl-{TRL_VERSION}" / "trl").is_dir() else []
 """Measured here where the benchmark has installed it before."""
@@ -29,7 +29,7 @@ def forgotten_accelerator() -> Iterator[None]:
 
 @pytest.mark.timeout(900)  # processes that each load the libraries, on a machine that may be busy
 def test_everybody_learns_the_same(tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["--methods", "lora", "--precisions", "fp32", "--rounds", "1", "--rows", "20", "--batch-size", "8", "--threads", "1"]
+    small = ["--methods", "lora", "--rounds", "1", "--rows", "20", "--batch-size", "8", "--threads", "1"]
     work = WORK if TRL else tmp_path
     places = ["--models", str(tiny_model_folder), "--work", str(work), "--out", str(tmp_path / "out.json")]
     report = main([*small, *places, "--contenders", *CONTENDERS, *TRL])
@@ -49,6 +49,7 @@ def test_everybody_learns_the_same(tiny_model_folder: Path, tmp_path: Path, caps
             assert record.graded == ordinary.graded
     figures = summary(report.runs, warm_up=1)
     assert figures["ours"]["loss_off"] < 1e-5
+    assert 1e-5 < figures["ours-bf16"]["loss_off"] < 1e-2
     assert figures["trainer-grouped"]["epoch_off"] < 1e-3
     assert records["trainer-grouped"].losses != pytest.approx(ordinary.losses, rel=1e-4), "its batches are others"
     if TRL:
@@ -81,8 +82,8 @@ def test_messages_are_of_all_lengths(tiny_model_folder: Path, tmp_path: Path) ->
 
 def test_everybody_is_first_in_some_round() -> None:
     turns = list(in_turn(CONTENDERS, 4))
-    assert [contender for _, contender in turns[::3]] == [*CONTENDERS, CONTENDERS[0]]
-    assert sorted(turns[3:6]) == [(2, "ours"), (2, "trainer"), (2, "trainer-grouped")]
+    assert [contender for _, contender in turns[::4]] == CONTENDERS
+    assert sorted(turns[4:8]) == [(2, "ours"), (2, "ours-bf16"), (2, "trainer"), (2, "trainer-grouped")]
 
 
 def test_figures_are_medians_and_ratios_to_the_ordinary() -> None:
@@ -99,7 +100,7 @@ def test_figures_are_medians_and_ratios_to_the_ordinary() -> None:
     assert found["trainer-grouped"]["epoch_off"] == pytest.approx(0.25)
     assert seconds_a_step(record([3, 5], [1, 1], 1), warm_up=2) == 4, "all steps, where none are left"
     (told,) = [line for line in lines("t", runs, 1) if "Finetune Studio" in line]
-    assert told.split()[2:] == ["2.000", "23.0", "0.200", "2.00", "1.00", "0.00", "50%", "1.0e-02", "0.0e+00", "1.0"]
+    assert told.split()[3:] == ["2.000", "23.0", "0.200", "2.00", "1.00", "0.00", "50%", "1.0e-02", "0.0e+00", "1.0"]
 
 
 def record(seconds: list[float], losses: list[float], peak: int) -> Record:
@@ -118,7 +119,6 @@ def run(contender: Contender, found: Record | None, failure: str | None = None) 
     return Run(
         model="m",
         method="lora",
-        precision="fp32",
         contender=contender,
         round=1,
         load=[1, 1, 1],

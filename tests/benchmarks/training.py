@@ -34,7 +34,7 @@ from tests.benchmarks.training_inputs import (
     trl_folder,
     write_rows,
 )
-from tests.benchmarks.training_job import TITLES, Contender, Job, Record, Report, Run
+from tests.benchmarks.training_job import TITLES, Contender, Job, Record, Report, Run, precision_of
 from tests.benchmarks.training_report import lines, machine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +49,6 @@ def options() -> argparse.ArgumentParser:
 
     several("--models", ("starter", LLAMA), metavar="MODEL", help=f"starter, {LLAMA} (random weights), or folders of models")
     several("--methods", ("lora", "full", "qlora"), choices=tuple(METHOD_NAMES))
-    several("--precisions", ("fp32", "bf16"), choices=("fp32", "bf16"))
     several("--contenders", tuple(TITLES), choices=tuple(TITLES))
     parser.add_argument("--rounds", type=int, default=3, help="times that each contender runs; medians are told (3)")
     parser.add_argument("--rows", type=int, default=128, help="messages of the epoch, over all lengths (128)")
@@ -79,7 +78,7 @@ def measure(job: Job, scratch: Path, libraries: Path | None) -> tuple[Record | N
     asked.write_text(job.model_dump_json(), "utf-8")
     told.unlink(missing_ok=True)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
-    if job.contender == "ours":
+    if job.contender.startswith("ours"):
         environment |= computing_environment()
     if libraries is not None and job.contender.startswith("trl"):
         environment["PYTHONPATH"] = str(libraries)
@@ -122,38 +121,35 @@ def main(arguments: Sequence[str] | None = None) -> Report:
             adapter = initial_adapter(base, MethodConfig(dropout=chosen.dropout), scratch / base.name)
             for kind in chosen.methods:
                 method = MethodConfig(kind=kind, dropout=chosen.dropout)
-                for precision in chosen.precisions:
-                    config = run_config(method, precision, chosen.batch_size, chosen.threads)
-                    runs: list[Run] = []
-                    for number, contender in in_turn(contenders, chosen.rounds):
-                        job = Job(
+                runs: list[Run] = []
+                for number, contender in in_turn(contenders, chosen.rounds):
+                    job = Job(
+                        contender=contender,
+                        folder=str(base.folder),
+                        tokenizer=str(base.tokenizer),
+                        adapter=None if kind == "full" else str(adapter),
+                        rows=str(path),
+                        config=run_config(method, precision_of(contender), chosen.batch_size, chosen.threads),
+                    )
+                    load, started = list(os.getloadavg()), datetime.datetime.now().astimezone()
+                    record, failure, seconds = measure(job, scratch, libraries)
+                    runs.append(
+                        Run(
+                            model=base.name,
+                            method=kind,
                             contender=contender,
-                            folder=str(base.folder),
-                            tokenizer=str(base.tokenizer),
-                            adapter=None if kind == "full" else str(adapter),
-                            rows=str(path),
-                            config=config,
+                            round=number,
+                            load=load,
+                            started=started.isoformat(timespec="seconds"),
+                            whole_seconds=seconds,
+                            record=record,
+                            failure=failure,
                         )
-                        load, started = list(os.getloadavg()), datetime.datetime.now().astimezone()
-                        record, failure, seconds = measure(job, scratch, libraries)
-                        runs.append(
-                            Run(
-                                model=base.name,
-                                method=kind,
-                                precision=precision,
-                                contender=contender,
-                                round=number,
-                                load=load,
-                                started=started.isoformat(timespec="seconds"),
-                                whole_seconds=seconds,
-                                record=record,
-                                failure=failure,
-                            )
-                        )
-                        report.runs.append(runs[-1])
-                        # After each: what was measured is kept, whatever ends the rest.
-                        out.write_text(report.model_dump_json(indent=1), "utf-8")
-                    print("\n".join(lines(f"{base.name}, {METHOD_NAMES[kind]}, {precision}", runs, chosen.warm_up)), flush=True)
+                    )
+                    report.runs.append(runs[-1])
+                    # After each: what was measured is kept, whatever ends the rest.
+                    out.write_text(report.model_dump_json(indent=1), "utf-8")
+                print("\n".join(lines(f"{base.name}, {METHOD_NAMES[kind]}", runs, chosen.warm_up)), flush=True)
     print(f"\n{out}")
     return report
 

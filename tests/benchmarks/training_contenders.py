@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from studio.worker.main import prepare_environment
-from tests.benchmarks.training_job import SAME_BATCHES, Job, Record, Row
+from tests.benchmarks.training_job import SAME_BATCHES, Contender, Job, Record, Row
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "trl")
 
@@ -133,11 +133,11 @@ def run_trainer(job: Job, rows: list[Row]) -> Record:
 
 
 def run_trl(job: Job, rows: list[Row]) -> Record:
-    """TRL's SFTTrainer, loss on the completions alone. Number type and checkpointing are its defaults, or as the row has them."""
+    """TRL's SFTTrainer, loss on the completions alone. Number type and checkpointing are its defaults, or those of (A)."""
     from trl import SFTConfig, SFTTrainer
 
     model, tokenizer = ordinary_model(job)
-    plain = {"bf16": job.config.training.precision == "bf16", "gradient_checkpointing": False}
+    plain = {"bf16": False, "gradient_checkpointing": False}
     with tempfile.TemporaryDirectory() as scratch:
         trainer = metered(SFTTrainer, job, rows)(
             model=model,
@@ -148,10 +148,12 @@ def run_trl(job: Job, rows: list[Row]) -> Record:
         return trained(trainer)
 
 
-RUNNERS: dict[str, Callable[[Job, list[Row]], Record]] = {
+RUNNERS: dict[Contender, Callable[[Job, list[Row]], Record]] = {
     "ours": run_ours,
+    "ours-bf16": run_ours,
     "trainer": run_trainer,
     "trainer-grouped": run_trainer,
+    "trainer-bf16": run_trainer,
     "trl": run_trl,
     "trl-plain": run_trl,
 }

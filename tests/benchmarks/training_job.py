@@ -8,16 +8,23 @@ from pydantic import BaseModel
 
 from studio.core.config import RunConfig
 
-Contender = Literal["trainer", "ours", "trainer-grouped", "trl", "trl-plain"]
+Contender = Literal["trainer", "ours", "ours-bf16", "trainer-grouped", "trainer-bf16", "trl", "trl-plain"]
 TITLES: dict[Contender, str] = {
-    "trainer": "(A) Trainer, random batches",
-    "ours": "Finetune Studio",
-    "trainer-grouped": "(B) Trainer, groups by length",
+    "trainer": "(A) Trainer, fp32, random batches",
+    "ours": "Finetune Studio, fp32",
+    "ours-bf16": "Finetune Studio, bf16",
+    "trainer-grouped": "(B) Trainer, fp32, groups by length",
+    "trainer-bf16": "(A') Trainer, bf16, random batches",
     "trl": "(C) SFTTrainer, its defaults: bf16, checkpointing",
-    "trl-plain": "(C') SFTTrainer in this precision, no checkpointing",
+    "trl-plain": "(C') SFTTrainer, fp32, no checkpointing",
 }
-SAME_BATCHES: tuple[Contender, ...] = ("trainer", "ours", "trl", "trl-plain")
+SAME_BATCHES: tuple[Contender, ...] = ("trainer", "ours", "ours-bf16", "trainer-bf16", "trl", "trl-plain")
 """Those that can be told the order of the messages, and are: their losses are compared step by step."""
+
+
+def precision_of(contender: Contender) -> Literal["fp32", "bf16"]:
+    """What it computes in."""
+    return "bf16" if contender in ("ours-bf16", "trainer-bf16", "trl") else "fp32"
 
 
 class Row(BaseModel):
@@ -67,7 +74,6 @@ class Run(BaseModel):
 
     model: str
     method: str
-    precision: str
     contender: Contender
     round: int
     load: list[float]

@@ -77,7 +77,18 @@ def test_a_beginning_is_one_node_and_every_message_finds_its_way() -> None:
     assert all(target == IGNORED for _, target in graded), "nothing else is graded"
     flat = tree.paths.flatten()
     assert flat[tree.places[: tree.nodes]].tolist() == list(range(tree.nodes))
-    assert torch.equal(flat[tree.more_places], tree.more_nodes)
+    assert torch.equal(flat[tree.more_places], tree.shared[tree.more_of])
+    assert len(set(tree.shared.tolist())) == len(tree.shared)
+
+
+def test_what_many_messages_share_learns_from_each_in_bf16() -> None:
+    """Added up in bf16, ones are no more than 256."""
+    many = 700
+    tree = TokenTree.of([row([3, 4, 10 + number % 50, 1]) for number in range(many)], DEVICE)
+    states = torch.ones(1, 1, tree.ids.shape[1], 2, dtype=torch.bfloat16, requires_grad=True)
+    tree.to_messages(states)[:, :, :3].sum().backward()
+    assert states.grad is not None
+    assert states.grad[0, 0, :3, 0].tolist() == [many + (-many) % 4, many + (-many) % 4, many / 50]
 
 
 OTHERS = {"num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "vocab_size": 128}
