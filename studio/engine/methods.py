@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from studio.core.config import MethodConfig
 from studio.core.errors import StudioError
+from studio.engine.adapters import add_in_place
 from studio.engine.devices import Compute
 from studio.engine.dropout import draw_faster
 from studio.engine.exactness import widen
@@ -46,6 +47,7 @@ def trainable_model(folder: Path, method: MethodConfig, compute: Compute, seed: 
             detail=str(error),
         ) from error
     draw_faster(model)
+    add_in_place(model)
     return model
 
 
