@@ -48,8 +48,8 @@ _MLP_STATES = 3
 # much of what all layers would have kept where each layer's activations go before those of the next come. A tenth for a
 # caching allocator such as CUDA's is an assumption: it was not measured.
 _GAPS = {"cpu": 0.2, "mps": 0.1, "cuda": 0.1}
-# English text in the tokenizers of current small models is 4 to 5 characters a token; used only until a tokenizer has been
-# loaded, and then for the longest message alone, so that it is not below.
+# English text in the tokenizers of current small models is 4 to 5 characters a token, and another script can be a token a
+# character; used only until a tokenizer has been loaded, and then for the longest message alone, so that it is hardly below.
 _CHARACTERS_PER_TOKEN = 4
 _GRADED_TOKENS = 8
 
@@ -137,7 +137,8 @@ def _widths(model: ModelDescription) -> _Widths:
     outputs = sum(linear.outputs * linear.count for linear in attention) // each
     # The projection back reads what the queries are wide; where nothing tells it apart, that is the width of the model.
     query = max((linear.inputs for linear in attention if linear.outputs == model.hidden), default=model.hidden)
-    key_value = max(0, outputs - query - model.hidden)
+    # Layers that make more than keys and values, or that read pictures, are among them in some models.
+    key_value = min(max(0, outputs - query - model.hidden), model.key_value_width or outputs)
     inputs = sum(linear.inputs * linear.count for linear in model.linears) // each
     return _Widths(query, key_value, inputs, 2 * model.hidden + query + model.intermediate)
 
@@ -224,24 +225,25 @@ def forecast(
         activations -= min(activations, rest)
     widths = _widths(model)
     # Off CUDA, bf16 weights are held in fp32 while messages are predicted. By then the activations, scores and gradients of a
-    # training step are gone, and only what exceeds them adds to the peak.
+    # training step are gone, but for the room of the head's gradient, and only what exceeds them adds to the peak.
     predicting = 2 * FP32 * PREDICTED_SCORES[device]
     longest = rounded_up(lengths.tokens, LENGTH_STEP)
-    messages = min(PREDICTED_MESSAGES, lengths.predicted)
-    # Keys and values of prompts and of labels, and what one layer makes of the prompts that are read together.
+    # Keys and values of prompts and of labels; and either what one layer makes of the prompts that are read together, or their
+    # keys and values once more, when they are put beside those of others.
     asked = FP32 if device != "cuda" else compute
     token = widths.key_value * model.layers * asked
-    prompts = max(longest * token, min(PREDICTED_BYTES, messages * longest * token))
+    messages = max(1, min(PREDICTED_MESSAGES, lengths.predicted, PREDICTED_BYTES // max(1, longest * token)))
     labels = min(PREDICTED_TOKENS, messages * _GRADED_TOKENS) * token
-    layer = max(longest, min(PREDICTED_TOKENS, messages * longest)) * (_MLP_STATES + 1) * model.intermediate * asked
-    predicting += round((prompts + labels + layer) * (1 + _GAPS[device]))
+    read = max(longest, min(PREDICTED_TOKENS, messages * longest)) * max(token, (_MLP_STATES + 1) * model.intermediate * asked)
+    predicting += round((messages * longest * token + labels + read) * (1 + _GAPS[device]))
     if device != "cuda":
         predicting += narrow * (FP32 - compute)
     if device == "cpu":
         # The first time the narrow ones are the model's file, mapped: its pages go when the last weight has been widened, not
         # before. Nothing has been predicted then.
         predicting = max(predicting, narrow * FP32)
-    predictions = max(0, predicting - activations - logits - gradients)
+    kept = model.vocabulary * model.hidden * FP32 if method.kind == "full" else 0
+    predictions = max(0, predicting + kept - activations - logits - gradients)
     # An embedding's averages always have 32 bits (studio/engine/optimizers.py).
     embedded = model.vocabulary * model.hidden if method.kind == "full" else 0
     averages = round(embedded * _ADAM_BYTES["adamw"] + (trainable - embedded) * _ADAM_BYTES[optimizer])
@@ -287,7 +289,8 @@ def forecast_config(
 def estimate_lengths(longest_text: str, longest_label: str, config: RunConfig, device: DeviceName) -> Lengths:
     """Lengths guessed from characters, for a forecast before any tokenizer has been loaded."""
     micro_batch = micro_batch_for(config, device)
-    characters = len(config.prompt.template.replace("{text}", "")) + len(longest_text) + len(longest_label)
+    whole = config.prompt.template.replace("{text}", longest_text) + longest_label
+    others = len(whole) - len(whole.encode("ascii", "ignore"))
     # Two more: the tokenizer's beginning token and the end token.
-    tokens = min(config.prompt.max_length, math.ceil(characters / _CHARACTERS_PER_TOKEN) + 2)
+    tokens = min(config.prompt.max_length, others + math.ceil((len(whole) - others) / _CHARACTERS_PER_TOKEN) + 2)
     return Lengths(micro_batch, tokens, micro_batch * tokens, micro_batch * _GRADED_TOKENS, 0, _GRADED_TOKENS)

@@ -40,6 +40,8 @@ class ModelDescription(BaseModel):
     vocabulary: int
     disk_bytes: int
     context_length: int
+    key_value_width: int = 0
+    """Numbers that the keys and values of a token have in one layer; 0 where the settings do not say."""
     norm_width: int = 0
     """Numbers that all norms together take in for one token."""
     tied: bool = True

@@ -162,10 +162,17 @@ def _describe(folder: Path, base: str) -> ModelDescription:
         vocabulary=embedding.shape[0],
         disk_bytes=sum(path.stat().st_size for path in folder.glob("*.safetensors")),
         context_length=context_length(config),
+        key_value_width=_key_value_width(text),
         norm_width=_norm_width(model, text),
         tied=head is not None and head.weight is embedding,
         chat_template=_has_chat_template(folder),
     )
+
+
+def _key_value_width(text: Any) -> int:
+    heads: int = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    size: int = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return 2 * heads * size
 
 
 def _norm_width(model: PreTrainedModel, text: Any) -> int:

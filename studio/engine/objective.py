@@ -87,7 +87,8 @@ def choose_objective(
     known = before in ("sdpa", ATTENTION)
     reason = _difference(model, compute, padded, sample) if known else f"attention of the kind {before!r}"
     if reason is None:
-        _sparse_embedding(whole)
+        if compute.kind != "mps":  # which was not seen to add a sparse gradient to another
+            _sparse_embedding(whole)
         return TreeObjective(model, compute)
     whole.set_attn_implementation(before)
     log(f"Messages are padded to equal length in training, which is slower: this model has {reason}.")

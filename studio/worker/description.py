@@ -10,7 +10,7 @@ from studio.core.config import ModelConfig
 from studio.core.errors import StudioError
 from studio.core.fit import fit_config
 from studio.core.memory import forecast_config
-from studio.core.model_description import ModelDescription
+from studio.core.model_description import ModelDescription, check_layers
 from studio.core.runs import Home
 from studio.data.downloads import Downloads
 from studio.data.hub import missing_files
@@ -58,12 +58,13 @@ def forecast(command: Command, channel: Channel) -> None:
     compute = choose_compute(config.device, config.training.precision, config.training.threads)
     bring_base(config.model, channel)
     folder = base_folder(config.model, Home(Path(command.home)), progress)
+    description = describe(folder, config.model.base)
+    check_layers(config.method, description)
     progress("tokenising", 0, 0)
     prompt = within_context(config.prompt, folder)
     encoder = PromptEncoder(load_tokenizer(folder), prompt)
     encoder.label_set(splits.labels)
     encoded = [encoder.encode(example) for example in splits.train]
-    description = describe(folder, config.model.base)
     lengths = largest_micro_batch(config, compute.kind, encoded, splits.most_predicted)
     result = forecast_config(description, config, lengths, compute.precision, compute.kind)
     problems = problems_found(splits) + cut_messages(encoded, prompt.max_length)

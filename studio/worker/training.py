@@ -12,6 +12,7 @@ from studio.core.commands import Command, Resume, Train
 from studio.core.config import RunConfig
 from studio.core.events import CheckpointSaved, Finished, RunStarted
 from studio.core.files import write_json
+from studio.core.model_description import check_layers
 from studio.core.resuming import already_training, resumable_checkpoints
 from studio.core.runs import Home, RunFolder
 from studio.core.starter import STARTER, TERMS
@@ -114,6 +115,8 @@ class _Training:
         if self.resumed is not None:
             check_base(self.resumed, fingerprint, config.model.base)
         self.standing.base = fingerprint
+        description = describe(folder, config.model.base)
+        check_layers(config.method, description)
         self.channel.stage("tokenising")
         config = config.model_copy(
             update={"model": resolved(config.model, folder), "prompt": within_context(config.prompt, folder)}
@@ -132,7 +135,6 @@ class _Training:
         if self.resumed is None:
             self.run.write_config(config)
             write_json(self.run.path / "environment.json", environment(compute))
-        description = describe(folder, config.model.base)
         forecast = forecast_run(description, config, compute, encoded, splits.most_predicted)
 
         self.channel.stage("loading the model")
@@ -162,13 +164,13 @@ class _Training:
             )
         )
         scoring = Scoring(self.run, self.channel, predictor, splits, self.standing, config.training.early_stopping_patience)
+        memory = PeakMemory(compute)
+        # Where no peak counter exists, the heartbeats' samples between two steps are what finds it.
+        self.channel.measure(compute.kind, memory.sample)
         if self.resumed is not None:
             base_accuracy = scoring.of_base_before()
         else:
             base_accuracy = scoring.of_base() if config.training.evaluate_base else None
-        memory = PeakMemory(compute)
-        # Where no peak counter exists, the heartbeats' samples between two steps are what finds it.
-        self.channel.measure(compute.kind, memory.sample)
         finished = Finished(outcome="completed", base_accuracy=base_accuracy, forecast_bytes=measurable(forecast, compute))
         taken = 0 if self.resumed is None else self.resumed.step
         if not self.channel.stop.requested:

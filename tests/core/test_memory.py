@@ -177,6 +177,28 @@ def test_predicting_in_fp32_counts_where_training_needs_less() -> None:
     assert beyond("lora", lengths=many) == 0, "by then the activations of a training step are gone"
 
 
+def test_no_more_messages_are_predicted_at_once_than_the_engine_takes() -> None:
+    """Prompts of 64 tokens of a 7B take 32 MiB each: eight are asked at once, however many there are."""
+
+    def beyond(predicted: int) -> int:
+        lengths = Lengths(1, 64, 64, 8, shared=0, most_supervised=8, predicted=predicted)
+        return forecast_of(LLAMA_2_7B, "qlora", lengths, precision="bf16", device="cuda", activation_checkpointing=True).predictions
+
+    assert beyond(7) < beyond(8) == beyond(512) < 1.5 * 2**30
+
+
+def test_what_else_a_layer_makes_is_no_key_or_value() -> None:
+    """As in models that make what the MLP reads in one layer, or that read pictures too."""
+    joined = shapes(2048, 2048, 512, 8192) | {"gate_up_proj": (2048, 16_384)}
+    made = model(1_235_814_400, 2048, 16, 32, 128_256, joined)
+    known = made.model_copy(update={"key_value_width": 1024})
+    token = 16 * 24 * 2 * 4  # layers, tokens of two messages, bytes
+    more = forecast_of(made, "lora").activations - forecast_of(known, "lora").activations
+    assert more == pytest.approx(16_384 * token * 1.2, abs=2)
+    same = LLAMA_3_2_1B.model_copy(update={"key_value_width": 1024})
+    assert forecast_of(same, "lora") == forecast_of(LLAMA_3_2_1B, "lora")
+
+
 def test_longer_messages_are_more_tokens_up_to_the_bound() -> None:
     short, long, longest = (estimate_lengths("x" * size, "label", RunConfig(), "cpu").tokens for size in (40, 400, 40_000))
     assert short < long < longest == RunConfig().prompt.max_length
@@ -286,6 +308,7 @@ def test_lengths_are_guessed_from_characters() -> None:
     assert (lengths.micro_batch, lengths.tokens) == (3, 100 // 4 + 2)
     assert lengths.supervised % 3 == 0
     assert estimate_lengths("m" * 10_000, "label", config, "cpu").tokens == 64
+    assert estimate_lengths("卡" * 30, "label" * 2, config, "cpu").tokens == 30 + 30 // 4 + 1 + 2, "another script takes more"
 
 
 @pytest.mark.parametrize(("needed", "words"), [(80, "fits"), (85, "fits"), (86, "tight"), (100, "tight"), (101, "too big")])

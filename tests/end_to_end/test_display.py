@@ -16,7 +16,7 @@ import pytest
 from studio.core.runs import Home
 from tests.displays import needs
 
-pytestmark = [needs("Xvfb", "xdotool"), pytest.mark.timeout(300)]
+pytestmark = [needs("Xvfb", "xdotool"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -83,9 +83,9 @@ def test_a_run_from_start_to_results(display: str, messages: Path, tiny_model_fo
         assert height >= 700
 
         # The window refuses to train until it has read the file, so a person tries again.
-        _wait_until(lambda: bool(home.list_runs()), window, 60, lambda: person.press("ctrl+Return"))
+        _wait_until(lambda: bool(home.list_runs()), window, 180, lambda: person.press("ctrl+Return"))
         run = home.list_runs()[0]
-        _wait_until(lambda: run.state() not in ("new", "running"), window, 120)
+        _wait_until(lambda: run.state() not in ("new", "running"), window, 180)
         assert run.state() == "completed"
         assert run.predictions_path.exists()
         # The window asks back while the run's process is still ending.

@@ -10,7 +10,16 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from tqdm import tqdm
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from studio.core.config import DeviceConfig, MethodConfig, RunConfig
 from studio.core.memory import Lengths, saved_activations
@@ -34,6 +43,8 @@ def make_model(family: str, layers: int) -> Any:
         return LlamaForCausalLM(LlamaConfig(**SHARED, num_hidden_layers=layers))
     if family == "qwen2":
         return Qwen2ForCausalLM(Qwen2Config(**SHARED, num_hidden_layers=layers))
+    if family == "phi3":  # one layer for queries, keys and values, and one for both of what the MLP reads
+        return Phi3ForCausalLM(Phi3Config(**SHARED, num_hidden_layers=layers, pad_token_id=0))
     kinds = ["sliding_attention"] * layers
     options = {"head_dim": 40, "query_pre_attn_scalar": 40, "layer_types": kinds, "num_hidden_layers": layers}
     return Gemma3ForCausalLM(Gemma3TextConfig(**SHARED, **options))
@@ -84,7 +95,7 @@ def kept_bytes(model: torch.nn.Module, compute: Compute, examples: list[Encoded]
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma3", "qwen2"])
+@pytest.mark.parametrize("family", ["llama", "gemma3", "qwen2", "phi3"])
 @pytest.mark.parametrize("kind", ["full", "lora"])
 @pytest.mark.parametrize("compute", ["fp32", "bf16"], indirect=True)
 def test_what_a_layer_keeps_is_known_to_the_byte_or_nearly(tmp_path: Any, family: str, kind: str, compute: Compute) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.commands import Evaluate, Train
+from studio.core.commands import Evaluate, Forecast, Train
 from studio.core.config import RunConfig
 from studio.core.events import (
     CheckpointSaved,
     Evaluated,
+    Failed,
     Finished,
     Heartbeat,
     Hello,
@@ -129,6 +130,21 @@ def test_the_run_file_names_what_was_left_open(home: Home, base: Path, messages:
     assert not run.base_predictions_path.exists()
 
 
+@pytest.mark.parametrize("misspelled", ["v_porj", "lm_head", "embed_tokens"])
+def test_a_layer_that_takes_no_adapter_is_told_and_nothing_is_trained(
+    home: Home, base: Path, messages: Path, misspelled: str
+) -> None:
+    """Also where others of those named are there: peft would take these, and say nothing."""
+    config = config_for(messages, base, "lora", "fp32")
+    config = config.model_copy(update={"method": config.method.model_copy(update={"target_modules": ["q_proj", misspelled]})})
+    run = home.create_run(config)
+    for command in (Train(run=str(run.path), home=str(home.path)), Forecast(config=config, home=str(home.path))):
+        failed = work_here(command)[-1]
+        assert isinstance(failed, Failed)
+        assert misspelled in failed.message
+        assert "q_proj" in failed.message, "it says which there are"
+
+
 def test_figures_of_an_evaluation_meanwhile_give_way_to_those_of_the_end(home: Home, base: Path, messages: Path) -> None:
     run = home.create_run(config_for(messages, base, "lora", "bf16", epochs=1, evaluate_base=False))
     run.record_scores(Finished(outcome="completed", rows=1, accuracy=1.0))
@@ -204,7 +220,10 @@ def test_nothing_in_the_folder_could_run(trained: dict[str, Trained], name: str)
 
 @every_run
 def test_the_test_split_was_predicted_by_the_weights_that_are_kept(trained: dict[str, Trained], name: str, tmp_path: Path) -> None:
-    """In fp32 the last step is far from the best: had its weights answered, the difference would be plain."""
+    """In fp32 the last step is far from the best: had its weights answered, the difference would be plain.
+
+    A finished run's adapter is merged into its base, which rounds otherwise than the two beside each other.
+    """
     run = trained[name]
     if name.endswith("fp32"):
         assert run.one(Finished).best_step != run.one(RunStarted).total_steps
@@ -225,5 +244,5 @@ def test_the_test_split_was_predicted_by_the_weights_that_are_kept(trained: dict
             theirs.predicted,
             theirs.left_set,
         )
-        assert ours.probability == pytest.approx(theirs.probability, abs=1e-6)
-        assert ours.label_probability == pytest.approx(theirs.label_probability, abs=1e-6)
+        assert ours.probability == pytest.approx(theirs.probability, abs=1e-4)
+        assert ours.label_probability == pytest.approx(theirs.label_probability, abs=1e-4)
