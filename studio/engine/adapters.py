@@ -1,8 +1,8 @@
 """LoRA's two products, added to a layer's result where it stands.
 
-Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021. peft makes the adapter's part, scales a copy of it and
-adds both in a third: matrices as large as a layer's result, and on the way back one more. Here only the narrow side, of the
-adapter's rank, is scaled, and the wide one is added by the product itself.
+Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021. peft computes the adapter's part, a scaled copy of it, and
+the sum: three matrices as large as the layer's result, and one more on the way back. Here only the narrow side, of the adapter's
+rank, is scaled, and the wide one is added by the product itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class _Add(torch.autograd.Function):
     """result + scale * x @ narrow.T @ wide.T.
 
     ``result`` (..., outputs), ``x`` (..., inputs), ``narrow`` (rank, inputs), ``wide`` (outputs, rank). Products are in the
-    type of ``result``; gradients of the adapter have its own.
+    type of ``result``, whatever autocast would take; gradients of the adapter have its own. ``result`` comes first, because it may
+    be a view, as that of a layer with a bias is: then autograd asks for the gradient of the first input alone in its place.
     """
 
     @staticmethod
@@ -38,8 +39,9 @@ class _Add(torch.autograd.Function):
         ctx: Any, result: torch.Tensor, x: torch.Tensor, narrow: torch.Tensor, wide: torch.Tensor, scale: float
     ) -> torch.Tensor:
         x = x.flatten(0, -2)
-        inner = (x @ narrow.to(x.dtype).t()).mul_(scale)
-        result.view(-1, result.shape[-1]).addmm_(inner, wide.to(x.dtype).t())
+        with torch.autocast(x.device.type, enabled=False):
+            inner = (x @ narrow.to(x.dtype).t()).mul_(scale)
+            result.view(-1, result.shape[-1]).addmm_(inner, wide.to(x.dtype).t())
         ctx.mark_dirty(result)
         ctx.save_for_backward(x, inner, narrow, wide)
         ctx.scale = scale
@@ -50,11 +52,13 @@ class _Add(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, inner, narrow, wide = ctx.saved_tensors
         towards = gradient.flatten(0, -2)
-        inwards = (towards @ wide.to(towards.dtype)).mul_(ctx.scale)
-        to_x = (inwards @ narrow.to(inwards.dtype)).view(*gradient.shape[:-1], -1) if ctx.needs_input_grad[1] else None
-        # The other way round, towards.t() @ inner, takes six times as long in fp32 on a CPU.
-        to_wide = (inner.t() @ towards).t()
-        return gradient, to_x, (inwards.t() @ x).to(narrow.dtype), to_wide.to(wide.dtype), None
+        with torch.autocast(x.device.type, enabled=False):
+            inwards = (towards @ wide.to(towards.dtype)).mul_(ctx.scale)
+            to_x = (inwards @ narrow.to(inwards.dtype)).view(*gradient.shape[:-1], -1) if ctx.needs_input_grad[1] else None
+            to_narrow = inwards.t() @ x
+            # The other way round, towards.t() @ inner, takes six times as long in fp32 on a CPU.
+            to_wide = (inner.t() @ towards).t()
+        return gradient, to_x, to_narrow.to(narrow.dtype), to_wide.to(wide.dtype), None
 
 
 def add_in_place(model: torch.nn.Module) -> None:

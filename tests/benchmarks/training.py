@@ -34,7 +34,7 @@ from tests.benchmarks.training_inputs import (
     trl_folder,
     write_rows,
 )
-from tests.benchmarks.training_job import TITLES, Contender, Job, Record, Report, Run, precision_of
+from tests.benchmarks.training_job import TITLES, Contender, Job, Record, Report, Run, is_ours, precision_of
 from tests.benchmarks.training_report import lines, machine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +78,7 @@ def measure(job: Job, scratch: Path, libraries: Path | None) -> tuple[Record | N
     asked.write_text(job.model_dump_json(), "utf-8")
     told.unlink(missing_ok=True)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
-    if job.contender.startswith("ours"):
+    if is_ours(job.contender):
         environment |= computing_environment()
     if libraries is not None and job.contender.startswith("trl"):
         environment["PYTHONPATH"] = str(libraries)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from studio.worker.main import prepare_environment
-from tests.benchmarks.training_job import SAME_BATCHES, Contender, Job, Record, Row
+from tests.benchmarks.training_job import SAME_BATCHES, Contender, Job, Record, Row, is_ours
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "trl")
 
@@ -250,7 +250,7 @@ def trained(trainer: Any) -> Record:
 def main() -> None:
     asked, told = sys.argv[1:]
     job = Job.model_validate_json(Path(asked).read_text("utf-8"))
-    if job.contender == "ours":
+    if is_ours(job.contender):
         # As its worker does: among it, how threads wait and which memory pages torch asks for.
         prepare_environment()
     else:

@@ -22,6 +22,11 @@ SAME_BATCHES: tuple[Contender, ...] = ("trainer", "ours", "ours-bf16", "trainer-
 """Those that can be told the order of the messages, and are: their losses are compared step by step."""
 
 
+def is_ours(contender: Contender) -> bool:
+    """Whether it is the app's own code, which runs as its worker does."""
+    return contender.startswith("ours")
+
+
 def precision_of(contender: Contender) -> Literal["fp32", "bf16"]:
     """What it computes in."""
     return "bf16" if contender in ("ours-bf16", "trainer-bf16", "trl") else "fp32"

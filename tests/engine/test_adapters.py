@@ -85,6 +85,26 @@ def test_in_every_type(tiny_model_folder: Path, kind: Literal["lora", "qlora"], 
     agree(adapted(tiny_model_folder, compute, kind), compute, 1e-5 if precision == "fp32" else 1e-1)
 
 
+def test_a_layer_that_answers_in_fp32_within_autocast(tiny_model_folder: Path) -> None:
+    """As one in 4 bits does after a norm that CUDA's autocast keeps in fp32."""
+    compute = choose_compute(DeviceConfig(kind="cpu"), "bf16")
+    layers = [layer for layer in adapted(tiny_model_folder, compute, "qlora").modules() if isinstance(layer, LoraLayer)]
+    for layer in layers[:7]:
+        found = []
+        for _ in range(2):
+            read = torch.ones(1, 3, layer.in_features, requires_grad=True)
+            with torch.autocast("cpu", torch.bfloat16):
+                written = layer(read)
+            assert written.dtype == torch.float32
+            written.sum().backward()
+            assert read.grad is not None
+            found += [written.detach(), read.grad]
+            as_peft_does(layer)
+        written, towards, of_peft, towards_of_peft = found
+        assert relative(written - of_peft, of_peft) < 5e-2
+        assert relative(towards - towards_of_peft, towards_of_peft) < 5e-2
+
+
 def test_an_adapter_that_is_switched_off_adds_nothing(folder: Path, cpu: Compute) -> None:
     model = adapted(folder, cpu).eval()
     assert isinstance(model, PeftModel)
