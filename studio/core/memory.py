@@ -49,7 +49,8 @@ _MLP_STATES = 3
 # caching allocator such as CUDA's is an assumption: it was not measured.
 _GAPS = {"cpu": 0.2, "mps": 0.1, "cuda": 0.1}
 # English text in the tokenizers of current small models is 4 to 5 characters a token, and another script can be a token a
-# character; used only until a tokenizer has been loaded, and then for the longest message alone, so that it is hardly below.
+# character, or more where a tokenizer knows it by its bytes alone; used only until a tokenizer has been loaded, and then for the
+# longest message.
 _CHARACTERS_PER_TOKEN = 4
 _GRADED_TOKENS = 8
 
@@ -165,8 +166,11 @@ def saved_activations(
     else:
         adapted = [linear for linear in model.linears if adapts(method, linear)]
         inputs = sum(linear.inputs * linear.count for linear in adapted) // max(1, model.layers)
+        if not method.dropout and len(adapted) == len(model.linears):
+            # Layers that read the same share it.
+            inputs = widths.distinct_inputs
         ranks = method.rank * sum(linear.count for linear in adapted) // max(1, model.layers)
-        # An adapter's input, or what dropout leaves of it, with a byte that says which.
+        # An adapter's input; or what dropout leaves of it for each, with a byte that says which.
         token += inputs * (compute + bool(method.dropout)) + ranks * compute
     length = rounded_up(lengths.tokens, LENGTH_STEP)
     if compute == 2 and device == "cpu" and length <= SHORT_LENGTH and not full:
@@ -199,8 +203,7 @@ def forecast(
         narrow = 0
     else:
         trainable = adapter_parameters(model, method)
-        # Autocast's copy again.
-        adapter = trainable * (FP32 if precision == "fp32" else FP32 + 2)
+        adapter = trainable * FP32
         if method.kind == "lora":
             weights = model.parameters * compute
         else:
@@ -219,10 +222,14 @@ def forecast(
     # One table in the compute type, and pieces of it in fp32, twice.
     logits = graded * compute + 2 * FP32 * min(graded, GRADED_SCORES[device])
     gradients = trainable * FP32
+    head = model.vocabulary * model.hidden * FP32
     if method.kind == "full" and not cut:
         # As gradients come, activations go. Only that of the head, the first, exists with all of them.
-        rest = gradients - model.vocabulary * model.hidden * FP32
+        rest = gradients - head
         activations -= min(activations, rest)
+    if method.kind == "full" and model.tied and device == "mps":
+        # The last gradient is the embedding's, as large as the head's, which it is added to.
+        activations = max(activations, head)
     widths = _widths(model)
     # Off CUDA, bf16 weights are held in fp32 while messages are predicted. By then the activations, scores and gradients of a
     # training step are gone, but for the room of the head's gradient, and only what exceeds them adds to the peak.
@@ -232,17 +239,22 @@ def forecast(
     # keys and values once more, when they are put beside those of others.
     asked = FP32 if device != "cuda" else compute
     token = widths.key_value * model.layers * asked
-    messages = max(1, min(PREDICTED_MESSAGES, lengths.predicted, PREDICTED_BYTES // max(1, longest * token)))
-    labels = min(PREDICTED_TOKENS, messages * _GRADED_TOKENS) * token
-    read = max(longest, min(PREDICTED_TOKENS, messages * longest)) * max(token, (_MLP_STATES + 1) * model.intermediate * asked)
-    predicting += round((messages * longest * token + labels + read) * (1 + _GAPS[device]))
+
+    def messages(length: int) -> int:
+        return max(1, min(PREDICTED_MESSAGES, lengths.predicted, PREDICTED_BYTES // max(1, length * token)))
+
+    # Short ones come first, and more of them at once.
+    labels = min(PREDICTED_TOKENS, messages(rounded_up(lengths.shared + 1, LENGTH_STEP)) * _GRADED_TOKENS) * token
+    prompts = messages(longest) * longest
+    read = max(longest, min(PREDICTED_TOKENS, prompts)) * max(token, (_MLP_STATES + 1) * model.intermediate * asked)
+    predicting += round((prompts * token + labels + read) * (1 + _GAPS[device]))
     if device != "cuda":
         predicting += narrow * (FP32 - compute)
     if device == "cpu":
         # The first time the narrow ones are the model's file, mapped: its pages go when the last weight has been widened, not
         # before. Nothing has been predicted then.
         predicting = max(predicting, narrow * FP32)
-    kept = model.vocabulary * model.hidden * FP32 if method.kind == "full" else 0
+    kept = head if method.kind == "full" else 0
     predictions = max(0, predicting + kept - activations - logits - gradients)
     # An embedding's averages always have 32 bits (studio/engine/optimizers.py).
     embedded = model.vocabulary * model.hidden if method.kind == "full" else 0

@@ -87,7 +87,7 @@ def choose_objective(
     known = before in ("sdpa", ATTENTION)
     reason = _difference(model, compute, padded, sample) if known else f"attention of the kind {before!r}"
     if reason is None:
-        if compute.kind != "mps":  # which was not seen to add a sparse gradient to another
+        if compute.kind != "mps":  # where adding a sparse gradient to a dense one was not tried
             _sparse_embedding(whole)
         return TreeObjective(model, compute)
     whole.set_attn_implementation(before)

@@ -190,7 +190,7 @@ class _Training:
                     save=lambda step, state: self._save(step, state, memory, config.training.keep_checkpoints),
                     wish=self._wish,
                     tried=lambda: self.channel.log(
-                        f"The largest batch was tried: memory peaked at {size(memory.peak_bytes())}, "
+                        f"The largest batch was tried. Memory has peaked at {size(memory.peak_bytes())} so far, "
                         f"of {size(measurable(forecast, compute))} forecast for the run."
                     ),
                 ),

@@ -92,8 +92,7 @@ def test_lora_pays_for_the_adapter_alone() -> None:
     assert (lora.weights, lora.adapter, lora.gradients, lora.optimizer) == (4_000, 448, 448, 896)
     assert lora.output_bytes == 448
     bf16 = predict("lora", precision="bf16")
-    # Autocast keeps a copy of the adapter in the compute type.
-    assert (bf16.weights, bf16.adapter, bf16.gradients) == (2_000, 448 + 224, 448)
+    assert (bf16.weights, bf16.adapter, bf16.gradients) == (2_000, 448, 448)
 
 
 def test_qlora_shrinks_the_linear_layers() -> None:
@@ -181,10 +180,39 @@ def test_no_more_messages_are_predicted_at_once_than_the_engine_takes() -> None:
     """Prompts of 64 tokens of a 7B take 32 MiB each: eight are asked at once, however many there are."""
 
     def beyond(predicted: int) -> int:
-        lengths = Lengths(1, 64, 64, 8, shared=0, most_supervised=8, predicted=predicted)
+        lengths = Lengths(1, 64, 64, 8, shared=63, most_supervised=8, predicted=predicted)
         return forecast_of(LLAMA_2_7B, "qlora", lengths, precision="bf16", device="cuda", activation_checkpointing=True).predictions
 
     assert beyond(7) < beyond(8) == beyond(512) < 1.5 * 2**30
+
+
+def test_short_messages_are_predicted_in_larger_groups() -> None:
+    """One long message makes a group of long ones smaller, but not that of the short ones, whose labels count too."""
+
+    def beyond(shared: int) -> int:
+        lengths = Lengths(1, 512, 512, 8, shared=shared, most_supervised=8)
+        return forecast_of(LLAMA_2_7B, "qlora", lengths, precision="bf16", device="cuda", activation_checkpointing=True).predictions
+
+    token = 2 * 4096 * 32 * 2
+    assert beyond(15) - beyond(511) == pytest.approx((2**28 // (16 * token) - 1) * 8 * token * 1.1, abs=2)
+
+
+def test_the_heads_gradient_keeps_its_room_while_predicting() -> None:
+    one = Lengths(1, 64, 64, 8, shared=63, most_supervised=8)
+
+    def in_use(words: int) -> int:
+        found = forecast_of(GEMMA_3_270M.model_copy(update={"vocabulary": words}), "full", one)
+        assert found.predictions > 0
+        return found.predictions + found.activations + found.logits
+
+    assert in_use(262_144) - in_use(252_144) == 10_000 * 640 * 4
+
+
+def test_mps_makes_the_embeddings_gradient_beside_the_heads() -> None:
+    tied = MODEL.model_copy(update={"parameters": 40_000_000, "vocabulary": 200_000, "hidden": 100})
+    assert forecast_of(tied, "full", device="mps").activations == 200_000 * 100 * 4
+    untied = tied.model_copy(update={"tied": False})
+    assert forecast_of(untied, "full", device="mps").activations < 200_000 * 100 * 4
 
 
 def test_what_else_a_layer_makes_is_no_key_or_value() -> None:

@@ -96,10 +96,12 @@ def kept_bytes(model: torch.nn.Module, compute: Compute, examples: list[Encoded]
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "qwen2", "phi3"])
-@pytest.mark.parametrize("kind", ["full", "lora"])
+@pytest.mark.parametrize(("kind", "dropout"), [("full", 0.0), ("lora", 0.05), ("lora", 0.0)])
 @pytest.mark.parametrize("compute", ["fp32", "bf16"], indirect=True)
-def test_what_a_layer_keeps_is_known_to_the_byte_or_nearly(tmp_path: Any, family: str, kind: str, compute: Compute) -> None:
-    method = MethodConfig.model_validate({"kind": kind})
+def test_what_a_layer_keeps_is_known_to_the_byte_or_nearly(
+    tmp_path: Any, family: str, kind: str, dropout: float, compute: Compute
+) -> None:
+    method = MethodConfig.model_validate({"kind": kind, "dropout": dropout})
     examples = rows(8, 49)
     tree = TokenTree.of(examples, torch.device("cpu"))
     lengths = Lengths(len(examples), 48, tree.nodes, 16, shared=16, most_supervised=2)

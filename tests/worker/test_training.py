@@ -222,7 +222,7 @@ def test_nothing_in_the_folder_could_run(trained: dict[str, Trained], name: str)
 def test_the_test_split_was_predicted_by_the_weights_that_are_kept(trained: dict[str, Trained], name: str, tmp_path: Path) -> None:
     """In fp32 the last step is far from the best: had its weights answered, the difference would be plain.
 
-    A finished run's adapter is merged into its base, which rounds otherwise than the two beside each other.
+    A finished LoRA run's adapter is merged into its base, which rounds otherwise than the two beside each other.
     """
     run = trained[name]
     if name.endswith("fp32"):
@@ -235,6 +235,7 @@ def test_the_test_split_was_predicted_by_the_weights_that_are_kept(trained: dict
         before.accuracy,
         before.macro_f1,
     )
+    near = 1e-4 if name.startswith("lora") else 1e-6
     first, second = read_predictions(run.run.predictions_path), read_predictions(tmp_path / "again.parquet")
     assert first.labels == second.labels
     for ours, theirs in zip(first.predictions, second.predictions, strict=True):
@@ -244,5 +245,5 @@ def test_the_test_split_was_predicted_by_the_weights_that_are_kept(trained: dict
             theirs.predicted,
             theirs.left_set,
         )
-        assert ours.probability == pytest.approx(theirs.probability, abs=1e-4)
-        assert ours.label_probability == pytest.approx(theirs.label_probability, abs=1e-4)
+        assert ours.probability == pytest.approx(theirs.probability, abs=near)
+        assert ours.label_probability == pytest.approx(theirs.label_probability, abs=near)
